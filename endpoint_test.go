@@ -1,0 +1,226 @@
+package geminihook_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestAnswers is the table of answers, over a real server.
+func TestAnswers(t *testing.T) {
+	good := func() *webhooktest.Delivery { return webhooktest.New(geminihook.EventBatchSucceeded, signer) }
+	header := func(name, value string) *webhooktest.Delivery {
+		d := good()
+		d.Header.Set(name, value)
+		return d
+	}
+	fail := errors.New("disk full")
+	for _, tt := range []struct {
+		name     string
+		endpoint *geminihook.Endpoint
+		fn       func(context.Context, *geminihook.Event) error
+		delivery *webhooktest.Delivery
+		method   string
+		status   int
+		result   geminihook.Result
+		err      error
+		log      string
+	}{
+		{name: "processed", delivery: good(), status: 200, result: geminihook.Processed},
+		{name: "unknown type", delivery: webhooktest.New("batch.paused", signer), status: 200, result: geminihook.Processed},
+		{
+			name: "permanent", delivery: good(), status: 200, result: geminihook.Dropped, err: fail, log: "disk full",
+			fn: func(context.Context, *geminihook.Event) error { return geminihook.Permanent(fail) },
+		},
+		{
+			name: "function failed", delivery: good(), status: 500, result: geminihook.Failed, err: fail, log: "disk full",
+			fn: func(context.Context, *geminihook.Event) error { return fail },
+		},
+		{name: "GET", method: "GET", delivery: good(), status: 405, result: geminihook.Rejected, err: geminihook.ErrMethod, log: "not POST"},
+		{name: "PUT", method: "PUT", delivery: good(), status: 405, result: geminihook.Rejected, err: geminihook.ErrMethod},
+		{
+			name: "body one byte too large", endpoint: &geminihook.Endpoint{MaxBody: 200}, delivery: good().Oversized(200, signer),
+			status: 413, result: geminihook.Rejected, err: geminihook.ErrTooLarge, log: "too large",
+		},
+		{
+			name: "body too large by default", delivery: good().Oversized(geminihook.DefaultMaxBody, signer),
+			status: 413, result: geminihook.Rejected, err: geminihook.ErrTooLarge,
+		},
+		{
+			name: "body just small enough", endpoint: &geminihook.Endpoint{MaxBody: 201}, delivery: good().Oversized(200, signer),
+			status: 200, result: geminihook.Processed,
+		},
+		{name: "no header", delivery: &webhooktest.Delivery{Body: []byte("{}")}, status: 400, result: geminihook.Rejected, err: geminihook.ErrHeader, log: "exactly once"},
+		{name: "id with a space", delivery: header("webhook-id", "msg 1"), status: 400, result: geminihook.Rejected, err: geminihook.ErrHeader, log: "visible ASCII"},
+		{name: "stale", delivery: good().Stale(signer), status: 400, result: geminihook.Rejected, err: geminihook.ErrTimestamp, log: "behind this machine's clock"},
+		{name: "future", delivery: good().Future(signer), status: 400, result: geminihook.Rejected, err: geminihook.ErrTimestamp, log: "ahead of this machine's clock"},
+		{name: "tampered", delivery: good().Tampered(), status: 400, result: geminihook.Rejected, err: geminihook.ErrSignature, log: "body was changed"},
+		{name: "wrong secret", delivery: good().WrongSecret(), status: 400, result: geminihook.Rejected, err: geminihook.ErrSignature, log: "whsec_...MDAx"},
+		{
+			name: "JWT", delivery: header("webhook-signature", "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"),
+			status: 400, result: geminihook.Rejected, err: geminihook.ErrSignature, log: "is a JWT",
+		},
+		{
+			name: "dynamic at a static endpoint", delivery: webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(0))),
+			status: 400, result: geminihook.Rejected, err: geminihook.ErrSignature, log: "this is a dynamic webhook",
+		},
+		{name: "not JSON", delivery: webhooktest.NewBody([]byte("hello"), signer), status: 400, result: geminihook.Rejected, err: geminihook.ErrPayload, log: "not a JSON object"},
+		{name: "JSON array", delivery: webhooktest.NewBody([]byte("[{}]"), signer), status: 400, result: geminihook.Rejected, err: geminihook.ErrPayload},
+		{name: "empty body", delivery: webhooktest.NewBody(nil, signer), status: 400, result: geminihook.Rejected, err: geminihook.ErrPayload},
+		{
+			name: "not authorized", delivery: good(), status: 403, result: geminihook.Forbidden, err: geminihook.ErrForbidden, log: "nobody's job",
+			endpoint: &geminihook.Endpoint{Authorize: func(context.Context, *geminihook.Event) error { return errors.New("nobody's job") }},
+		},
+		{
+			name: "authorized", delivery: good(), status: 200, result: geminihook.Processed,
+			endpoint: &geminihook.Endpoint{Authorize: func(context.Context, *geminihook.Event) error { return nil }},
+		},
+		{
+			name: "keys unavailable", delivery: good(), status: 503, result: geminihook.Unavailable, err: geminihook.ErrKeysUnavailable,
+			endpoint: &geminihook.Endpoint{Verifier: geminihook.AnyOf(&geminihook.HMAC{}, failing{geminihook.ErrKeysUnavailable})},
+		},
+		{
+			name: "verifier with an error of its own", delivery: good(), status: 400, result: geminihook.Rejected, err: geminihook.ErrSignature,
+			endpoint: &geminihook.Endpoint{Verifier: failing{errors.New("out of luck")}}, log: "out of luck",
+		},
+		{
+			name: "verifier with an error that says 200", delivery: good(), status: 400, result: geminihook.Rejected,
+			endpoint: &geminihook.Endpoint{Verifier: failing{geminihook.Permanent(errors.New("never"))}}, err: geminihook.ErrPermanent,
+		},
+		{
+			name: "verifier that accepts anything, and a malformed id", delivery: header("webhook-id", strings.Repeat("x", 257)), status: 400,
+			result: geminihook.Rejected, endpoint: &geminihook.Endpoint{Verifier: accepting{}}, err: geminihook.ErrHeader,
+		},
+		{
+			name: "a HMAC without secrets", delivery: good(), status: 400, result: geminihook.Rejected, err: geminihook.ErrSignature,
+			endpoint: &geminihook.Endpoint{Verifier: &geminihook.HMAC{}}, log: "no secret is configured",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			store := &countingStore{Store: &geminihook.MemoryStore{}}
+			if tt.endpoint == nil {
+				tt.endpoint = &geminihook.Endpoint{}
+			}
+			tt.endpoint.Store = store
+			rc := serve(t, tt.endpoint, tt.fn)
+			req, err := tt.delivery.ClientRequest(rc.url)
+			require.NoError(t, err)
+			if tt.method != "" {
+				req.Method = tt.method
+			}
+			got := rc.do(t, req)
+			assert.Equal(t, tt.status, got.status)
+			out := rc.outcome()
+			assert.Equal(t, tt.status, out.Status)
+			assert.Equal(t, tt.result, out.Result, out.Result.String())
+			assert.Equal(t, tt.status == 405, got.header.Get("Allow") == "POST", "Allow only with 405")
+			assert.Equal(t, tt.status == 503, got.header.Get("Retry-After") != "", "Retry-After only with 503")
+			if tt.status == 200 {
+				assert.Empty(t, got.body)
+			} else {
+				assert.Equal(t, http.StatusText(tt.status), strings.TrimSpace(got.body), "the sender learns the status text alone")
+			}
+			if tt.err != nil {
+				require.ErrorIs(t, out.Err, tt.err)
+			} else {
+				require.NoError(t, out.Err)
+			}
+			if refused := tt.result == geminihook.Rejected || tt.result == geminihook.Forbidden || tt.result == geminihook.Unavailable; refused {
+				assert.Zero(t, rc.ran(tt.delivery.ID()), "nothing unverified reaches the function")
+				assert.Zero(t, store.calls.Load(), "nor the store")
+			} else {
+				assert.Equal(t, 1, rc.ran(tt.delivery.ID()))
+			}
+			assert.Contains(t, rc.log(), tt.log)
+			assert.Contains(t, rc.log(), `result=`+quoted(tt.result.String()))
+			for _, secret := range []string{webhooktest.Secret[12:], "results.jsonl", tt.delivery.Header.Get("webhook-signature")} {
+				if secret != "" {
+					assert.NotContains(t, rc.log(), secret)
+				}
+			}
+		})
+	}
+}
+
+func TestEndpointWithoutVerifier(t *testing.T) {
+	rc := fill(t, &geminihook.Endpoint{})
+	rc.Verifier = nil
+	rc.listen(t, rc.Handler(rc.counted(nil)))
+	d := webhooktest.New(geminihook.EventBatchSucceeded, signer)
+	assert.Equal(t, 400, rc.send(t, d).status)
+	assert.Zero(t, rc.ran(d.ID()))
+	assert.Contains(t, rc.log(), "no verifier is configured")
+}
+
+func TestStatusCode(t *testing.T) {
+	for err, want := range map[error]int{
+		nil:                                         200,
+		geminihook.ErrMethod:                        405,
+		geminihook.ErrTooLarge:                      413,
+		geminihook.ErrHeader:                        400,
+		geminihook.ErrTimestamp:                     400,
+		geminihook.ErrSignature:                     400,
+		geminihook.ErrPayload:                       400,
+		geminihook.ErrForbidden:                     403,
+		geminihook.ErrInProgress:                    503,
+		geminihook.ErrStore:                         503,
+		geminihook.ErrKeysUnavailable:               503,
+		errors.New("other"):                         500,
+		geminihook.ErrLeaseLost:                     500,
+		geminihook.Permanent(geminihook.ErrPayload): 200,
+		errors.Join(geminihook.ErrSignature, geminihook.ErrKeysUnavailable):     503,
+		errors.Join(geminihook.Permanent(errors.New("x")), geminihook.ErrStore): 503,
+	} {
+		assert.Equal(t, want, geminihook.StatusCode(err), "%v", err)
+	}
+	assert.NoError(t, geminihook.Permanent(nil))
+}
+
+func TestReceive(t *testing.T) {
+	store := &countingStore{Store: &geminihook.MemoryStore{}}
+	e := &geminihook.Endpoint{Verifier: verifier(t), Store: store}
+	d := webhooktest.New(geminihook.EventBatchSucceeded, signer)
+	rc := fill(t, e)
+	rc.listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ev, err := e.Receive(w, r)
+		if err != nil {
+			assert.Nil(t, ev)
+			w.WriteHeader(geminihook.StatusCode(err))
+			return
+		}
+		assert.Equal(t, d.ID(), ev.ID)
+		assert.Equal(t, geminihook.Proof{Scheme: "v1", Key: "whsec_...MDAx"}, ev.Proof)
+		assert.Equal(t, d.Body, []byte(ev.Raw))
+		assert.Zero(t, ev.Attempt)
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	assert.Equal(t, 202, rc.send(t, d).status)
+	assert.Equal(t, 400, rc.send(t, d.Tampered()).status)
+	assert.Zero(t, store.calls.Load())
+}
+
+func quoted(s string) string {
+	if strings.Contains(s, " ") {
+		return `"` + s + `"`
+	}
+	return s
+}
+
+type failing struct{ err error }
+
+func (f failing) Verify(context.Context, http.Header, []byte) (geminihook.Proof, error) {
+	return geminihook.Proof{}, f.err
+}
+
+type accepting struct{}
+
+func (accepting) Verify(context.Context, http.Header, []byte) (geminihook.Proof, error) {
+	return geminihook.Proof{Scheme: "v1"}, nil
+}

@@ -1,0 +1,74 @@
+package webhooktest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Recorded is a delivery that Load read.
+type Recorded struct {
+	Name string // of the file, without its folder and ".http"
+	*Delivery
+}
+
+// Load reads the recorded deliveries that match the pattern of fs.Glob, e.g.
+// "deliveries/*.http", in the order of their names. None is an error.
+func Load(fsys fs.FS, pattern string) ([]Recorded, error) {
+	names, err := fs.Glob(fsys, pattern)
+	if err != nil {
+		return nil, fmt.Errorf("webhooktest: %w", err)
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("webhooktest: no file matches %q", pattern)
+	}
+	slices.Sort(names)
+	all := make([]Recorded, len(names))
+	for i, name := range names {
+		b, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return nil, fmt.Errorf("webhooktest: %w", err)
+		}
+		d, err := Read(bytes.NewReader(b))
+		if err != nil {
+			return nil, fmt.Errorf("webhooktest: %s: %w", name, err)
+		}
+		all[i] = Recorded{Name: strings.TrimSuffix(path.Base(name), ".http"), Delivery: d}
+	}
+	return all, nil
+}
+
+// Read reads one recorded delivery: a whole HTTP/1.1 request, as Write writes
+// it and http.ReadRequest reads it.
+func Read(r io.Reader) (*Delivery, error) {
+	req, err := http.ReadRequest(bufio.NewReader(r))
+	if err != nil {
+		return nil, fmt.Errorf("not an HTTP request: %w", err)
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, fmt.Errorf("the body is shorter than its Content-Length: %w", err)
+	}
+	req.Header.Del("Content-Length") // it is the body's, and tests change bodies
+	return &Delivery{Header: req.Header, Body: body}, nil
+}
+
+// Write writes the delivery as an HTTP/1.1 request that Read reads, header and
+// body as they are.
+func (d *Delivery) Write(w io.Writer) error {
+	var b bytes.Buffer
+	b.WriteString("POST / HTTP/1.1\r\nHost: localhost\r\n")
+	if err := d.Header.Write(&b); err != nil {
+		return err
+	}
+	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n", len(d.Body))
+	b.Write(d.Body)
+	_, err := b.WriteTo(w)
+	return err
+}

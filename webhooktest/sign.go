@@ -1,0 +1,73 @@
+package webhooktest
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+)
+
+// Secret is a signing secret for tests. Everyone knows it: sign nothing real
+// with it.
+const Secret = "whsec_Z2VtaW5paG9vay10ZXN0LXNlY3JldC0wMDAwMDAx"
+
+// A Signer makes one entry of webhook-signature: "<version>,<base64>" over
+// "<id>.<timestamp>.<body>".
+type Signer interface {
+	Sign(id string, at time.Time, body []byte) string
+}
+
+// Static signs as Gemini signs static webhooks, "v1" with a secret ("whsec_"
+// and base64), through the reference library of Standard Webhooks. It panics
+// if the secret is not base64.
+func Static(secret string) Signer {
+	w, err := standardwebhooks.NewWebhook(secret)
+	if err != nil {
+		panic("webhooktest: Static: the secret is not \"whsec_\" and base64")
+	}
+	return static{w}
+}
+
+type static struct{ w *standardwebhooks.Webhook }
+
+func (s static) Sign(id string, at time.Time, body []byte) string {
+	entry, err := s.w.Sign(id, at, body)
+	if err != nil {
+		panic("webhooktest: " + err.Error())
+	}
+	return entry
+}
+
+// Dynamic signs as Gemini signs dynamic webhooks, "v1a" with a private key.
+func Dynamic(key ed25519.PrivateKey) Signer { return dynamic(key) }
+
+type dynamic ed25519.PrivateKey
+
+func (d dynamic) Sign(id string, at time.Time, body []byte) string {
+	message := append([]byte(id+"."+strconv.FormatInt(at.Unix(), 10)+"."), body...)
+	return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(ed25519.PrivateKey(d), message))
+}
+
+// Key returns the nth private key for tests, the same in every run. Everyone
+// knows it: sign nothing real with it.
+func Key(n int) ed25519.PrivateKey {
+	seed := sha256.Sum256(fmt.Appendf(nil, "geminihook test key %d", n))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// Public returns the public half of a key, for geminihook.Ed25519 and KeyServer.
+func Public(key ed25519.PrivateKey) ed25519.PublicKey {
+	return key.Public().(ed25519.PublicKey)
+}
+
+// NewSecret returns a fresh signing secret: "whsec_" and 32 random bytes.
+func NewSecret() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(b[:])
+}
