@@ -185,3 +185,13 @@ func (rc *receiver) listenPipe(t testing.TB, h http.Handler) *receiver {
 	})
 	return rc
 }
+
+// newFeed is a body that stops after some bytes until feed is called.
+func newFeed(start []byte) (body io.ReadCloser, feed func()) {
+	r, w := io.Pipe()
+	go func() { _, _ = w.Write(start) }()
+	return r, func() { _ = w.CloseWithError(io.ErrUnexpectedEOF) }
+}
+
+// pass lets time pass in a synctest bubble, whose clock it is.
+func pass(d time.Duration) { <-time.After(d) }

@@ -1,6 +1,7 @@
 package geminihook
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -72,12 +73,15 @@ func ParseSecret(s string) (Secret, error) {
 // NewSecret makes a Secret of a raw key of at least 16 bytes, which it copies.
 func NewSecret(key []byte) (Secret, error) {
 	text := base64.StdEncoding.EncodeToString(key)
-	return newSecret(append([]byte(nil), key...), secretPrefix+"..."+text[max(0, len(text)-4):])
+	return newSecret(bytes.Clone(key), secretPrefix+"..."+text[max(0, len(text)-4):])
 }
 
 func newSecret(key []byte, name string) (Secret, error) {
 	if len(key) < minSecret {
 		return Secret{}, fmt.Errorf("geminihook: secret is too short: %d bytes, at least %d are needed", len(key), minSecret)
+	}
+	if len(bytes.Trim(key, "\x00")) == 0 { // HMAC pads keys with zeros: this one is the same as none
+		return Secret{}, errors.New("geminihook: secret is all zeros")
 	}
 	return Secret{&secret{name: name, key: key, idle: make(chan *mac, 64)}}, nil
 }

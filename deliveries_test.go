@@ -1,0 +1,105 @@
+package geminihook_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write testdata/deliveries anew")
+
+// oldSecret is the secret before the rotation in rotated-secret.http.
+const oldSecret = "whsec_Z2VtaW5paG9vay10ZXN0LXNlY3JldC1vbGQwMDAx"
+
+// recorded is what testdata/deliveries holds, and what an endpoint that has
+// the secret and the keys answers at the time at.
+func recorded() []struct {
+	name     string
+	delivery *webhooktest.Delivery
+	want     error
+} {
+	n := 0
+	body := func(b []byte) *webhooktest.Delivery {
+		n++
+		d := webhooktest.NewBody(b)
+		d.SetID(fmt.Sprintf("msg_00000000-0000-4000-8000-%012d", n))
+		return d
+	}
+	of := func(t geminihook.EventType) *webhooktest.Delivery { return body(webhooktest.Body(t)) }
+	type row = struct {
+		name     string
+		delivery *webhooktest.Delivery
+		want     error
+	}
+	var rows []row
+	for _, t := range webhooktest.Types() {
+		rows = append(rows, row{string(t), of(t).Sign(at, signer), nil})
+	}
+	duplicate := rows[0].delivery.Clone().Sign(at.Add(30*time.Second), signer)
+	jwt := of(geminihook.EventVideoGenerated).Sign(at)
+	jwt.Header.Set("webhook-signature", "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJleGFtcGxlIn0.bm90LWEtc2lnbmF0dXJl")
+	big := append(webhooktest.Body(geminihook.EventBatchSucceeded), bytes.Repeat([]byte{' '}, geminihook.DefaultMaxBody)...)
+	return append(rows,
+		row{"duplicate", duplicate, nil},
+		row{"dynamic", of(geminihook.EventVideoGenerated).Sign(at, webhooktest.Dynamic(webhooktest.Key(1))), nil},
+		row{"jwt", jwt, geminihook.ErrSignature},
+		row{"not-json", body([]byte("hello")).Sign(at, signer), geminihook.ErrPayload},
+		row{"oversized", body(big).Sign(at, signer), geminihook.ErrTooLarge},
+		row{"rotated-secret", of(geminihook.EventBatchSucceeded).Sign(at, webhooktest.Static(oldSecret), signer), nil},
+		row{"stale", of(geminihook.EventBatchSucceeded).Sign(at.Add(-time.Hour), signer), geminihook.ErrTimestamp},
+		row{"tampered", of(geminihook.EventBatchSucceeded).Sign(at, signer).Tampered(), geminihook.ErrSignature},
+		row{"unknown-type", of("batch.paused").Sign(at, signer), nil},
+		row{"wrong-secret", of(geminihook.EventBatchSucceeded).Sign(at, webhooktest.Static(oldSecret)), geminihook.ErrSignature},
+	)
+}
+
+// TestRecordedDeliveries reads the files as a user would and gives them to an
+// endpoint whose clock stands where they were sent.
+func TestRecordedDeliveries(t *testing.T) {
+	const dir = "testdata/deliveries"
+	rows := recorded()
+	if *update {
+		for _, r := range rows {
+			var b bytes.Buffer
+			require.NoError(t, r.delivery.Write(&b))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, r.name+".http"), b.Bytes(), 0o644))
+		}
+	}
+	files, err := webhooktest.Load(os.DirFS(dir), "*.http")
+	require.NoError(t, err)
+	byName := map[string]*webhooktest.Delivery{}
+	for _, f := range files {
+		byName[f.Name] = f.Delivery
+	}
+	require.Len(t, byName, len(rows), "a file for each, and no other")
+
+	v := verifier(t)
+	v.Now = func() time.Time { return at }
+	keys := &geminihook.Ed25519{Now: v.Now}
+	for _, n := range []int{0, 1, 2} {
+		keys.Keys = append(keys.Keys, webhooktest.Public(webhooktest.Key(n)))
+	}
+	rc := serve(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(v, keys)}, nil)
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			require.Equal(t, r.delivery, byName[r.name], "go test -run TestRecordedDeliveries -update writes it anew")
+			got := rc.send(t, byName[r.name])
+			out := rc.outcome()
+			require.ErrorIs(t, out.Err, r.want)
+			assert.Equal(t, geminihook.StatusCode(r.want), got.status)
+			if r.name == "duplicate" {
+				assert.Equal(t, geminihook.Duplicate, out.Result)
+			}
+		})
+	}
+	assert.Equal(t, 1, rc.ran(rows[0].delivery.ID()))
+}

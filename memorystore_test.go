@@ -1,0 +1,251 @@
+package geminihook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// clock is a clock that a test sets.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// memory is a MemoryStore and what a test does with it.
+type memory struct {
+	*testing.T
+	geminihook.MemoryStore
+	clock *clock
+}
+
+func newMemory(t *testing.T, entries int) *memory {
+	m := &memory{T: t, clock: &clock{now: at}}
+	m.MaxEntries, m.MemoryStore.Now = entries, m.clock.Now
+	return m
+}
+
+func (m *memory) claim(key string) geminihook.Claim {
+	m.Helper()
+	c, err := m.Claim(m.Context(), key, time.Minute, time.Hour)
+	require.NoError(m, err)
+	m.clock.advance(time.Millisecond) // so that each is older than the next
+	return c
+}
+
+func (m *memory) done(key string) {
+	m.Helper()
+	require.NoError(m, m.Complete(m.Context(), key, m.claim(key).Token, time.Hour))
+}
+
+func (m *memory) full(key string) {
+	m.Helper()
+	_, err := m.Claim(m.Context(), key, time.Minute, time.Hour)
+	require.ErrorContains(m, err, "full")
+	require.NotErrorIs(m, err, geminihook.ErrLeaseLost)
+}
+
+func TestMemoryStoreEvicts(t *testing.T) {
+	t.Run("the oldest done first", func(t *testing.T) {
+		m := newMemory(t, 50)
+		for i := range 50 {
+			m.done(strconv.Itoa(i))
+		}
+		for i := range 25 {
+			m.claim("new " + strconv.Itoa(i))
+		}
+		for i := 25; i < 50; i++ {
+			assert.Equal(t, geminihook.Done, m.claim(strconv.Itoa(i)).State, "%d", i)
+		}
+		c := m.claim("0")
+		assert.Equal(t, geminihook.Acquired, c.State)
+		assert.Equal(t, 1, c.Attempt)
+	})
+	t.Run("never one in progress, then errors", func(t *testing.T) {
+		m := newMemory(t, 3)
+		held := []geminihook.Claim{m.claim("a"), m.claim("b"), m.claim("c")}
+		m.full("d")
+		assert.Equal(t, geminihook.InProgress, m.claim("a").State, "what is known needs no room")
+		require.NoError(t, m.Complete(t.Context(), "b", held[1].Token, time.Hour))
+		assert.Equal(t, geminihook.Acquired, m.claim("d").State)
+		m.full("b")
+		require.NoError(t, m.Complete(t.Context(), "a", held[0].Token, time.Hour))
+		require.NoError(t, m.Complete(t.Context(), "c", held[2].Token, time.Hour))
+	})
+	t.Run("a released one before a done one", func(t *testing.T) {
+		m := newMemory(t, 2)
+		m.done("done")
+		require.NoError(t, m.Release(t.Context(), "released", m.claim("released").Token))
+		assert.Equal(t, geminihook.Acquired, m.claim("new").State)
+		assert.Equal(t, geminihook.Done, m.claim("done").State)
+	})
+	t.Run("one whose lease is over, as the last resort", func(t *testing.T) {
+		m := newMemory(t, 2)
+		m.claim("lapsed")
+		m.clock.advance(time.Minute)
+		m.claim("running")
+		assert.Equal(t, geminihook.Acquired, m.claim("new").State)
+		m.full("newer")
+	})
+	t.Run("holds a million", func(t *testing.T) {
+		m := newMemory(t, 1_000_000)
+		for i := range 1_000_000 {
+			m.done(strconv.Itoa(i))
+		}
+		for i := range 1_000_000 {
+			if m.claim(strconv.Itoa(i)).State != geminihook.Done {
+				t.Fatalf("%d is forgotten", i)
+			}
+		}
+		m.claim("one more")
+		assert.Equal(t, geminihook.Acquired, m.claim("0").State)
+		assert.Equal(t, geminihook.Done, m.claim("2").State)
+	})
+	t.Run("100,000 by default", func(t *testing.T) {
+		m := newMemory(t, 0)
+		for i := range geminihook.DefaultMaxEntries {
+			m.claim(strconv.Itoa(i))
+			m.clock.advance(-time.Millisecond)
+		}
+		m.full("one more")
+	})
+}
+
+func TestMemoryStoreExpires(t *testing.T) {
+	m := newMemory(t, 1000)
+	for i := range 1000 {
+		m.done(strconv.Itoa(i))
+	}
+	m.clock.advance(time.Hour)
+	for i := range 1000 {
+		c := m.claim(strconv.Itoa(i))
+		require.Equal(t, geminihook.Acquired, c.State)
+		require.Equal(t, 1, c.Attempt, "what has expired is forgotten")
+	}
+	m.full("only live entries are left")
+}
+
+// TestMemoryStoreKeepsLeases: a keep that is shorter than the lease does not
+// let a second run start.
+func TestMemoryStoreKeepsLeases(t *testing.T) {
+	m := newMemory(t, 0)
+	first, err := m.Claim(t.Context(), "x", time.Minute, time.Second)
+	require.NoError(t, err)
+	m.clock.advance(30 * time.Second)
+	assert.Equal(t, geminihook.InProgress, m.claim("x").State)
+	require.NoError(t, m.Complete(t.Context(), "x", first.Token, time.Hour))
+}
+
+func TestMemoryStoreFarFuture(t *testing.T) {
+	m := newMemory(t, 0)
+	c, err := m.Claim(t.Context(), "x", 1<<63-1, 1<<63-1)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.InProgress, m.claim("x").State)
+	require.NoError(t, m.Complete(t.Context(), "x", c.Token, 1<<63-1))
+	assert.Equal(t, geminihook.Done, m.claim("x").State)
+}
+
+// TestMemoryStoreRace: at the bound, under contention, no key has two holders
+// and the bound holds.
+func TestMemoryStoreRace(t *testing.T) {
+	const keys, workers, rounds = 64, 16, 2000
+	m := &geminihook.MemoryStore{MaxEntries: keys / 2}
+	var holders [keys]sync.Mutex
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := range rounds {
+				k := (i*7 + w*13) % keys
+				key := strconv.Itoa(k)
+				c, err := m.Claim(t.Context(), key, time.Hour, time.Hour)
+				if err != nil || c.State != geminihook.Acquired {
+					continue
+				}
+				if !holders[k].TryLock() {
+					t.Errorf("key %d has two holders", k)
+					return
+				}
+				runtime.Gosched()
+				holders[k].Unlock()
+				if i%2 == 0 {
+					err = m.Release(t.Context(), key, c.Token)
+				} else {
+					err = m.Complete(t.Context(), key, c.Token, time.Nanosecond)
+				}
+				assert.NoError(t, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestMemoryStoreSize: at most about 200 bytes for an id in the form of
+// Gemini's, at sizes that suit a map well and badly.
+func TestMemoryStoreSize(t *testing.T) {
+	for _, n := range []int{100_000, 150_000, 250_000} {
+		before := heap()
+		m := &geminihook.MemoryStore{MaxEntries: n}
+		for i := range n {
+			c, err := m.Claim(context.Background(), fmt.Sprintf("msg_%036d", i), time.Minute, time.Hour)
+			require.NoError(t, err)
+			require.NoError(t, m.Complete(context.Background(), fmt.Sprintf("msg_%036d", i), c.Token, time.Hour))
+		}
+		size := float64(heap()-before) / float64(n)
+		runtime.KeepAlive(m)
+		t.Logf("%d entries: %.0f bytes each", n, size)
+		assert.Less(t, size, 210.0)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return s.HeapAlloc
+}
+
+func TestMemoryStoreAllocates(t *testing.T) {
+	m := &geminihook.MemoryStore{}
+	ctx := context.Background()
+	c, err := m.Claim(ctx, "x", time.Minute, time.Hour)
+	require.NoError(t, err)
+	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = m.Claim(ctx, "x", time.Minute, time.Hour) }), "in progress")
+	require.NoError(t, m.Complete(ctx, "x", c.Token, time.Hour))
+	assert.Zero(t, testing.AllocsPerRun(100, func() { _, _ = m.Claim(ctx, "x", time.Minute, time.Hour) }), "duplicate")
+}
+
+func TestMemoryStoreContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	m := &geminihook.MemoryStore{}
+	c, err := m.Claim(ctx, "x", time.Minute, time.Hour)
+	require.NoError(t, err)
+	cancel()
+	_, err = m.Claim(ctx, "y", time.Minute, time.Hour)
+	require.ErrorIs(t, err, context.Canceled)
+	for _, err := range []error{m.Complete(ctx, "x", c.Token, time.Hour), m.Release(ctx, "x", c.Token)} {
+		require.ErrorIs(t, err, context.Canceled)
+		require.False(t, errors.Is(err, geminihook.ErrLeaseLost))
+	}
+}

@@ -1,0 +1,105 @@
+package geminihook_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/geminihook/geminihook"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMiddleware(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		handler http.HandlerFunc
+		status  int
+		body    string
+		result  geminihook.Result
+		again   int // the status of the next attempt
+		runs    int // after it
+	}{
+		{"writes nothing", func(http.ResponseWriter, *http.Request) {}, 200, "", geminihook.Processed, 200, 1},
+		{"writes a body", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "thanks") }, 200, "thanks", geminihook.Processed, 200, 1},
+		{"202", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202); fmt.Fprint(w, "later") }, 202, "later", geminihook.Processed, 200, 1},
+		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 204, "", geminihook.Processed, 200, 1},
+		{"early hints, then 200", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(200) }, 200, "", geminihook.Processed, 200, 1},
+		{"301", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(301) }, 301, "", geminihook.Failed, 301, 2},
+		{"404", http.NotFound, 404, "404 page not found\n", geminihook.Failed, 404, 2},
+		{"500", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "broken", 500) }, 500, "broken\n", geminihook.Failed, 500, 2},
+		{"200 after 500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); w.WriteHeader(200) }, 500, "", geminihook.Failed, 500, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rc := fill(t, &geminihook.Endpoint{})
+			rc.listen(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ev, ok := geminihook.FromContext(r.Context())
+				if !assert.True(t, ok) {
+					return
+				}
+				_ = rc.counted(nil)(r.Context(), ev)
+				body, err := io.ReadAll(r.Body)
+				assert.NoError(t, err)
+				assert.Equal(t, []byte(ev.Raw), body, "the body is readable again")
+				assert.Equal(t, int64(len(body)), r.ContentLength)
+				w.Header().Set("X-Own", "kept")
+				tt.handler(w, r)
+				w.Header().Set("X-Own", "too late, unless nothing was written")
+			})))
+			rc.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+			d := batch()
+			got := rc.send(t, d)
+			assert.Equal(t, tt.status, got.status)
+			assert.Equal(t, tt.body, got.body)
+			assert.NotEmpty(t, got.header.Get("X-Own"))
+			out := rc.outcome()
+			assert.Equal(t, tt.result, out.Result)
+			assert.Equal(t, tt.status, out.Status)
+			assert.Equal(t, tt.again, rc.send(t, d).status)
+			assert.Equal(t, tt.runs, rc.ran(d.ID()))
+			assert.Equal(t, 400, rc.send(t, d.Tampered()).status)
+			assert.Equal(t, tt.runs, rc.ran(d.ID()))
+		})
+	}
+}
+
+func TestMiddlewarePanic(t *testing.T) {
+	rc := fill(t, &geminihook.Endpoint{})
+	runs := 0
+	rc.listen(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(200)
+		if runs++; runs == 1 {
+			panic("after the 200")
+		}
+	})))
+	d := batch()
+	req, err := d.ClientRequest(rc.url)
+	require.NoError(t, err)
+	_, err = rc.client.Do(req)
+	require.Error(t, err, "the 200 that the handler wrote was not sent")
+	assert.Equal(t, 200, rc.send(t, d).status)
+	assert.Equal(t, 2, runs)
+}
+
+// TestMiddlewareCommitFails: the handler's 200 must not reach the sender if the
+// transaction that it was part of did not commit.
+func TestMiddlewareCommitFails(t *testing.T) {
+	rc := fill(t, &geminihook.Endpoint{Store: scriptedStore{
+		transact: func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
+			_ = fn(ctx)
+			return geminihook.Acquired, geminihook.ErrStore
+		},
+	}})
+	rc.listen(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })))
+	got := rc.send(t, batch())
+	assert.Equal(t, 503, got.status)
+	assert.Equal(t, geminihook.Unavailable, rc.outcome().Result)
+}
+
+func TestNilHandlersPanic(t *testing.T) {
+	e := &geminihook.Endpoint{}
+	assert.Panics(t, func() { e.Handler(nil) })
+	assert.Panics(t, func() { e.Middleware(nil) })
+}
