@@ -40,6 +40,7 @@ type mismatchError struct {
 	found   found
 	secrets []Secret
 	keys    int
+	refresh error // why the key set could not be fetched again
 }
 
 func (e *mismatchError) Unwrap() error { return ErrSignature }
@@ -56,6 +57,8 @@ func (e *mismatchError) reason() string {
 	case static && has.hmac:
 		return "no v1 entry matches the secrets " + names(e.secrets) + ": the secret is of another webhook or was rotated, " +
 			"or the body was changed before it was verified (a proxy, or JSON that was decoded and encoded again)"
+	case !static && has.ed25519 && e.refresh != nil:
+		return "no v1a entry matches the cached public keys, and they could not be fetched again: " + e.refresh.Error()
 	case !static && has.ed25519:
 		return "no v1a entry matches the public keys: the delivery is forged, or the body was changed before it was " +
 			"verified (a proxy, or JSON that was decoded and encoded again)"

@@ -1,0 +1,495 @@
+package geminihook_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// keySource answers a KeySet's fetches in place of the network.
+type keySource struct {
+	mu      sync.Mutex
+	answer  func(*http.Request) (*http.Response, error)
+	fetches atomic.Int64
+}
+
+func (s *keySource) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.fetches.Add(1)
+	s.mu.Lock()
+	answer := s.answer
+	s.mu.Unlock()
+	return answer(r)
+}
+
+func (s *keySource) set(answer func(*http.Request) (*http.Response, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
+}
+
+func (s *keySource) serve(body string, header ...string) {
+	s.set(func(*http.Request) (*http.Response, error) { return response(200, body, header...), nil })
+}
+
+func (s *keySource) serveKeys(n ...int) { s.serve(jwks(n...)) }
+
+func (s *keySource) fail() {
+	s.set(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") })
+}
+
+func response(status int, body string, header ...string) *http.Response {
+	r := &http.Response{
+		StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)),
+		Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return r
+}
+
+// jwks is a key set as Google serves it, of webhooktest's keys.
+func jwks(n ...int) string {
+	type jwk struct {
+		Crv string `json:"crv"`
+		Kty string `json:"kty"`
+		X   string `json:"x"`
+	}
+	set := map[string][]jwk{"keys": {}}
+	for _, n := range n {
+		x := base64.RawURLEncoding.EncodeToString(webhooktest.Public(webhooktest.Key(n)))
+		set["keys"] = append(set["keys"], jwk{"Ed25519", "OKP", x})
+	}
+	b, _ := json.Marshal(set)
+	return string(b)
+}
+
+// keyTest is a KeySet with a clock and a source that the test holds.
+type keyTest struct {
+	*testing.T
+	*geminihook.KeySet
+	clock  *clock
+	source *keySource
+	logs   *strings.Builder
+}
+
+func newKeyTest(t *testing.T, n ...int) *keyTest {
+	kt := &keyTest{T: t, clock: &clock{now: at}, source: &keySource{}, logs: &strings.Builder{}}
+	var mu sync.Mutex
+	kt.KeySet = &geminihook.KeySet{
+		Now: kt.clock.Now, Client: &http.Client{Transport: kt.source},
+		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: kt.logs, mu: &mu}, nil)),
+	}
+	kt.source.serveKeys(n...)
+	return kt
+}
+
+// verify verifies a delivery signed now with a key.
+func (kt *keyTest) verify(key int) (geminihook.Proof, error) {
+	d := webhooktest.New(geminihook.EventVideoGenerated).Sign(kt.clock.Now(), webhooktest.Dynamic(webhooktest.Key(key)))
+	return kt.Verify(context.Background(), d.Header, d.Body)
+}
+
+func (kt *keyTest) accepts(key int) {
+	kt.Helper()
+	_, err := kt.verify(key)
+	require.NoError(kt, err)
+}
+
+func (kt *keyTest) refuses(key int, want error) {
+	kt.Helper()
+	_, err := kt.verify(key)
+	require.ErrorIs(kt, err, want)
+}
+
+func TestKeySetVectors(t *testing.T) {
+	for _, v := range vectors(t) {
+		if len(v.JWKS) == 0 {
+			continue
+		}
+		t.Run(v.Name, func(t *testing.T) {
+			kt := newKeyTest(t)
+			kt.clock.now = time.Unix(v.Now, 0)
+			set := make([]map[string]string, len(v.JWKS))
+			for i, k := range v.JWKS {
+				set[i] = map[string]string{"kty": "OKP", "crv": "Ed25519", "x": k.X, "kid": fmt.Sprint("key-", i)}
+			}
+			b, err := json.Marshal(map[string]any{"keys": set})
+			require.NoError(t, err)
+			kt.source.serve(string(b))
+			proof, err := kt.Verify(t.Context(), v.header(), []byte(v.Body))
+			if !v.Valid || strings.HasPrefix(v.Signature, "v1,") && !strings.Contains(v.Signature, "v1a,") {
+				require.Error(t, err)
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, geminihook.Proof{Scheme: "v1a", Key: fmt.Sprint("key-", v.Key)}, proof)
+		})
+	}
+}
+
+func TestKeySetCaches(t *testing.T) {
+	kt := newKeyTest(t, 1, 2, 3)
+	for _, key := range []int{1, 2, 3, 3, 1} {
+		kt.accepts(key)
+	}
+	assert.EqualValues(t, 1, kt.source.fetches.Load())
+	proof, err := kt.verify(2)
+	require.NoError(t, err)
+	assert.Len(t, proof.Key, 43, "the thumbprint of a key without kid")
+	_, err = kt.Verify(t.Context(), webhooktest.New(geminihook.EventBatchFailed).Sign(at, signer).Header, nil)
+	require.ErrorIs(t, err, geminihook.ErrSignature)
+	assert.EqualValues(t, 1, kt.source.fetches.Load(), "a v1 delivery is no reason to fetch")
+}
+
+func TestKeySetFloodOfForgeries(t *testing.T) {
+	kt := newKeyTest(t, 1, 2, 3)
+	kt.accepts(1)
+	for minute := range 3 {
+		for range 100 {
+			kt.refuses(9, geminihook.ErrSignature)
+			kt.clock.advance(100 * time.Millisecond)
+		}
+		kt.clock.advance(50 * time.Second)
+		assert.LessOrEqual(t, kt.source.fetches.Load(), int64(minute+2))
+	}
+	kt.accepts(1)
+}
+
+func TestKeySetRotation(t *testing.T) {
+	kt := newKeyTest(t, 1)
+	kt.accepts(1)
+	kt.source.serveKeys(1, 2)
+	kt.refuses(2, geminihook.ErrSignature) // too early to fetch again
+	kt.clock.advance(time.Minute)
+	kt.accepts(2)
+	kt.source.serveKeys(2)
+	kt.clock.advance(time.Minute)
+	kt.refuses(9, geminihook.ErrSignature) // fetches
+	kt.refuses(1, geminihook.ErrSignature)
+	assert.EqualValues(t, 3, kt.source.fetches.Load())
+}
+
+func TestKeySetOutage(t *testing.T) {
+	kt := newKeyTest(t, 1)
+	kt.source.fail()
+	kt.refuses(1, geminihook.ErrKeysUnavailable)
+	kt.source.serveKeys(1)
+	kt.refuses(1, geminihook.ErrKeysUnavailable)
+	assert.EqualValues(t, 1, kt.source.fetches.Load(), "not asked again within the minute")
+	kt.clock.advance(time.Minute)
+	kt.accepts(1)
+
+	kt.source.fail()
+	for range 24 * 60 / 10 { // a delivery every ten minutes
+		kt.accepts(1)
+		kt.clock.advance(10 * time.Minute)
+	}
+	kt.accepts(1)
+	kt.clock.advance(time.Second)
+	kt.refuses(1, geminihook.ErrKeysUnavailable)
+	kt.source.serveKeys(1)
+	kt.clock.advance(time.Minute)
+	kt.accepts(1)
+	assert.Contains(t, kt.logs.String(), "connection refused")
+}
+
+// TestKeySetUnavailable is what the sender sees.
+func TestKeySetUnavailable(t *testing.T) {
+	source := &keySource{}
+	source.fail()
+	keys := &geminihook.KeySet{Client: &http.Client{Transport: source}}
+	rc := serve(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(verifier(t), keys)}, nil)
+	dynamic := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(1)))
+	got := rc.send(t, dynamic)
+	assert.Equal(t, 503, got.status)
+	assert.NotEmpty(t, got.header.Get("Retry-After"))
+	assert.Equal(t, geminihook.Unavailable, rc.outcome().Result)
+	assert.Contains(t, rc.log(), "connection refused")
+	assert.Equal(t, 200, rc.send(t, batch()).status, "static deliveries go on")
+}
+
+// TestKeySetDue: a due refresh makes no delivery wait, and is picked up.
+func TestKeySetDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kt := newKeyTest(t, 1)
+		kt.clock.now = time.Now()
+		kt.accepts(1)
+		kt.clock.advance(time.Hour)
+		slow := make(chan struct{})
+		kt.source.set(func(*http.Request) (*http.Response, error) { <-slow; return response(200, jwks(2)), nil })
+		for range 10 {
+			kt.accepts(1)
+		}
+		synctest.Wait()
+		assert.EqualValues(t, 2, kt.source.fetches.Load())
+		close(slow)
+		synctest.Wait()
+		kt.accepts(2)
+		kt.refuses(1, geminihook.ErrSignature)
+	})
+}
+
+// TestKeySetShares: concurrent first deliveries share a fetch, and one that
+// gives up does not end it for the others.
+func TestKeySetShares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kt := newKeyTest(t)
+		kt.clock.now = time.Now()
+		answer := make(chan struct{})
+		kt.source.set(func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-answer:
+				return response(200, jwks(1)), nil
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+		})
+		ctx, giveUp := context.WithCancel(t.Context())
+		d := webhooktest.New(geminihook.EventVideoGenerated).Sign(time.Now(), webhooktest.Dynamic(webhooktest.Key(1)))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := kt.Verify(ctx, d.Header, d.Body)
+			assert.ErrorIs(t, err, geminihook.ErrKeysUnavailable)
+			assert.ErrorIs(t, err, context.Canceled)
+		})
+		synctest.Wait()
+		for range 63 {
+			wg.Go(func() { kt.accepts(1) })
+		}
+		synctest.Wait()
+		giveUp()
+		synctest.Wait()
+		close(answer)
+		wg.Wait()
+		assert.EqualValues(t, 1, kt.source.fetches.Load())
+	})
+}
+
+// TestKeySetRace: 64 verifiers while the keys rotate under them.
+func TestKeySetRace(t *testing.T) {
+	kt := newKeyTest(t, 0, 1)
+	kt.MinRefresh = time.Nanosecond
+	var wg sync.WaitGroup
+	for w := range 64 {
+		wg.Go(func() {
+			for i := range 20 {
+				if w == 0 {
+					kt.source.serveKeys(0, i%4)
+					kt.clock.advance(time.Minute)
+				}
+				if _, err := kt.verify(0); err != nil {
+					t.Errorf("the key that never left: %v", err)
+				}
+				_, _ = kt.verify(i % 4)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestKeySetMaxAge(t *testing.T) {
+	for _, tt := range []struct {
+		cacheControl string
+		maxAge       time.Duration
+		want         time.Duration
+	}{
+		{"", 0, time.Hour},
+		{"", 2 * time.Hour, 2 * time.Hour},
+		{"public, max-age=7200", 0, 2 * time.Hour},
+		{"Max-Age=7200, must-revalidate", time.Minute, 2 * time.Hour},
+		{"max-age=5", 0, time.Minute},
+		{"max-age=0", 0, time.Minute},
+		{"no-store", 0, time.Minute},
+		{"max-age=99999999", 0, 24 * time.Hour},
+		{"max-age=99999999999999999999999", 0, 24 * time.Hour},
+		{"max-age=soon", 0, time.Hour},
+		{"max-age=-5", 0, time.Hour},
+	} {
+		t.Run(tt.cacheControl, func(t *testing.T) {
+			kt := newKeyTest(t)
+			kt.MaxAge = tt.maxAge
+			kt.source.serve(jwks(1), "Cache-Control", tt.cacheControl)
+			kt.accepts(1)
+			assert.Contains(t, kt.logs.String(), "max_age="+tt.want.String())
+		})
+	}
+}
+
+// TestKeySetRefuses what a broken or hostile key server may answer; each has a
+// log line of its own.
+func TestKeySetRefuses(t *testing.T) {
+	key := webhooktest.Public(webhooktest.Key(1))
+	x := base64.RawURLEncoding.EncodeToString(key)
+	one := func(jwk string) string { return `{"keys":[` + jwk + `]}` }
+	for _, tt := range []struct {
+		name string
+		body string
+		log  string
+	}{
+		{"empty", "", "not JSON"},
+		{"not JSON", "<html>", "not JSON"},
+		{"a list", "[]", "not JSON with a list"},
+		{"keys is no list", `{"keys":5}`, "not JSON with a list"},
+		{"no keys", `{"keys":[]}`, "no usable Ed25519 key"},
+		{"no field", `{}`, "no usable Ed25519 key"},
+		{"2 MiB", one(`{}`) + strings.Repeat(" ", 2<<20), "longer than 1048576 bytes"},
+		{"RSA", one(`{"kty":"RSA","n":"AQAB","e":"AQAB"}`), "OKP"},
+		{"X25519", one(`{"kty":"OKP","crv":"X25519","x":"` + x + `"}`), "OKP"},
+		{"31 bytes", one(`{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(key[1:]) + `"}`), "31 bytes"},
+		{"33 bytes", one(`{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(append(key[:32:32], 1)) + `"}`), "33 bytes"},
+		{"no x", one(`{"kty":"OKP","crv":"Ed25519"}`), "0 bytes"},
+		{"x not base64url", one(`{"kty":"OKP","crv":"Ed25519","x":"*"}`), "not base64url"},
+		{"all zeros", one(`{"kty":"OKP","crv":"Ed25519","x":"` + strings.Repeat("A", 43) + `"}`), "all zeros"},
+		{"for encryption", one(`{"kty":"OKP","crv":"Ed25519","use":"enc","x":"` + x + `"}`), "not \\\"sig\\\""},
+		{"for another algorithm", one(`{"kty":"OKP","crv":"Ed25519","alg":"RS256","x":"` + x + `"}`), "not for Ed25519"},
+		{"not an object", one(`7`), "not a JWK"},
+		{"a thousand bad keys", one(strings.Repeat("7,", 999) + "7"), "only 16 keys"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			kt := newKeyTest(t)
+			kt.source.serve(tt.body)
+			kt.refuses(1, geminihook.ErrKeysUnavailable)
+			assert.Contains(t, kt.logs.String(), tt.log)
+			assert.LessOrEqual(t, strings.Count(kt.logs.String(), "\n"), 20, "a stranger cannot flood the log")
+		})
+	}
+	t.Run("status 500", func(t *testing.T) {
+		kt := newKeyTest(t)
+		kt.source.set(func(*http.Request) (*http.Response, error) { return response(500, jwks(1)), nil })
+		kt.refuses(1, geminihook.ErrKeysUnavailable)
+		assert.Contains(t, kt.logs.String(), "500 Internal Server Error")
+	})
+	t.Run("good beside bad", func(t *testing.T) {
+		kt := newKeyTest(t)
+		kt.source.serve(one(`{"kty":"RSA"},{"kty":"OKP","crv":"Ed25519","use":"sig","alg":"EdDSA","kid":"a\u0000b","x":"` + x + `"}`))
+		proof, err := kt.verify(1)
+		require.NoError(t, err)
+		assert.Len(t, proof.Key, 43, "an unprintable kid is not used")
+	})
+	t.Run("keys beyond the bound", func(t *testing.T) {
+		kt := newKeyTest(t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
+		kt.accepts(15)
+		kt.refuses(16, geminihook.ErrSignature)
+	})
+	t.Run("bad after good", func(t *testing.T) {
+		kt := newKeyTest(t, 1)
+		kt.accepts(1)
+		kt.source.serve("<html>")
+		kt.clock.advance(2 * time.Hour)
+		_, err := kt.verify(9)
+		require.ErrorIs(t, err, geminihook.ErrSignature)
+		assert.Contains(t, err.Error(), "could not be fetched again: the key set is not JSON")
+		kt.accepts(1)
+	})
+}
+
+func TestKeySetSlowServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, answer := range map[string]func(*http.Request) (*http.Response, error){
+			"no answer": func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
+			"slow body": func(r *http.Request) (*http.Response, error) {
+				resp := response(200, "")
+				resp.Body = io.NopCloser(endless{r.Context()})
+				return resp, nil
+			},
+		} {
+			kt := newKeyTest(t)
+			kt.clock.now = time.Now()
+			kt.source.set(answer)
+			start := time.Now()
+			kt.refuses(1, geminihook.ErrKeysUnavailable)
+			assert.Equal(t, 10*time.Second, time.Since(start), name)
+			assert.Contains(t, kt.logs.String(), "deadline exceeded", name)
+		}
+	})
+}
+
+// endless is a body of which a byte comes every second.
+type endless struct{ ctx context.Context }
+
+func (e endless) Read(b []byte) (int, error) {
+	select {
+	case <-time.After(time.Second):
+		return copy(b, " "), nil
+	case <-e.ctx.Done():
+		return 0, e.ctx.Err()
+	}
+}
+
+func TestKeySetURLs(t *testing.T) {
+	for _, tt := range []struct {
+		url, redirect string
+		good          bool
+	}{
+		{"", "", true},
+		{"https://keys.example/jwks.json", "", true},
+		{"http://keys.example/jwks.json", "", false},
+		{"ftp://127.0.0.1/jwks.json", "", false},
+		{"file:///etc/passwd", "", false},
+		{"https://", "", false},
+		{"%", "", false},
+		{"http://127.0.0.1:8080/jwks.json", "", true},
+		{"http://localhost:8080/jwks.json", "", true},
+		{"http://[::1]:8080/jwks.json", "", true},
+		{"http://localhost.example/jwks.json", "", false},
+		{"https://keys.example/", "https://other.example/", true},
+		{"https://keys.example/", "http://keys.example/", false},
+		{"https://keys.example/", "http://127.0.0.1/", false},
+		{"http://127.0.0.1/", "http://keys.example/", false},
+		{"http://127.0.0.1/", "http://127.0.0.2/", true},
+	} {
+		t.Run(tt.url+" to "+tt.redirect, func(t *testing.T) {
+			kt := newKeyTest(t)
+			kt.URL = tt.url
+			kt.source.set(func(r *http.Request) (*http.Response, error) {
+				if tt.redirect != "" && r.URL.String() != tt.redirect {
+					return response(302, "", "Location", tt.redirect), nil
+				}
+				return response(200, jwks(1)), nil
+			})
+			if tt.good {
+				kt.accepts(1)
+				return
+			}
+			kt.refuses(1, geminihook.ErrKeysUnavailable)
+		})
+	}
+	t.Run("in circles", func(t *testing.T) {
+		kt := newKeyTest(t)
+		kt.source.set(func(r *http.Request) (*http.Response, error) { return response(302, "", "Location", "/again"), nil })
+		kt.refuses(1, geminihook.ErrKeysUnavailable)
+		assert.LessOrEqual(t, kt.source.fetches.Load(), int64(4))
+	})
+}
+
+// TestSignatureEntries: a header full of v1a entries costs a bounded number of
+// verifications, because only eight entries and sixteen keys are looked at.
+func TestSignatureEntries(t *testing.T) {
+	kt := newKeyTest(t, 1)
+	d := webhooktest.New(geminihook.EventVideoGenerated).Sign(at, webhooktest.Dynamic(webhooktest.Key(1)))
+	valid := d.Header.Get("webhook-signature")
+	bad := "v1a," + base64.StdEncoding.EncodeToString(make([]byte, ed25519.SignatureSize))
+	for n, want := range map[int]error{0: nil, 7: nil, 8: geminihook.ErrSignature} {
+		d.Header.Set("webhook-signature", strings.Repeat(bad+" ", n)+valid)
+		_, err := kt.Verify(t.Context(), d.Header, d.Body)
+		require.ErrorIs(t, err, want, "%d before it", n)
+	}
+}
