@@ -51,8 +51,13 @@ var (
 func (ev *Event) decodeData(data, metadata json.RawMessage) {
 	inner, ok := asObject(data)
 	fields := dataFields{
-		{name: "id"}, {name: "output_file_uri"}, {name: "video_uri"}, {name: "file_name"},
-		{name: "error_code"}, {name: "error_message"}, {name: "user_metadata"},
+		{name: "id"},
+		{name: "output_file_uri"},
+		{name: "video_uri"},
+		{name: "file_name"},
+		{name: "error_code"},
+		{name: "error_message"},
+		{name: "user_metadata"},
 	}
 	inner.pick(fields[:])
 	ev.UserMetadata = userMetadata(fields[6].value, metadata)

@@ -123,7 +123,7 @@ func TestEventShowsNoBody(t *testing.T) {
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "event", ev, "value", *ev)
 	for _, s := range []string{
-		log.String(), fmt.Sprintf("%v", ev), fmt.Sprintf("%+v", *ev), fmt.Sprintf("%#v", ev), fmt.Sprintf("%s", ev), fmt.Sprintf("%x", ev),
+		log.String(), fmt.Sprintf("%v", ev), fmt.Sprintf("%+v", *ev), fmt.Sprintf("%#v", ev), fmt.Sprintf("%s %q", ev, ev), fmt.Sprintf("%x", ev),
 		fmt.Sprintf("%+v", geminihook.Outcome{Event: ev}), fmt.Sprintf("%+v %#v", ev.Data, ev.Data),
 	} {
 		assert.NotContains(t, s, "confidential")

@@ -11,6 +11,8 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -28,7 +30,13 @@ type Secret struct {
 type secret struct {
 	name string
 	key  []byte
-	idle chan *mac // at most cap(idle) MAC states that wait for the next delivery
+
+	// MAC states that wait for the next delivery: the one used last, and the
+	// others, as many as were ever in use at once. (A sync.Pool would drop
+	// them at every garbage collection.)
+	last atomic.Pointer[mac]
+	mu   sync.Mutex
+	idle []*mac
 }
 
 // mac is what one verification needs and the next one uses again.
@@ -83,7 +91,7 @@ func newSecret(key []byte, name string) (Secret, error) {
 	if len(bytes.Trim(key, "\x00")) == 0 { // HMAC pads keys with zeros: this one is the same as none
 		return Secret{}, errors.New("geminihook: secret is all zeros")
 	}
-	return Secret{&secret{name: name, key: key, idle: make(chan *mac, 64)}}, nil
+	return Secret{&secret{name: name, key: key}}, nil
 }
 
 // decodeBase64 takes the standard or the URL alphabet, padded or not.
@@ -114,19 +122,27 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 
 // borrow takes an idle MAC state or makes one.
 func (s *secret) borrow() *mac {
-	select {
-	case m := <-s.idle:
+	if m := s.last.Swap(nil); m != nil {
 		return m
-	default:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.idle)
+	if n == 0 {
 		return &mac{h: hmac.New(sha256.New, s.key)}
 	}
+	m := s.idle[n-1]
+	s.idle = s.idle[:n-1]
+	return m
 }
 
 func (s *secret) giveBack(m *mac) {
-	select {
-	case s.idle <- m:
-	default:
+	if s.last.CompareAndSwap(nil, m) {
+		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, m)
 }
 
 // sign leaves the v1 signature of the delivery in m.encoded.

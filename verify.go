@@ -93,7 +93,6 @@ func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof
 // accepted.
 func (s *secret) matches(d *delivery, body []byte) bool {
 	m := s.borrow()
-	defer s.giveBack(m)
 	m.sign(d, body)
 	matched := 0
 	for _, entry := range d.signatures[:d.entries] {
@@ -104,6 +103,7 @@ func (s *secret) matches(d *delivery, body []byte) bool {
 			matched |= subtle.ConstantTimeCompare(given[:], m.encoded[:])
 		}
 	}
+	s.giveBack(m)
 	return matched == 1
 }
 

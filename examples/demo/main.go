@@ -1,0 +1,185 @@
+// Demo shows geminihook at work: it starts a real server on a loopback port,
+// delivers every recorded delivery to it over HTTP, signed afresh where it must
+// be fresh, with duplicates, failures and forgeries, and prints a table. Run it
+// in the root of the repository:
+//
+//	go run ./examples/demo
+//
+// It ends by itself, with status 0 only if every answer is the expected one.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+func main() {
+	log.SetFlags(0)
+	if err := run(os.Stdout); err != nil {
+		log.Fatal("demo: ", err)
+	}
+}
+
+// run plays the scenes and returns an error if an answer is not as expected.
+func run(out io.Writer) error {
+	recorded, err := webhooktest.Load(os.DirFS("testdata/deliveries"), "*.http")
+	if err != nil {
+		return fmt.Errorf("%w (run it in the root of the repository)", err)
+	}
+	p := &program{seen: map[string]string{}, runs: map[string]int{}, reasons: map[string]string{}}
+	url, stop, err := p.start()
+	if err != nil {
+		return err
+	}
+	defer stop()
+
+	fmt.Fprintf(out, "A receiver listens on %s\n\n", url)
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "DELIVERY\tANSWER\tTHE FUNCTION SAW\tRUNS")
+	fmt.Fprintln(table, "--------\t------\t----------------\t----")
+	wrong := 0
+	start := time.Now()
+	rows := scenes(recorded)
+	for _, s := range rows {
+		answer, err := s.play(url)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		saw, runs := p.what(s.delivery.ID())
+		mark := ""
+		if answer != s.answer || runs != s.runs {
+			wrong++
+			mark = fmt.Sprintf("  <- expected %s, %d runs", s.answer, s.runs)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d%s\n", s.name, answer, saw, runs, mark)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d of %d answers are wrong", wrong, len(rows))
+	}
+	fmt.Fprintf(out, "\nAll %d as expected, in %v.\n", len(rows), time.Since(start).Round(time.Millisecond))
+	return nil
+}
+
+// program is what a user writes: an Endpoint with a function. It remembers
+// what it saw, for the table.
+type program struct {
+	mu      sync.Mutex
+	seen    map[string]string // by webhook-id
+	runs    map[string]int
+	reasons map[string]string // why an event was refused
+}
+
+// start serves the endpoint and, in place of Google's, a key server.
+func (p *program) start() (url string, stop func(), err error) {
+	static, err := geminihook.NewHMAC(webhooktest.Secret)
+	if err != nil {
+		return "", nil, err
+	}
+	binding, err := geminihook.NewBinding(bindingSecret)
+	if err != nil {
+		return "", nil, err
+	}
+	keys, stopKeys, err := listen(http.HandlerFunc(serveKeys))
+	if err != nil {
+		return "", nil, err
+	}
+	endpoint := &geminihook.Endpoint{
+		Verifier:  geminihook.AnyOf(static, &geminihook.KeySet{URL: keys}),
+		Authorize: binding.Authorize,
+		Observe:   p.observe,
+	}
+	url, stopReceiver, err := listen(endpoint.Handler(p.handle))
+	if err != nil {
+		stopKeys()
+		return "", nil, err
+	}
+	return url, func() { stopReceiver(); stopKeys() }, nil
+}
+
+// handle is the program's function.
+func (p *program) handle(_ context.Context, ev *geminihook.Event) error {
+	p.mu.Lock()
+	p.seen[ev.ID] = describe(ev)
+	p.runs[ev.ID]++
+	p.mu.Unlock()
+	switch ev.UserMetadata["demo"] {
+	case "slow":
+		time.Sleep(300 * time.Millisecond)
+	case "fails at first":
+		if ev.Attempt == 1 {
+			return errors.New("the database is away")
+		}
+	case "panics at first":
+		if ev.Attempt == 1 {
+			panic("a bug")
+		}
+	}
+	return nil
+}
+
+func describe(ev *geminihook.Event) string {
+	switch data := ev.Data.(type) {
+	case *geminihook.BatchSucceeded:
+		return "BatchSucceeded " + data.ID
+	case *geminihook.BatchFailed:
+		return "BatchFailed " + data.ID + " " + data.ErrorCode
+	case *geminihook.InteractionFailed:
+		return "InteractionFailed " + data.ID + " " + data.ErrorCode
+	case *geminihook.VideoGenerated:
+		return "VideoGenerated " + data.FileName
+	case *geminihook.Unknown:
+		return fmt.Sprintf("Unknown %q, %d bytes of data", ev.Type, len(data.Data))
+	}
+	return fmt.Sprintf("%T", ev.Data)[len("*geminihook."):]
+}
+
+// observe is where a program counts its metrics.
+func (p *program) observe(_ context.Context, o geminihook.Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o.Event != nil && o.Result == geminihook.Forbidden {
+		p.reasons[o.Event.ID] = "nothing: not our job"
+	}
+}
+
+func (p *program) what(id string) (saw string, runs int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	saw = "nothing"
+	if s, ok := p.reasons[id]; ok {
+		saw = s
+	}
+	if s, ok := p.seen[id]; ok {
+		saw = s
+	}
+	return saw, p.runs[id]
+}
+
+// listen serves h on a free loopback port.
+func listen(h http.Handler) (url string, stop func(), err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	srv := &http.Server{
+		Handler: h, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
+		ErrorLog: log.New(io.Discard, "", 0), // which would tell of the panic in the middle of the table
+	}
+	go func() { _ = srv.Serve(l) }()
+	return "http://" + l.Addr().String(), func() { _ = srv.Close() }, nil
+}

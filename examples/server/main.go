@@ -1,0 +1,87 @@
+// Server receives Gemini webhooks in an HTTP server that also does other
+// things, with timeouts and a graceful shutdown.
+//
+//	GEMINI_WEBHOOK_SECRET=whsec_... go run ./examples/server
+//
+// While a secret is being rotated, GEMINI_WEBHOOK_SECRET has both, separated by
+// a comma. ADDR is where to listen, 127.0.0.1:8080 by default.
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/geminihook/geminihook"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := run(ctx, logger, os.Getenv); err != nil {
+		logger.Error("server", "error", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, logger *slog.Logger, getenv func(string) string) error {
+	verifier, err := geminihook.NewHMAC(strings.Split(getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
+	if err != nil {
+		return fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err)
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Logger: logger}
+
+	mux := http.NewServeMux()
+	mux.Handle("/webhooks/gemini", endpoint.Handler(handle(logger)))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+
+	listener, err := net.Listen("tcp", cmp.Or(getenv("ADDR"), "127.0.0.1:8080"))
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest run and its answer
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelError),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	logger.Info("listening", "url", "http://"+listener.Addr().String()+"/webhooks/gemini")
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	// Deliveries that are under way end; what comes meanwhile, Google sends
+	// again.
+	grace, cancel := context.WithTimeout(context.Background(), geminihook.DefaultLease)
+	defer cancel()
+	return server.Shutdown(grace)
+}
+
+// handle is where the program's own work goes.
+func handle(logger *slog.Logger) func(context.Context, *geminihook.Event) error {
+	return func(_ context.Context, ev *geminihook.Event) error {
+		switch data := ev.Data.(type) {
+		case *geminihook.BatchSucceeded:
+			logger.Info("batch is done", "id", data.ID, "output", data.OutputFileURI)
+		case *geminihook.InteractionCompleted:
+			logger.Info("interaction is done", "id", data.ID)
+		default:
+			logger.Info("event", "event", ev)
+		}
+		return nil
+	}
+}
