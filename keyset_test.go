@@ -286,7 +286,7 @@ func TestKeySetShares(t *testing.T) {
 // TestKeySetRace: 64 verifiers while the keys rotate under them.
 func TestKeySetRace(t *testing.T) {
 	kt := newKeyTest(t, 0, 1)
-	kt.MinRefresh = time.Nanosecond
+	kt.MinRefresh, kt.Tolerance = time.Nanosecond, 24*time.Hour
 	var wg sync.WaitGroup
 	for w := range 64 {
 		wg.Go(func() {
