@@ -187,6 +187,15 @@ func TestKeySetRotation(t *testing.T) {
 	assert.EqualValues(t, 3, kt.source.fetches.Load())
 }
 
+// TestKeySetClockSetBack must not stop the fetches until it has caught up.
+func TestKeySetClockSetBack(t *testing.T) {
+	kt := newKeyTest(t, 1)
+	kt.accepts(1)
+	kt.source.serveKeys(2)
+	kt.clock.advance(-time.Hour)
+	kt.accepts(2)
+}
+
 func TestKeySetOutage(t *testing.T) {
 	kt := newKeyTest(t, 1)
 	kt.source.fail()
@@ -420,6 +429,27 @@ func TestKeySetSlowServer(t *testing.T) {
 			assert.Contains(t, kt.logs.String(), "deadline exceeded", name)
 		}
 	})
+}
+
+// TestKeySetReadsNoMore than it may, however much there is.
+func TestKeySetReadsNoMore(t *testing.T) {
+	kt := newKeyTest(t)
+	counted := &zeros{}
+	kt.source.set(func(*http.Request) (*http.Response, error) {
+		resp := response(200, "")
+		resp.Body = io.NopCloser(io.LimitReader(counted, 64<<20))
+		return resp, nil
+	})
+	kt.refuses(1, geminihook.ErrKeysUnavailable)
+	assert.LessOrEqual(t, counted.n, 2<<20)
+}
+
+// zeros is a body without an end.
+type zeros struct{ n int }
+
+func (z *zeros) Read(b []byte) (int, error) {
+	z.n += len(b)
+	return len(b), nil
 }
 
 // endless is a body of which a byte comes every second.

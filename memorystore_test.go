@@ -146,6 +146,54 @@ func TestMemoryStoreExpires(t *testing.T) {
 	m.full("only live entries are left")
 }
 
+// TestMemoryStoreForgets what has expired, whatever stands before it in its
+// queue, and gives its memory back as other ids come.
+func TestMemoryStoreForgets(t *testing.T) {
+	m := newMemory(t, 0)
+	m.done("long")
+	short := m.claim("short")
+	require.NoError(t, m.Complete(t.Context(), "short", short.Token, time.Second))
+	m.clock.advance(time.Second)
+	again := m.claim("short")
+	assert.Equal(t, geminihook.Acquired, again.State)
+	assert.Equal(t, 1, again.Attempt)
+	assert.Equal(t, geminihook.Done, m.claim("long").State)
+
+	const n = 50_000
+	m.MaxEntries = 10 * n
+	fill := func(prefix string) {
+		for i := range n {
+			m.done(prefix + strconv.Itoa(i))
+			m.clock.advance(-time.Millisecond)
+		}
+	}
+	fill("first")
+	before := heap()
+	m.clock.advance(time.Hour)
+	fill("then")
+	assert.Less(t, float64(heap()), 1.3*float64(before))
+}
+
+// TestMemoryStoreTokens: a token ends with its claim.
+func TestMemoryStoreTokens(t *testing.T) {
+	m := newMemory(t, 0)
+	released := m.claim("released").Token
+	require.NoError(t, m.Release(t.Context(), "released", released))
+	require.ErrorIs(t, m.Release(t.Context(), "released", released), geminihook.ErrLeaseLost)
+	require.ErrorIs(t, m.Complete(t.Context(), "released", released, time.Hour), geminihook.ErrLeaseLost)
+
+	completed := m.claim("completed").Token
+	require.NoError(t, m.Complete(t.Context(), "completed", completed, time.Hour))
+	require.NoError(t, m.Complete(t.Context(), "completed", completed, time.Hour), "again, where the first answer was lost")
+	require.ErrorIs(t, m.Release(t.Context(), "completed", completed), geminihook.ErrLeaseLost)
+	assert.Equal(t, geminihook.Done, m.claim("completed").State)
+
+	for _, token := range []string{"", "0", "x", "-1", "99999999999999999999"} {
+		m.claim("other" + token)
+		require.ErrorIs(t, m.Complete(t.Context(), "other"+token, token, time.Hour), geminihook.ErrLeaseLost)
+	}
+}
+
 // TestMemoryStoreKeepsLeases: a keep that is shorter than the lease does not
 // let a second run start.
 func TestMemoryStoreKeepsLeases(t *testing.T) {
