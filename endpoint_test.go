@@ -1,9 +1,12 @@
 package geminihook_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -223,4 +226,36 @@ type accepting struct{}
 
 func (accepting) Verify(context.Context, http.Header, []byte) (geminihook.Proof, error) {
 	return geminihook.Proof{Scheme: "v1"}, nil
+}
+
+// TestBodyBuffer: a body of known length is read into one buffer, or two where
+// it is large; a stranger who claims a length and sends nothing gets little.
+func TestBodyBuffer(t *testing.T) {
+	e := &geminihook.Endpoint{Verifier: failing{geminihook.ErrSignature}}
+	for _, tt := range []struct {
+		name   string
+		length int
+		sent   int
+		bytes  uint64
+	}{
+		{"event", 300, 300, 2 << 10},
+		{"32 KiB", 32 << 10, 32 << 10, 48 << 10},
+		{"1 MiB", 1 << 20, 1 << 20, 1<<20 + 160<<10},
+		{"1 MiB claimed, nothing sent", 1 << 20, 0, 96 << 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			body := make([]byte, tt.sent)
+			const runs = 20
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for range runs {
+				r := &http.Request{Method: "POST", ContentLength: int64(tt.length), Body: io.NopCloser(bytes.NewReader(body))}
+				if _, err := e.Receive(nil, r); err == nil {
+					t.Fatal("accepted")
+				}
+			}
+			runtime.ReadMemStats(&after)
+			assert.Less(t, (after.TotalAlloc-before.TotalAlloc)/runs, tt.bytes)
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package geminihook_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -63,6 +64,20 @@ func TestMiddleware(t *testing.T) {
 			assert.Equal(t, tt.runs, rc.ran(d.ID()))
 		})
 	}
+}
+
+// TestMiddlewareChunked: a body without Content-Length has one behind it.
+func TestMiddlewareChunked(t *testing.T) {
+	rc := fill(t, &geminihook.Endpoint{})
+	d := batch()
+	rc.listen(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, int64(len(d.Body)), r.ContentLength)
+		assert.Empty(t, r.TransferEncoding)
+	})))
+	req, err := d.ClientRequest(rc.url)
+	require.NoError(t, err)
+	req.ContentLength, req.Body = -1, io.NopCloser(bytes.NewReader(d.Body))
+	assert.Equal(t, 200, rc.do(t, req).status)
 }
 
 func TestMiddlewarePanic(t *testing.T) {
