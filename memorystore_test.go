@@ -175,6 +175,7 @@ func TestMemoryStoreForgets(t *testing.T) {
 	m.clock.advance(time.Hour)
 	fill("then")
 	assert.Less(t, float64(heap()-empty), 1.3*float64(first))
+	runtime.KeepAlive(m)
 }
 
 // TestMemoryStoreTokens: a token ends with its claim.
