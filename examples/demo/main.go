@@ -94,21 +94,18 @@ func (p *program) start() (url string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	keys, stopKeys, err := listen(http.HandlerFunc(serveKeys))
-	if err != nil {
-		return "", nil, err
-	}
+	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(0)), webhooktest.Public(webhooktest.Key(1)))
 	endpoint := &geminihook.Endpoint{
-		Verifier:  geminihook.AnyOf(static, &geminihook.KeySet{URL: keys}),
+		Verifier:  geminihook.AnyOf(static, &geminihook.KeySet{URL: keys.URL}),
 		Authorize: binding.Authorize,
 		Observe:   p.observe,
 	}
 	url, stopReceiver, err := listen(endpoint.Handler(p.handle))
 	if err != nil {
-		stopKeys()
+		keys.Close()
 		return "", nil, err
 	}
-	return url, func() { stopReceiver(); stopKeys() }, nil
+	return url, func() { stopReceiver(); keys.Close() }, nil
 }
 
 // handle is the program's function.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -136,14 +135,4 @@ func bound() []byte {
 		panic(err)
 	}
 	return webhooktest.BodyWith(geminihook.EventVideoGenerated, metadata)
-}
-
-// serveKeys answers as Google's key set does.
-func serveKeys(w http.ResponseWriter, _ *http.Request) {
-	var keys []string
-	for n := range 3 {
-		x := base64.RawURLEncoding.EncodeToString(webhooktest.Public(webhooktest.Key(n)))
-		keys = append(keys, fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","x":%q}`, x))
-	}
-	fmt.Fprintf(w, `{"keys":[%s]}`, strings.Join(keys, ","))
 }

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/geminihook/geminihook"
+	"google.golang.org/genai"
+	"google.golang.org/genai/interactions/models/operations"
+	"google.golang.org/genai/interactions/models/webhooks"
+)
+
+const model = "gemini-2.5-flash"
+
+// register registers a static webhook. Its secret is in the answer, and nowhere
+// else afterwards.
+func (p *program) register(ctx context.Context) (id string, err error) {
+	answer, err := p.client.Webhooks.Create(ctx, operations.CreateWebhookRequest{Body: webhooks.WebhookInput{
+		Name: genai.Ptr("geminihook example"),
+		URI:  p.url + "/gemini",
+		SubscribedEvents: []webhooks.WebhookSubscribedEvent{
+			webhooks.WebhookSubscribedEventBatchSucceeded,
+			webhooks.WebhookSubscribedEventBatchFailed,
+		},
+	}})
+	if err != nil {
+		return "", fmt.Errorf("Webhooks.Create: %w", err)
+	}
+	if answer.Webhook == nil || answer.Webhook.ID == nil || answer.Webhook.NewSigningSecret == nil {
+		return "", errors.New("Webhooks.Create: the answer has no id or no secret")
+	}
+	verifier, err := geminihook.NewHMAC(*answer.Webhook.NewSigningSecret)
+	if err != nil {
+		return "", err
+	}
+	p.receiver.static.use(verifier)
+	fmt.Fprintf(p.out, "static webhook registered, secret %v\n", verifier.Secrets[0])
+	return *answer.Webhook.ID, nil
+}
+
+// ping has Google send a delivery.
+func (p *program) ping(ctx context.Context, id string) error {
+	if _, err := p.client.Webhooks.Ping(ctx, operations.PingWebhookRequest{ID: id}); err != nil {
+		return fmt.Errorf("Webhooks.Ping: %w", err)
+	}
+	fmt.Fprintln(p.out, "static webhook pinged")
+	_, err := p.next(ctx)
+	return err
+}
+
+// rotate lets the old secret be valid for another day and gives the endpoint
+// both, without a restart.
+func (p *program) rotate(ctx context.Context, id string) error {
+	answer, err := p.client.Webhooks.RotateSigningSecret(ctx, operations.RotateSigningSecretRequest{
+		ID: id,
+		Body: webhooks.RotateSigningSecretRequest{
+			RevocationBehavior: webhooks.RevocationBehaviorRevokePreviousSecretsAfterH24.ToPointer(),
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("Webhooks.RotateSigningSecret: %w", err)
+	}
+	rotated := answer.WebhookRotateSigningSecretResponse
+	if rotated == nil || rotated.Secret == nil {
+		return errors.New("Webhooks.RotateSigningSecret: the answer has no secret")
+	}
+	fresh, err := geminihook.ParseSecret(*rotated.Secret)
+	if err != nil {
+		return err
+	}
+	old := p.receiver.static.current.Load().Secrets[0]
+	p.receiver.static.use(&geminihook.HMAC{Secrets: []geminihook.Secret{fresh, old}})
+	fmt.Fprintf(p.out, "secret rotated, both are good for 24 hours: %v and %v\n", fresh, old)
+	return nil
+}
+
+// batch creates a batch with a webhook of its own, bound to a label, and waits
+// for its event.
+func (p *program) batch(ctx context.Context, label string) error {
+	metadata, err := p.binding.Metadata(label)
+	if err != nil {
+		return err
+	}
+	job, err := p.client.Batches.Create(ctx, model,
+		&genai.BatchJobSource{InlinedRequests: []*genai.InlinedRequest{{Contents: genai.Text("Why is the sky blue?")}}},
+		&genai.CreateBatchJobConfig{WebhookConfig: &genai.WebhookConfig{
+			Uris:         []string{p.url + "/gemini"},
+			UserMetadata: metadata,
+		}})
+	if err != nil {
+		return fmt.Errorf("Batches.Create: %w", err)
+	}
+	fmt.Fprintf(p.out, "%s created with a dynamic webhook\n", job.Name)
+	ev, err := p.next(ctx)
+	if err != nil {
+		return err
+	}
+	got, ok := p.binding.Label(ev)
+	if !ok || got != label {
+		return fmt.Errorf("the event is bound to %q", got)
+	}
+	fmt.Fprintf(p.out, "  it is ours: %s, %+v\n", got, ev.Data)
+	return nil
+}
+
+// remove deletes the static webhook.
+func (p *program) remove(ctx context.Context, id string) error {
+	if _, err := p.client.Webhooks.Delete(ctx, operations.DeleteWebhookRequest{ID: id}); err != nil {
+		return fmt.Errorf("Webhooks.Delete: %w", err)
+	}
+	fmt.Fprintln(p.out, "static webhook deleted")
+	return nil
+}
