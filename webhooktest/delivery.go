@@ -93,6 +93,12 @@ func (d *Delivery) WrongSecret() *Delivery {
 	return d.Clone().Sign(time.Now(), Static(NewSecret()))
 }
 
+// Rotated returns a copy signed now by two signers, as while a secret is being
+// rotated: the header has an entry of each.
+func (d *Delivery) Rotated(old, fresh Signer) *Delivery {
+	return d.Clone().Sign(time.Now(), old, fresh)
+}
+
 // Oversized returns a copy that is still valid JSON, signed now, and longer
 // than n bytes: white space follows the body.
 func (d *Delivery) Oversized(n int, signers ...Signer) *Delivery {

@@ -1,0 +1,42 @@
+package recorded_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+// TestUsual: the three tests that every handler wants.
+func TestUsual(t *testing.T) {
+	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error {
+		runs++
+		return nil
+	})
+
+	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+	for _, tt := range []struct {
+		name     string
+		delivery *webhooktest.Delivery
+		status   int
+		runs     int // of the function, so far
+	}{
+		{"genuine", genuine, 200, 1},
+		{"duplicate", genuine, 200, 1},
+		{"forged", genuine.WrongSecret(), 400, 1},
+	} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, tt.delivery.Request("/gemini"))
+		if w.Code != tt.status || runs != tt.runs {
+			t.Errorf("%s: status %d after %d runs", tt.name, w.Code, runs)
+		}
+	}
+}

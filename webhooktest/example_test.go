@@ -1,0 +1,305 @@
+package webhooktest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing/fstest"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+// handler stands for the program's own: it fails for events that it does not
+// know.
+func handler() http.Handler {
+	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	return endpoint.Handler(func(_ context.Context, ev *geminihook.Event) error {
+		if _, ok := ev.Data.(*geminihook.Unknown); ok {
+			return errors.New("what is this?")
+		}
+		return nil
+	})
+}
+
+// The three usual tests of a handler: a genuine delivery, a duplicate of it,
+// and a forged one.
+func Example() {
+	runs := 0
+	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error {
+		runs++
+		return nil
+	})
+	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+	for _, delivery := range []*webhooktest.Delivery{genuine, genuine, genuine.WrongSecret()} {
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, delivery.Request("/gemini"))
+		fmt.Println(recorder.Code, runs)
+	}
+	// Output:
+	// 200 1
+	// 200 1
+	// 400 1
+}
+
+func ExampleNew() {
+	delivery := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.Secret))
+	recorder := httptest.NewRecorder()
+	handler().ServeHTTP(recorder, delivery.Request("/gemini"))
+	fmt.Println(recorder.Code)
+	// Output:
+	// 200
+}
+
+func ExampleNewBody() {
+	body := []byte(`{"type":"batch.paused","data":{"id":"batch_1"}}`) // a type that nobody knows yet
+	delivery := webhooktest.NewBody(body, webhooktest.Static(webhooktest.Secret))
+	recorder := httptest.NewRecorder()
+	handler().ServeHTTP(recorder, delivery.Request("/gemini"))
+	fmt.Println(recorder.Code)
+	// Output:
+	// 500
+}
+
+func ExampleDelivery() {
+	static := webhooktest.Static(webhooktest.Secret)
+	delivery := webhooktest.New(geminihook.EventBatchFailed, static)
+	for _, bad := range []*webhooktest.Delivery{
+		delivery.Stale(static),
+		delivery.Future(static),
+		delivery.Tampered(),
+		delivery.WrongSecret(),
+		delivery.Oversized(1<<20, static),
+	} {
+		recorder := httptest.NewRecorder()
+		handler().ServeHTTP(recorder, bad.Request("/gemini"))
+		fmt.Println(recorder.Code)
+	}
+	// Output:
+	// 400
+	// 400
+	// 400
+	// 400
+	// 413
+}
+
+func ExampleDelivery_Rotated() {
+	old, fresh := webhooktest.Static(webhooktest.NewSecret()), webhooktest.Static(webhooktest.Secret)
+	recorder := httptest.NewRecorder()
+	handler().ServeHTTP(recorder, webhooktest.New(geminihook.EventBatchFailed).Rotated(old, fresh).Request("/gemini"))
+	fmt.Println(recorder.Code)
+	// Output:
+	// 200
+}
+
+// The same delivery again, as the sender's retry would be.
+func ExampleDelivery_Sign() {
+	static := webhooktest.Static(webhooktest.Secret)
+	delivery := webhooktest.New(geminihook.EventBatchFailed, static)
+	retry := delivery.Clone().Sign(time.Now().Add(30*time.Second), static)
+	fmt.Println(retry.ID() == delivery.ID())
+	// Output:
+	// true
+}
+
+func ExampleDelivery_SetID() {
+	delivery := webhooktest.New(geminihook.EventBatchFailed)
+	delivery.SetID("msg_1")
+	delivery.Sign(time.Unix(1769083205, 0), webhooktest.Static(webhooktest.Secret))
+	fmt.Println(delivery.Header.Get("webhook-signature"))
+	// Output:
+	// v1,3+N2bw7Ubj+qYzRxtcIH02pXb7XBykFjA8lC4fepx1w=
+}
+
+func ExampleDelivery_ClientRequest() {
+	server := httptest.NewServer(handler())
+	defer server.Close()
+	delivery := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.Secret))
+	request, err := delivery.ClientRequest(server.URL)
+	if err != nil {
+		log.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(response.StatusCode, response.Body.Close())
+	// Output:
+	// 200 <nil>
+}
+
+func ExampleDelivery_Write() {
+	delivery := webhooktest.NewBody([]byte(`{"type":"batch.expired"}`), webhooktest.Static(webhooktest.Secret))
+	var file bytes.Buffer
+	if err := delivery.Write(&file); err != nil {
+		log.Fatal(err)
+	}
+	again, err := webhooktest.Read(&file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(again.Body), again.ID() == delivery.ID())
+	// Output:
+	// {"type":"batch.expired"} true
+}
+
+// Recorded deliveries are old: sign them afresh, or set the verifier's clock.
+func ExampleLoad() {
+	recorded, err := webhooktest.Load(os.DirFS("../testdata/deliveries"), "batch.*.http")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range recorded {
+		r.Sign(time.Now(), webhooktest.Static(webhooktest.Secret))
+		recorder := httptest.NewRecorder()
+		handler().ServeHTTP(recorder, r.Request("/gemini"))
+		fmt.Println(r.Name, recorder.Code)
+	}
+	// Output:
+	// batch.cancelled 200
+	// batch.expired 200
+	// batch.failed 200
+	// batch.succeeded 200
+}
+
+func ExampleRead() {
+	_, err := webhooktest.Read(bytes.NewReader([]byte("not a request")))
+	fmt.Println(err != nil)
+	// Output:
+	// true
+}
+
+func ExampleRecorded() {
+	file := "POST / HTTP/1.1\r\nHost: localhost\r\nWebhook-Id: msg_1\r\nContent-Length: 2\r\n\r\n{}"
+	recorded, err := webhooktest.Load(fstest.MapFS{"empty.http": {Data: []byte(file)}}, "*.http")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(recorded[0].Name, recorded[0].ID(), string(recorded[0].Body))
+	// Output:
+	// empty msg_1 {}
+}
+
+// Dynamic webhooks, with a key server in place of Google's.
+func ExampleKeyServer() {
+	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(1)))
+	defer keys.Close()
+	endpoint := &geminihook.Endpoint{Verifier: &geminihook.KeySet{URL: keys.URL}}
+	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
+	for n := range 2 {
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(n))).Request("/"))
+		fmt.Println(recorder.Code)
+	}
+	fmt.Println(keys.Fetches(), "fetch")
+	// Output:
+	// 400
+	// 200
+	// 1 fetch
+}
+
+// An outage of the key server.
+func ExampleKeyServer_SetHandler() {
+	keys := webhooktest.NewKeyServer()
+	defer keys.Close()
+	keys.SetHandler(http.NotFoundHandler())
+	endpoint := &geminihook.Endpoint{Verifier: &geminihook.KeySet{URL: keys.URL}}
+	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(1))).Request("/"))
+	fmt.Println(recorder.Code)
+	// Output:
+	// 503
+}
+
+func ExampleJWKS() {
+	fmt.Println(string(webhooktest.JWKS(webhooktest.Public(webhooktest.Key(1)))))
+	// Output:
+	// {"keys":[{"crv":"Ed25519","kty":"OKP","x":"s1Jgewxb8nUK6ss35JEgca0-FoZtXpSaZBezfzkhhEI"}]}
+}
+
+// A sender that retries, in a testing/synctest bubble or with short waits.
+func ExampleSender() {
+	calls := 0
+	flaky := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls++; calls < 3 {
+			panic("a crash")
+		}
+		handler().ServeHTTP(w, r)
+	})
+	sender := &webhooktest.Sender{
+		Handler:    flaky,
+		Signers:    []webhooktest.Signer{webhooktest.Static(webhooktest.Secret)},
+		FirstRetry: time.Millisecond,
+	}
+	report, err := sender.Deliver(context.Background(), webhooktest.New(geminihook.EventBatchSucceeded))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, a := range report.Attempts {
+		fmt.Println(a.Number, a.Status, a.Acknowledged())
+	}
+	fmt.Println(len(report.Lost), "lost")
+	// Output:
+	// 1 0 false
+	// 2 0 false
+	// 3 200 true
+	// 0 lost
+}
+
+func ExampleRecord() {
+	dir, err := os.MkdirTemp("", "deliveries")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	handler := endpoint.Middleware(webhooktest.Record(dir, nil))
+	handler.ServeHTTP(httptest.NewRecorder(), webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.Secret)).Request("/"))
+	recorded, err := webhooktest.Load(os.DirFS(dir), "*.http")
+	fmt.Println(len(recorded), err)
+	// Output:
+	// 1 <nil>
+}
+
+func ExampleBodyWith() {
+	fmt.Println(string(webhooktest.BodyWith(geminihook.EventBatchExpired, map[string]any{"order": "1042"})))
+	// Output:
+	// {"type":"batch.expired","version":"v1","timestamp":"2026-01-22T12:00:00Z","data":{"id":"batch_123456"},"user_metadata":{"order":"1042"}}
+}
+
+func ExampleTypes() {
+	for _, t := range webhooktest.Types() {
+		ev, err := geminihook.ParseUnverified(webhooktest.Body(t))
+		fmt.Printf("%s %T %v\n", t, ev.Data, err)
+	}
+	// Output:
+	// batch.succeeded *geminihook.BatchSucceeded <nil>
+	// batch.failed *geminihook.BatchFailed <nil>
+	// batch.expired *geminihook.BatchExpired <nil>
+	// batch.cancelled *geminihook.BatchCancelled <nil>
+	// interaction.requires_action *geminihook.InteractionRequiresAction <nil>
+	// interaction.completed *geminihook.InteractionCompleted <nil>
+	// interaction.failed *geminihook.InteractionFailed <nil>
+	// interaction.cancelled *geminihook.InteractionCancelled <nil>
+	// video.generated *geminihook.VideoGenerated <nil>
+}

@@ -1,0 +1,175 @@
+package webhooktest_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var signer = webhooktest.Static(webhooktest.Secret)
+
+func endpoint(t testing.TB) *geminihook.Endpoint {
+	t.Helper()
+	v, err := geminihook.NewHMAC(webhooktest.Secret)
+	require.NoError(t, err)
+	return &geminihook.Endpoint{Verifier: v}
+}
+
+// TestSenderLosesNothing: a receiver that crashes, is slow, fails and is away
+// gets every event within the 24 hours, and runs each to success exactly once.
+func TestSenderLosesNothing(t *testing.T) {
+	for seed := range uint64(5) {
+		synctest.Test(t, func(t *testing.T) {
+			const events = 200
+			var mu sync.Mutex
+			chance := rand.New(rand.NewPCG(seed, 1))
+			succeeded := map[string]int{}
+			start := time.Now()
+			handler := endpoint(t).Handler(func(_ context.Context, ev *geminihook.Event) error {
+				mu.Lock()
+				luck := chance.Float64()
+				mu.Unlock()
+				switch {
+				case time.Since(start) < 3*time.Hour && luck < 0.9:
+					return errors.New("the database is away")
+				case luck < 0.2:
+					panic("a bug")
+				case luck < 0.4:
+					<-time.After(time.Duration(luck * float64(time.Minute))) // longer than the sender waits
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				succeeded[ev.ID]++
+				return nil
+			})
+			s := &webhooktest.Sender{
+				Handler: handler, Signers: []webhooktest.Signer{signer}, AtOnce: events,
+				Duplicates: 0.3, HangUps: 0.2, Reorder: true, Rand: rand.New(rand.NewPCG(seed, 2)),
+			}
+			deliveries := make([]*webhooktest.Delivery, events)
+			for i := range deliveries {
+				deliveries[i] = webhooktest.New(geminihook.EventBatchSucceeded)
+			}
+			report, err := s.Deliver(t.Context(), deliveries...)
+			require.NoError(t, err)
+			synctest.Wait()
+			assert.Empty(t, report.Lost)
+			assert.Len(t, report.Delivered, events)
+			assert.Greater(t, len(report.Attempts), 2*events)
+			for _, d := range deliveries {
+				assert.Equal(t, 1, succeeded[d.ID()], "runs to success")
+			}
+			assert.Less(t, time.Since(start), 24*time.Hour)
+		})
+	}
+}
+
+// TestSenderAttempts: the same id, a fresh timestamp and signature, growing
+// waits, until it is given up.
+func TestSenderAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := endpoint(t)
+		signatures := map[string]bool{}
+		s := &webhooktest.Sender{Signers: []webhooktest.Signer{signer}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ev, err := e.Receive(w, r)
+			assert.NoError(t, err)
+			assert.Equal(t, time.Now().Unix(), ev.SentAt.Unix(), "signed afresh")
+			signatures[r.Header.Get("webhook-signature")] = true
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})}
+		seen := 0
+		s.Observe = func(a webhooktest.Attempt) { seen++; assert.Equal(t, seen, a.Number) }
+		d := webhooktest.New(geminihook.EventBatchFailed)
+		report, err := s.Deliver(t.Context(), d)
+		require.NoError(t, err)
+		assert.Equal(t, []string{d.ID()}, report.Lost)
+		assert.Len(t, signatures, len(report.Attempts))
+		assert.Equal(t, seen, len(report.Attempts))
+		last := report.Attempts[len(report.Attempts)-1]
+		first := report.Attempts[0]
+		assert.Greater(t, last.At.Sub(first.At), 23*time.Hour)
+		assert.LessOrEqual(t, last.At.Sub(first.At), 24*time.Hour)
+		for i := 1; i < len(report.Attempts); i++ {
+			a := report.Attempts[i]
+			assert.Equal(t, d.ID(), a.ID)
+			assert.Equal(t, 503, a.Status)
+			wait := a.At.Sub(report.Attempts[i-1].At)
+			assert.GreaterOrEqual(t, wait, 2500*time.Millisecond)
+			assert.LessOrEqual(t, wait, time.Hour)
+		}
+	})
+}
+
+func TestSenderTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := &webhooktest.Sender{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if calls.Add(1) == 1 {
+				<-r.Context().Done()
+			}
+		})}
+		report, err := s.Deliver(t.Context(), webhooktest.New(geminihook.EventBatchFailed, signer))
+		require.NoError(t, err)
+		require.Len(t, report.Attempts, 2)
+		assert.ErrorIs(t, report.Attempts[0].Err, context.DeadlineExceeded)
+		assert.Equal(t, 10*time.Second, report.Attempts[0].Elapsed)
+		assert.True(t, report.Attempts[1].Acknowledged())
+	})
+}
+
+func TestSenderEnds(t *testing.T) {
+	_, err := (&webhooktest.Sender{}).Deliver(t.Context())
+	require.ErrorContains(t, err, "neither URL nor Handler")
+
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		s := &webhooktest.Sender{Handler: http.NotFoundHandler()}
+		d := webhooktest.New(geminihook.EventBatchFailed, signer)
+		report, err := s.Deliver(ctx, d)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, []string{d.ID()}, report.Lost)
+	})
+
+	one := &webhooktest.Sender{Handler: http.NotFoundHandler(), GiveUp: -1}
+	report, err := one.Deliver(t.Context(), webhooktest.New(geminihook.EventBatchFailed, signer))
+	require.NoError(t, err)
+	assert.Len(t, report.Attempts, 1)
+}
+
+// TestSenderOverHTTP goes through a real server, which crashes at first.
+func TestSenderOverHTTP(t *testing.T) {
+	e := endpoint(t)
+	runs := map[string]int{}
+	var mu sync.Mutex
+	srv := httptest.NewUnstartedServer(e.Handler(func(_ context.Context, ev *geminihook.Event) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if runs[ev.ID]++; ev.Attempt == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		return nil
+	}))
+	srv.Start()
+	defer srv.Close()
+	s := &webhooktest.Sender{URL: srv.URL, Signers: []webhooktest.Signer{signer}, FirstRetry: time.Millisecond, Duplicates: 1}
+	a, b := webhooktest.New(geminihook.EventBatchFailed), webhooktest.New(geminihook.EventVideoGenerated)
+	report, err := s.Deliver(t.Context(), a, b)
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{a.ID(), b.ID()}, report.Delivered)
+	for _, d := range []*webhooktest.Delivery{a, b} {
+		assert.Equal(t, 2, runs[d.ID()], "one that crashed, one that succeeded")
+	}
+}
