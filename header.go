@@ -126,10 +126,11 @@ func (d *delivery) checkTime(now func() time.Time, tolerance time.Duration) erro
 	if off <= tolerance {
 		return nil
 	}
+	apart := (min(off, 1<<62) + time.Second - 1).Truncate(time.Second).String() // rounded up: more than the tolerance
 	if d.sentAt > at.Unix() {
-		return refuse(ErrTimestamp, "it is "+off.String()+" ahead of this machine's clock, the tolerance is "+
+		return refuse(ErrTimestamp, "it is "+apart+" ahead of this machine's clock, the tolerance is "+
 			tolerance.String()+": set the clock, or the delivery is forged")
 	}
-	return refuse(ErrTimestamp, "it is "+off.String()+" behind this machine's clock, the tolerance is "+
+	return refuse(ErrTimestamp, "it is "+apart+" behind this machine's clock, the tolerance is "+
 		tolerance.String()+": set the clock, or an old delivery is sent again (Google signs each retry afresh)")
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -22,13 +23,19 @@ type Signer interface {
 	Sign(id string, at time.Time, body []byte) string
 }
 
-// Static signs as Gemini signs static webhooks, "v1" with a secret ("whsec_"
-// and base64), through the reference library of Standard Webhooks. It panics
-// if the secret is not base64.
+// Static signs as Gemini signs static webhooks, "v1" with a secret, through the
+// reference library of Standard Webhooks. It takes the forms that
+// geminihook.ParseSecret takes and panics if the secret is not base64.
 func Static(secret string) Signer {
-	w, err := standardwebhooks.NewWebhook(secret)
+	text := strings.TrimPrefix(strings.TrimSpace(secret), "whsec_")
+	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
+	key, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
-		panic("webhooktest: Static: the secret is not \"whsec_\" and base64")
+		panic("webhooktest: Static: the secret is not base64")
+	}
+	w, err := standardwebhooks.NewWebhookRaw(key)
+	if err != nil {
+		panic("webhooktest: " + err.Error())
 	}
 	return static{w}
 }

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+const rows = 20 // deliveries, up to which each attempt has a row of its own
+
+// progress shows attempts as they end: each in a row, or, of many, a count.
+type progress struct {
+	env   *env
+	types map[string]string // by webhook-id
+	many  bool
+	acked map[string]bool
+	tries int
+	shown time.Time
+}
+
+func newProgress(e *env, deliveries []*webhooktest.Delivery) *progress {
+	p := &progress{env: e, types: map[string]string{}, acked: map[string]bool{}, many: len(deliveries) > rows}
+	for _, d := range deliveries {
+		p.types[d.ID()] = "-"
+		if ev, err := geminihook.ParseUnverified(d.Body); err == nil && ev.Type != "" {
+			p.types[d.ID()] = string(ev.Type)
+		}
+	}
+	if !p.many {
+		fmt.Fprintf(e.out, "%-14s  %-27s  %3s  %-22s  %6s\n", "ID", "TYPE", "TRY", "ANSWER", "TIME")
+	}
+	return p
+}
+
+// attempt is called after each, one call at a time.
+func (p *progress) attempt(a webhooktest.Attempt) {
+	p.tries++
+	p.acked[a.ID] = p.acked[a.ID] || a.Acknowledged()
+	if p.many {
+		if done := p.done(); terminal(p.env.out) && (time.Since(p.shown) > 100*time.Millisecond || done == len(p.types)) {
+			p.shown = time.Now()
+			fmt.Fprintf(p.env.out, "\r%d of %d acknowledged, attempts: %d\x1b[K", done, len(p.types), p.tries)
+		}
+		return
+	}
+	colour := red
+	if a.Acknowledged() {
+		colour = green
+	}
+	try := fmt.Sprint(a.Number)
+	if a.Duplicate {
+		try += "+"
+	}
+	text := p.env.paint(colour, fmt.Sprintf("%-22s", cut(answer(a), 22)))
+	fmt.Fprintf(p.env.out, "%-14s  %-27s  %3s  %s  %6s\n", cut(a.ID, 14), cut(p.types[a.ID], 27), try, text, round(a.Elapsed))
+	if a.Err != nil {
+		fmt.Fprintf(p.env.err, "  %v\n", a.Err)
+	}
+}
+
+func (p *progress) done() (n int) {
+	for _, ok := range p.acked {
+		if ok {
+			n++
+		}
+	}
+	return n
+}
+
+func answer(a webhooktest.Attempt) string {
+	if a.Err != nil {
+		return "no answer"
+	}
+	return fmt.Sprintf("%d %s", a.Status, http.StatusText(a.Status))
+}
+
+// summary says what became of all.
+func (p *progress) summary(r webhooktest.Report) {
+	if p.many && terminal(p.env.out) {
+		fmt.Fprintln(p.env.out)
+	}
+	counts := map[string]int{}
+	var times []time.Duration
+	for _, a := range r.Attempts {
+		counts[answer(a)]++
+		times = append(times, a.Elapsed)
+	}
+	slices.Sort(times)
+	fmt.Fprintf(p.env.out, "\n%d of %d acknowledged", len(r.Delivered), len(r.Delivered)+len(r.Lost))
+	if len(times) > 0 {
+		fmt.Fprintf(p.env.out, ", attempts: %d, median %s", len(times), round(times[len(times)/2]))
+	}
+	fmt.Fprintln(p.env.out)
+	for _, text := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(p.env.out, "%7d x %s\n", counts[text], text)
+	}
+}
+
+// asExpected: all were acknowledged or, of bad ones, all refused with 4xx.
+func (p *progress) asExpected(r webhooktest.Report, bad bool) bool {
+	if !bad {
+		return len(r.Lost) == 0
+	}
+	return !slices.ContainsFunc(r.Attempts, func(a webhooktest.Attempt) bool { return a.Status < 400 || a.Status > 499 })
+}
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n-3] + "..."
+}
+
+func round(d time.Duration) time.Duration {
+	if d < 10*time.Millisecond {
+		return d.Round(10 * time.Microsecond)
+	}
+	return d.Round(time.Millisecond)
+}

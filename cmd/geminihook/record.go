@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+const recordAbout = `Receives deliveries at any path, verifies them, answers 200 and writes each
+event once to a file that "send -file" and "verify" read. Static webhooks need a
+secret, dynamic ones -jwks or -google. It ends when it is interrupted.`
+
+func record(ctx context.Context, args []string, e *env) error {
+	flags := flag.NewFlagSet("record", flag.ContinueOnError)
+	addr := flags.String("addr", "127.0.0.1:8080", "listen at this `ADDRESS`")
+	dir := flags.String("dir", "deliveries", "write the files to this `FOLDER`, which is made if need be")
+	var v verifierFlags
+	v.register(flags)
+	if err := parse(flags, args, e, "record [flags]", recordAbout); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return &usageError{"it takes no argument"}
+	}
+	verifier, err := v.verifier(e, nil)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(*dir, 0o755); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	log := &lines{env: e}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Observe: log.outcome}
+	server := &http.Server{
+		Handler:     endpoint.Middleware(webhooktest.Record(*dir, nil)),
+		ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+	}
+	fmt.Fprintf(e.out, "recording http://%s/ to %s\n", l.Addr(), *dir)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return server.Shutdown(grace)
+}
+
+// lines prints one line a delivery, and below it why it was refused.
+type lines struct {
+	env *env
+	mu  sync.Mutex
+}
+
+func (l *lines) outcome(_ context.Context, o geminihook.Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	colour, what := red, ""
+	if o.Status == http.StatusOK {
+		colour = green
+	}
+	if o.Event != nil {
+		what = fmt.Sprintf("%-27s  %s", cut(string(o.Event.Type), 27), cut(o.Event.ID, 24))
+	}
+	line := fmt.Sprintf("%s  %s  %-10s  %s", time.Now().Format(time.TimeOnly),
+		l.env.paint(colour, fmt.Sprint(o.Status)), o.Result, what)
+	fmt.Fprintln(l.env.out, strings.TrimRight(line, " "))
+	if o.Err != nil {
+		fmt.Fprint(l.env.out, wrap(plain(o.Err), "          "))
+	}
+}
+
+// plain is the error without the package's name, which says nothing here.
+func plain(err error) string { return strings.ReplaceAll(err.Error(), "geminihook: ", "") }
+
+// wrap breaks the text into lines of at most 80 columns.
+func wrap(text, indent string) string {
+	var b strings.Builder
+	width := 81
+	for word := range strings.FieldsSeq(text) {
+		if width+1+len(word) > 80 {
+			if b.Len() > 0 {
+				b.WriteByte('\n')
+			}
+			b.WriteString(indent)
+			width = len(indent) - 1
+		} else {
+			b.WriteByte(' ')
+		}
+		b.WriteString(word)
+		width += 1 + len(word)
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+// verifierFlags say what to verify with.
+type verifierFlags struct {
+	secretFile, jwks string
+	google           bool
+}
+
+func (v *verifierFlags) register(flags *flag.FlagSet) {
+	flags.StringVar(&v.secretFile, "secret-file", "", secretFileHelp)
+	flags.StringVar(&v.jwks, "jwks", "", "verify dynamic webhooks with the key set at this `URL`")
+	flags.BoolVar(&v.google, "google", false, "verify dynamic webhooks with Google's key set")
+}
+
+// verifier makes one of the flags and the environment. Its clock is now.
+func (v *verifierFlags) verifier(e *env, now func() time.Time) (geminihook.Verifier, error) {
+	all, err := secrets(v.secretFile, e)
+	if err != nil {
+		return nil, err
+	}
+	var verifiers []geminihook.Verifier
+	if len(all) > 0 {
+		static, err := geminihook.NewHMAC(all...)
+		if err != nil {
+			return nil, err
+		}
+		static.Now = now
+		verifiers = append(verifiers, static)
+	}
+	if v.google || v.jwks != "" {
+		verifiers = append(verifiers, &geminihook.KeySet{URL: v.jwks, Now: now})
+	}
+	if len(verifiers) == 0 {
+		return nil, &usageError{"nothing to verify with: set GEMINI_WEBHOOK_SECRET, or give -secret-file, -jwks or -google"}
+	}
+	return geminihook.AnyOf(verifiers...), nil
+}

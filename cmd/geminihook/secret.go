@@ -1,0 +1,21 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+func secret(_ context.Context, args []string, e *env) error {
+	flags := flag.NewFlagSet("secret", flag.ContinueOnError)
+	if err := parse(flags, args, e, "secret", "Prints a fresh signing secret: 32 random bytes."); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return &usageError{"it takes no argument"}
+	}
+	_, err := fmt.Fprintln(e.out, webhooktest.NewSecret())
+	return err
+}

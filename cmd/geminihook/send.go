@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+const sendAbout = `Delivers events to a receiver as Google does, signed with the secrets (v1, one
+entry each) or, with -dynamic, with an Ed25519 key (v1a) whose key set it serves
+meanwhile. The status is 0 if every delivery was acknowledged with 2xx; with
+-tamper and -stale, if every one was refused with 4xx.`
+
+type sendFlags struct {
+	typ, file, secretFile, keyFile, jwks string
+	n                                    int
+	duplicates                           float64
+	retry, tamper, stale, dynamic        bool
+	giveUp                               time.Duration
+}
+
+func send(ctx context.Context, args []string, e *env) error {
+	var f sendFlags
+	flags := flag.NewFlagSet("send", flag.ContinueOnError)
+	flags.StringVar(&f.typ, "type", string(geminihook.EventBatchSucceeded), "the event's `TYPE`, known or not")
+	flags.StringVar(&f.file, "file", "", "send this recorded delivery (*.http) or body (*.json) in place of -type")
+	flags.StringVar(&f.secretFile, "secret-file", "", secretFileHelp)
+	flags.BoolVar(&f.dynamic, "dynamic", false, "sign with an Ed25519 key, as dynamic webhooks are")
+	flags.StringVar(&f.keyFile, "key-file", "", "the key for -dynamic, a PKCS #8 PEM `FILE`; a fresh one if there is none")
+	flags.StringVar(&f.jwks, "jwks", "127.0.0.1:8081", "serve the key set of -dynamic at this `ADDRESS`")
+	flags.IntVar(&f.n, "n", 1, "how many events")
+	flags.Float64Var(&f.duplicates, "duplicates", 0, "the `PART` of the attempts that is sent twice at once, 0 to 1")
+	flags.BoolVar(&f.retry, "retry", false, "send again until it is acknowledged")
+	flags.DurationVar(&f.giveUp, "give-up", 24*time.Hour, "when -retry gives up")
+	flags.BoolVar(&f.tamper, "tamper", false, "change the body after signing")
+	flags.BoolVar(&f.stale, "stale", false, "sign as if it were an hour ago")
+	if err := parse(flags, args, e, "send [flags] URL", sendAbout); err != nil {
+		return err
+	}
+	target, err := url.Parse(flags.Arg(0))
+	switch {
+	case flags.NArg() != 1:
+		return &usageError{"it takes one URL"}
+	case err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https":
+		return &usageError{"the URL must begin with http:// or https://"}
+	case f.n < 1 || f.n > 1_000_000:
+		return &usageError{"-n must be from 1 to 1000000"}
+	case f.duplicates < 0 || f.duplicates > 1:
+		return &usageError{"-duplicates must be from 0 to 1"}
+	}
+	signers, stop, err := f.signers(e)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	deliveries, err := f.deliveries(signers)
+	if err != nil {
+		return err
+	}
+	sender := &webhooktest.Sender{
+		URL: target.String(), Signers: signers, Duplicates: f.duplicates,
+		FirstRetry: time.Second, MaxRetry: 10 * time.Minute, GiveUp: f.giveUp,
+	}
+	if !f.retry {
+		sender.GiveUp = -1
+	}
+	if f.tamper || f.stale {
+		sender.Signers = nil // or it would make them good again
+	}
+	p := newProgress(e, deliveries)
+	sender.Observe = p.attempt
+	report, err := sender.Deliver(ctx, deliveries...)
+	p.summary(report)
+	if err != nil {
+		return err
+	}
+	if !p.asExpected(report, f.tamper || f.stale) {
+		return errTold
+	}
+	return nil
+}
+
+// signers are the secrets' or, with -dynamic, the key's, whose set is served
+// until stop is called.
+func (f *sendFlags) signers(e *env) (signers []webhooktest.Signer, stop func(), err error) {
+	if f.dynamic {
+		key, err := f.key()
+		if err != nil {
+			return nil, nil, err
+		}
+		l, err := net.Listen("tcp", f.jwks)
+		if err != nil {
+			return nil, nil, fmt.Errorf("the key set cannot be served: %w", err)
+		}
+		set := webhooktest.JWKS(webhooktest.Public(key))
+		server := &http.Server{ReadTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write(set)
+		})}
+		go func() { _ = server.Serve(l) }()
+		fmt.Fprintf(e.out, "The receiver's KeySet.URL must be http://%s/ while this runs.\n\n", l.Addr())
+		return []webhooktest.Signer{webhooktest.Dynamic(key)}, func() { _ = server.Close() }, nil
+	}
+	all, err := secrets(f.secretFile, e)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(all) == 0 {
+		return nil, nil, &usageError{"no secret: set GEMINI_WEBHOOK_SECRET, or give -secret-file or -dynamic"}
+	}
+	for _, s := range all {
+		signers = append(signers, webhooktest.Static(s))
+	}
+	return signers, func() {}, nil
+}
+
+// key reads the key of -key-file or makes one.
+func (f *sendFlags) key() (ed25519.PrivateKey, error) {
+	if f.keyFile == "" {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}
+	b, err := os.ReadFile(f.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, fmt.Errorf("%s is not PEM; openssl genpkey -algorithm ed25519 makes a key", f.keyFile)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if key, ok := parsed.(ed25519.PrivateKey); ok && err == nil {
+		return key, nil
+	}
+	return nil, errors.New(f.keyFile + " has no Ed25519 private key in PKCS #8; openssl genpkey -algorithm ed25519 makes one")
+}
+
+func (f *sendFlags) deliveries(signers []webhooktest.Signer) ([]*webhooktest.Delivery, error) {
+	first := webhooktest.New(geminihook.EventType(f.typ))
+	if f.file != "" {
+		b, err := os.ReadFile(f.file)
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasSuffix(f.file, ".json") {
+			first = webhooktest.NewBody(b)
+		} else if first, err = webhooktest.Read(bytes.NewReader(b)); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.file, err)
+		}
+	}
+	all := make([]*webhooktest.Delivery, f.n)
+	for i := range all {
+		d := first.Clone()
+		if i > 0 || d.ID() == "" {
+			d.SetID(webhooktest.NewID())
+		}
+		at := time.Now()
+		if f.stale {
+			at = at.Add(-time.Hour)
+		}
+		d.Sign(at, signers...)
+		if f.tamper {
+			d = d.Tampered()
+		}
+		all[i] = d
+	}
+	return all, nil
+}

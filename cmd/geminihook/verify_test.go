@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func listenLoopback(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return l
+}
+
+// acceptAll is a receiver that verifies nothing.
+func acceptAll(t *testing.T) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+// TestVerify: the verdict, and in words what is wrong.
+func TestVerify(t *testing.T) {
+	signer := webhooktest.Static(webhooktest.Secret)
+	body := "{\n  \"type\": \"batch.failed\",\r\n  \"data\": {\"id\": \"b<>\"}\n}\n"
+	sent := time.Now().Add(-240 * time.Hour)
+	signed := func(by webhooktest.Signer, body string) *webhooktest.Delivery {
+		return webhooktest.NewBody([]byte(body)).Sign(sent, by)
+	}
+	changed := func(signedBody, body string) *webhooktest.Delivery {
+		d := signed(signer, signedBody)
+		d.Body = []byte(body)
+		return d
+	}
+	header := func(name, value string) *webhooktest.Delivery {
+		d := signed(signer, body)
+		if d.Header.Set(name, value); value == "" {
+			d.Header.Del(name)
+		}
+		return d
+	}
+	text := base64.StdEncoding.EncodeToString([]byte(webhooktest.Secret))
+	for _, tt := range []struct {
+		name     string
+		delivery *webhooktest.Delivery
+		flags    string
+		status   int
+		want     string
+	}{
+		{name: "genuine", delivery: signed(signer, body), want: "genuine batch.failed"},
+		{name: "its age", delivery: signed(signer, body), want: "(10 days ago)"},
+		{name: "its age, refused", delivery: signed(signer, body), flags: "-now", status: 1, want: "behind this machine's clock"},
+		{name: "another secret", delivery: signed(signer, body).WrongSecret(), status: 1, want: "whsec_...MDAx"},
+		{name: "newline added", delivery: changed(strings.TrimSpace(body), body), status: 1, want: "without the white space at the end"},
+		{name: "newline removed", delivery: changed(body, body[:len(body)-1]), status: 1, want: "with a newline at the end"},
+		{name: "line ends made CRLF", delivery: changed("{\n}", "{\r\n}"), status: 1, want: "with LF in place of CRLF"},
+		{name: "line ends made LF", delivery: changed("{\r\n}", "{\n}"), status: 1, want: "with CRLF in place of LF"},
+		{name: "byte order mark", delivery: changed("{}", "\ufeff{}"), status: 1, want: "without the byte order mark"},
+		{name: "pretty", delivery: changed(`{"a":1,"b":[1,2]}`, "{\n \"a\": 1,\n \"b\": [1,2]}"), status: 1, want: "with the JSON made compact"},
+		{name: "compact", delivery: changed(`{"a": 1, "b": ["x,\"y:", 2]}`, `{"a":1,"b":["x,\"y:",2]}`), status: 1, want: "with a space after each comma"},
+		{name: "escaped", delivery: changed(`{"a":"<&>"}`, `{"a":"\u003c\u0026\u003e"}`), status: 1, want: "something escaped them"},
+		{name: "raw secret", delivery: signed(webhooktest.Static(text), body), status: 1, want: "did not decode its base64"},
+		{name: "JWT", delivery: header("webhook-signature", "eyJh.e30.c2ln"), status: 1, want: "is a JWT"},
+		{name: "no signature", delivery: header("webhook-signature", ""), status: 1, want: "webhook-signature is missing"},
+		{name: "no timestamp", delivery: header("webhook-timestamp", ""), status: 1, want: "exactly once each"},
+		{name: "dynamic", delivery: signed(webhooktest.Dynamic(webhooktest.Key(1)), body), status: 1, want: "this is a dynamic webhook"},
+		{name: "not JSON", delivery: signed(signer, "hello"), status: 1, want: "not a JSON object"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var file bytes.Buffer
+			require.NoError(t, tt.delivery.Write(&file))
+			args := append([]string{"verify"}, strings.Fields(tt.flags)...)
+			status, out, errs := call(t, file.String(), vars, append(args, "-")...)
+			assert.Equal(t, tt.status, status)
+			assert.Contains(t, strings.Join(strings.Fields(out), " "), tt.want)
+			assert.Empty(t, errs)
+			for _, secret := range []string{webhooktest.Secret[6:], "b<>", tt.delivery.Header.Get("webhook-signature")} {
+				if secret != "" {
+					assert.NotContains(t, out, secret)
+				}
+			}
+		})
+	}
+	status, _, errs := call(t, "hello", vars, "verify", "-")
+	assert.Equal(t, 1, status)
+	assert.Contains(t, errs, "not an HTTP request")
+}
+
+func TestVerifyDynamic(t *testing.T) {
+	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(1)))
+	defer keys.Close()
+	var file bytes.Buffer
+	require.NoError(t, webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(1))).Write(&file))
+	status, out, errs := call(t, file.String(), nil, "verify", "-jwks", keys.URL, "-")
+	assert.Zero(t, status, out+errs)
+	assert.Contains(t, out, "signed v1a")
+}
