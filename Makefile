@@ -2,7 +2,7 @@
 MODULES = $(dir $(shell find . -name go.mod -not -path './tools/*' | sort))
 FUZZTIME ?= 20s
 
-.PHONY: demo test lint fuzz bench tidy
+.PHONY: demo test lint fuzz bench
 
 demo:
 	go run ./examples/demo
@@ -19,8 +19,9 @@ lint:
 		(cd $$m && go vet ./... && $(CURDIR)/bin/staticcheck -checks all ./... && go mod tidy -diff); done
 
 fuzz:
-	@set -e; for f in $$(grep -ho '^func Fuzz[A-Za-z]*' *_test.go | cut -c6-); do \
-		go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) .; done
+	@set -e; for d in . ./webhooktest; do \
+		for f in $$(grep -ho '^func Fuzz[A-Za-z]*' $$d/*_test.go | cut -c6-); do \
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d; done; done
 
 bench:
 	go test -run '^$$' -bench . -benchtime 1s .
