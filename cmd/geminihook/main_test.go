@@ -188,6 +188,10 @@ func TestSendFails(t *testing.T) {
 	assert.Equal(t, 1, status, "a receiver that takes a forged delivery")
 	status, _, _ = call(t, "", vars, "send", server)
 	assert.Zero(t, status)
+	for code, want := range map[int]int{400: 0, 401: 0, 403: 0, 404: 1, 405: 1, 500: 1} {
+		status, _, _ = call(t, "", vars, "send", "-stale", answerAll(t, code))
+		assert.Equal(t, want, status, "an answer of %d to a stale delivery", code)
+	}
 	status, out, _ = call(t, "", vars, "send", "-retry", "-give-up", "1ms", closed)
 	assert.Equal(t, 1, status)
 	assert.Contains(t, out, "attempts: 1")

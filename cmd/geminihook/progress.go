@@ -106,7 +106,12 @@ func (p *progress) asExpected(r webhooktest.Report, bad bool) bool {
 	if !bad {
 		return len(r.Lost) == 0
 	}
-	return !slices.ContainsFunc(r.Attempts, func(a webhooktest.Attempt) bool { return a.Status < 400 || a.Status > 499 })
+	return !slices.ContainsFunc(r.Attempts, func(a webhooktest.Attempt) bool { return !refused(a.Status) })
+}
+
+// refused is false for the answers to a wrong URL: they prove nothing.
+func refused(status int) bool {
+	return status >= 400 && status <= 499 && status != http.StatusNotFound && status != http.StatusMethodNotAllowed
 }
 
 func cut(s string, n int) string {

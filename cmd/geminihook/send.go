@@ -24,7 +24,8 @@ import (
 const sendAbout = `Delivers events to a receiver as Google does, signed with the secrets (v1, one
 entry each) or, with -dynamic, with an Ed25519 key (v1a) whose key set it serves
 meanwhile. The status is 0 if every delivery was acknowledged with 2xx; with
--tamper and -stale, if every one was refused with 4xx.`
+-tamper and -stale, if every one was refused with 4xx, but for 404 and 405,
+which speak of the URL.`
 
 type sendFlags struct {
 	typ, file, secretFile, keyFile, jwks string

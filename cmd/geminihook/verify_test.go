@@ -26,7 +26,12 @@ func listenLoopback(t *testing.T) net.Listener {
 // acceptAll is a receiver that verifies nothing.
 func acceptAll(t *testing.T) string {
 	t.Helper()
-	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	return answerAll(t, http.StatusOK)
+}
+
+func answerAll(t *testing.T, status int) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 	t.Cleanup(srv.Close)
 	return srv.URL
 }

@@ -22,8 +22,24 @@ type process struct {
 }
 
 // watchdog reads a pipe whose other end this process holds. When this process
-// ends, however it does, it ends the server and removes the temporary folder.
-const watchdog = `read -r _; kill "-$1" "$2"; sleep 1; test -z "$3" || rm -rf -- "$3"`
+// ends, however it does, it ends the server, at first with the signal, and
+// removes the temporary folder once the server writes no more to it.
+const watchdog = `
+read -r _
+kill "-$1" "$2"
+n=0
+while kill -0 "$2"; do
+	test $n -lt 100 || kill -9 "$2"
+	test $n -lt 110 || break # a zombie that nobody reaps
+	n=$((n+1))
+	sleep 0.1
+done
+test -n "$3" || exit 0
+n=0
+until rm -rf -- "$3" || test $n -ge 100; do
+	n=$((n+1))
+	sleep 0.1
+done`
 
 const stopLimit = 20 * time.Second
 
