@@ -1,0 +1,159 @@
+package testserver
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// RoundTrips counts round trips: how often a client reads after it has written.
+// The zero RoundTrips is ready; Dial is what drivers take.
+type RoundTrips struct{ n atomic.Int64 }
+
+// Count returns the round trips since the last call of Count.
+func (r *RoundTrips) Count() int { return int(r.n.Swap(0)) }
+
+// Dial connects and counts.
+func (r *RoundTrips) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &countedConn{Conn: conn, n: &r.n}, nil
+}
+
+type countedConn struct {
+	net.Conn
+	n     *atomic.Int64
+	wrote atomic.Bool
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	c.wrote.Store(true)
+	return c.Conn.Write(b)
+}
+
+func (c *countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && c.wrote.Swap(false) {
+		c.n.Add(1)
+	}
+	return n, err
+}
+
+// A Proxy stands between a driver and a server, and cuts or holds what passes.
+type Proxy struct {
+	Addr string // where it listens
+
+	target   string
+	listener net.Listener
+	mu       sync.Mutex
+	conns    map[net.Conn]struct{}
+	held     chan struct{} // closed when connections may move; nil while nothing is held
+}
+
+// NewProxy starts a proxy to the address, which ends with the test.
+func NewProxy(t testing.TB, target string) *Proxy {
+	t.Helper()
+	p, err := StartProxy(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// StartProxy is NewProxy without a test: Close it when done.
+func StartProxy(target string) (*Proxy, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{Addr: l.Addr().String(), target: target, listener: l, conns: map[net.Conn]struct{}{}}
+	go p.serve()
+	return p, nil
+}
+
+func (p *Proxy) serve() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		go p.forward(client)
+	}
+}
+
+func (p *Proxy) forward(client net.Conn) {
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	p.mu.Lock()
+	p.conns[client], p.conns[server] = struct{}{}, struct{}{}
+	p.mu.Unlock()
+	var both sync.WaitGroup
+	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
+		both.Go(func() {
+			_, _ = io.Copy(way[1], &gate{way[0], p}) // until either end closes
+			_ = client.Close()
+			_ = server.Close()
+		})
+	}
+	both.Wait()
+	p.mu.Lock()
+	delete(p.conns, client)
+	delete(p.conns, server)
+	p.mu.Unlock()
+}
+
+// gate lets what was read pass once nothing is held.
+type gate struct {
+	net.Conn
+	proxy *Proxy
+}
+
+func (g *gate) Read(b []byte) (int, error) {
+	n, err := g.Conn.Read(b)
+	g.proxy.mu.Lock()
+	held := g.proxy.held
+	g.proxy.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+	return n, err
+}
+
+// Cut closes the connections that are open. New ones pass.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		_ = conn.Close()
+	}
+}
+
+// Hold keeps all bytes back until the returned function is called, as a server
+// does that hangs.
+func (p *Proxy) Hold() (release func()) {
+	held := make(chan struct{})
+	p.mu.Lock()
+	p.held = held
+	p.mu.Unlock()
+	return sync.OnceFunc(func() {
+		p.mu.Lock()
+		p.held = nil
+		p.mu.Unlock()
+		close(held)
+	})
+}
+
+// Close ends the proxy and its connections.
+func (p *Proxy) Close() {
+	_ = p.listener.Close()
+	p.Cut()
+}

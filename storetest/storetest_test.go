@@ -1,0 +1,39 @@
+package storetest_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/storetest"
+)
+
+func TestMemoryStore(t *testing.T) {
+	storetest.Run(t, func(*testing.T) geminihook.Store { return &geminihook.MemoryStore{} })
+}
+
+func TestMemoryStoreWithClock(t *testing.T) {
+	clock := &clock{now: time.Now()}
+	storetest.Suite{
+		New:     func(*testing.T) geminihook.Store { return &geminihook.MemoryStore{Now: clock.Now} },
+		Advance: func(_ *testing.T, d time.Duration) { clock.Advance(d) },
+	}.Run(t)
+}
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
