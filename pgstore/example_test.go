@@ -1,0 +1,55 @@
+package pgstore_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/pgstore"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+func Example() {
+	ctx := context.Background()
+	verifier, err := geminihook.NewHMAC("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	pool, err := pgxpool.New(ctx, "postgres://localhost/app")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+	store := pgstore.New(pool)
+	if err := store.Migrate(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store.Transactional()}
+	http.Handle("/webhooks/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
+		tx, _ := pgstore.Tx(ctx)
+		_, err := tx.Exec(ctx, "INSERT INTO results (id, type) VALUES ($1, $2)", ev.ID, ev.Type)
+		return err // nil commits the row and the mark together
+	}))
+}
+
+func ExampleStore_Purge() {
+	var store *pgstore.Store // made with New
+	purge := func(ctx context.Context) error {
+		for {
+			if _, err := store.Purge(ctx, 0); err != nil {
+				return err
+			}
+			select {
+			case <-time.After(time.Hour):
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+	_ = purge
+}
