@@ -169,7 +169,7 @@ func (s *Store) held(ctx context.Context, sql string, args ...any) error {
 	return nil
 }
 
-const purgeBatch = 1000
+const purgeBatch = 500
 
 // $1 how many. A row that is being claimed is left for the next time.
 const purgeSQL = `
@@ -178,7 +178,7 @@ DELETE FROM geminihook_deliveries WHERE key IN (
 	ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED)`
 
 // Purge removes up to limit rows that have expired, the oldest first, in
-// transactions of at most 1000, and returns how many it removed. A limit of 0
+// transactions of at most 500, and returns how many it removed. A limit of 0
 // or less means all. Several instances may purge at once. Rows that have expired
 // but are not purged only take space.
 func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
