@@ -93,6 +93,7 @@ func transactRaces(h *harness) {
 			for states[i] = geminihook.InProgress; states[i] == geminihook.InProgress && errs[i] == nil; {
 				states[i], _, errs[i] = transact(h.Context(), store, key, long, func(context.Context) error {
 					runs.Add(1)
+					time.Sleep(step) // so that others come meanwhile
 					return nil
 				})
 			}
@@ -109,10 +110,10 @@ func transactRaces(h *harness) {
 }
 
 func transactDoesNotWait(h *harness) {
-	ctx, cancel := context.WithTimeout(h.Context(), limit)
-	defer cancel()
-	_, _, err := transact(ctx, h.first, key, long, func(ctx context.Context) error {
-		state, ran, err := transact(h.Context(), h.second, key, long, succeed)
+	_, _, err := transact(h.Context(), h.first, key, long, func(context.Context) error {
+		ctx, cancel := context.WithTimeout(h.Context(), limit/6)
+		defer cancel()
+		state, ran, err := transact(ctx, h.second, key, long, succeed)
 		if err == nil && (ran || state != geminihook.InProgress) {
 			err = errors.New("a second run began while the first was in progress")
 		}
