@@ -2,7 +2,7 @@
 MODULES = $(dir $(shell find . -name go.mod -not -path './tools/*' | sort))
 FUZZTIME ?= 20s
 
-.PHONY: demo test lint fuzz bench
+.PHONY: demo test lint fuzz bench chaos
 
 demo:
 	go run ./examples/demo
@@ -25,3 +25,7 @@ fuzz:
 
 bench:
 	go test -run '^$$' -bench . -benchtime 1s .
+
+# Kills receivers and stores at random; a short one is part of test.
+chaos:
+	cd chaos && CHAOS_KILLS=60 go test -count=1 -v -run TestChaos -timeout 30m .

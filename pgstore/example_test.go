@@ -12,29 +12,35 @@ import (
 )
 
 func Example() {
-	ctx := context.Background()
 	verifier, err := geminihook.NewHMAC("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	ctx := context.Background()
 	pool, err := pgxpool.New(ctx, "postgres://localhost/app")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer pool.Close()
+	if err := serve(ctx, verifier, pool); err != nil {
+		fmt.Println(err)
+	}
+}
+
+func serve(ctx context.Context, verifier geminihook.Verifier, pool *pgxpool.Pool) error {
 	store := pgstore.New(pool)
 	if err := store.Migrate(ctx); err != nil {
-		fmt.Println(err)
-		return
+		return err
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store.Transactional()}
-	http.Handle("/webhooks/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
+	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		tx, _ := pgstore.Tx(ctx)
-		_, err := tx.Exec(ctx, "INSERT INTO results (id, type) VALUES ($1, $2)", ev.ID, ev.Type)
+		_, err := tx.Exec(ctx, "INSERT INTO results (id) VALUES ($1)", ev.ID)
 		return err // nil commits the row and the mark together
-	}))
+	})
+	return http.ListenAndServe("127.0.0.1:8080", handler)
 }
 
 func ExampleStore_Purge() {

@@ -16,21 +16,25 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+	if err := serve(context.Background(), verifier); err != nil {
+		fmt.Println(err)
+	}
+}
+
+func serve(ctx context.Context, verifier geminihook.Verifier) error {
 	db, err := sql.Open("sqlite", "file:app.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)")
 	if err != nil {
-		fmt.Println(err)
-		return
+		return err
 	}
-	defer db.Close()
 	store := sqlitestore.New(db)
-	if err := store.Migrate(context.Background()); err != nil {
-		fmt.Println(err)
-		return
+	if err := store.Migrate(ctx); err != nil {
+		return err
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store.Transactional()}
-	http.Handle("/webhooks/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
+	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		tx, _ := sqlitestore.Tx(ctx)
-		_, err := tx.ExecContext(ctx, "INSERT INTO results (id, type) VALUES (?, ?)", ev.ID, string(ev.Type))
+		_, err := tx.ExecContext(ctx, "INSERT INTO results (id) VALUES (?)", ev.ID)
 		return err // nil commits the row and the mark together
-	}))
+	})
+	return http.ListenAndServe("127.0.0.1:8080", handler)
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -157,7 +156,6 @@ type memTransactor struct {
 	unmarked, markError, markPanic, dropPermanent, waits, overtakes, careless, deaf bool
 
 	keep time.Duration
-	mu   *sync.Mutex
 }
 
 func (m memTransactor) Transact(ctx ctx, key string, keep time.Duration, fn func(ctx) error) (state geminihook.State, err error) {
