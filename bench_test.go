@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -120,28 +121,39 @@ func BenchmarkEndpoint(b *testing.B) {
 	}
 }
 
-// BenchmarkMemoryStore: a claim and its completion take the same time however
-// many ids are held.
+// BenchmarkMemoryStore is a claim and its completion where so many ids are held:
+// with room for more, and in a full store, which first drives an old one out.
 func BenchmarkMemoryStore(b *testing.B) {
-	for _, n := range []int{1_000, 100_000, 1_000_000} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			m := &geminihook.MemoryStore{MaxEntries: n}
-			once := func(i int) {
-				key := "msg_" + strconv.Itoa(i)
-				c, err := m.Claim(b.Context(), key, time.Minute, time.Hour)
-				if err == nil {
-					err = m.Complete(b.Context(), key, c.Token, time.Hour)
+	for _, full := range []bool{false, true} {
+		for _, n := range []int{1_000, 100_000, 1_000_000} {
+			b.Run(fmt.Sprintf("full=%t/%d", full, n), func(b *testing.B) {
+				var m *geminihook.MemoryStore
+				once := func(i int) {
+					key := "msg_" + strconv.Itoa(i)
+					c, err := m.Claim(b.Context(), key, time.Minute, time.Hour)
+					if err == nil {
+						err = m.Complete(b.Context(), key, c.Token, time.Hour)
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
 				}
-				if err != nil {
-					b.Fatal(err)
+				for i := 0; b.Loop(); i++ {
+					if i%(n/2) == 0 && (m == nil || !full) { // n to 1.5 n
+						b.StopTimer()
+						m = &geminihook.MemoryStore{MaxEntries: 2 * n}
+						if full {
+							m.MaxEntries = n
+						}
+						for i := range n {
+							once(-1 - i)
+						}
+						runtime.GC()
+						b.StartTimer()
+					}
+					once(i)
 				}
-			}
-			for i := range n {
-				once(-i)
-			}
-			for i := 1; b.Loop(); i++ {
-				once(i)
-			}
-		})
+			})
+		}
 	}
 }

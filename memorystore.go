@@ -2,11 +2,10 @@ package geminihook
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
-	"hash/maphash"
 	"math"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,48 +18,33 @@ const DefaultMaxEntries = 100_000
 // process ends and knows nothing of other instances: a shared store is what
 // several instances and restarts need. The zero MemoryStore is ready.
 //
-// It holds at most MaxEntries ids, about 200 bytes each. When it is full, a
+// It holds at most MaxEntries ids, about 100 bytes each. When it is full, a
 // new id drives out one that was released, else the oldest Done one, else one
 // whose lease has run out; one in progress never, then Claim is an error.
-// Every call takes the same time at any size. It starts no goroutine; ids that
-// have expired make room as new ones come.
+// A call takes about the same time at any size. It starts no goroutine; ids
+// that have expired make room as new ones come.
 //
 // Do not change the fields after the first call, and do not copy it.
 type MemoryStore struct {
 	MaxEntries int              // zero means DefaultMaxEntries
 	Now        func() time.Time // nil means time.Now
 
-	seed   maphash.Seed
 	once   sync.Once
-	count  atomic.Int64  // entries in all shards
-	tokens atomic.Uint64 // the last token given out
-	shards [16]shard
+	count  atomic.Int64 // entries in all shards
+	shards [shards]shard
 }
 
-// shard holds the entries whose key hashes to it. An entry is in the map and,
-// by its state, in one of the three queues, oldest first.
+const shards = 16
+
+// shard holds the entries of the keys whose id ends alike.
 type shard struct {
-	mu      sync.Mutex
-	entries map[string]*entry
-	queues  [3]queue
-	oldest  [3]atomic.Int64 // when the head of each queue came, for evict, which has no lock yet
-}
-
-const (
-	released = iota // no lease, not done: all that would be lost is the count of attempts
-	done
-	claimed // a lease runs or has run out
-)
-
-type entry struct {
-	key        string
-	prev, next *entry
-	since      int64 // when it came into its queue; this and the next two are unix nanoseconds
-	lease      int64 // the end of the lease
-	expires    int64 // when it is forgotten
-	token      uint64
-	attempt    uint32
-	state      uint8 // the queue it is in
+	mu     sync.Mutex
+	first  map[uint32]uint32 // the entries by the beginning of their ids: small, so that it takes few cache misses
+	blocks []*[block]entry
+	made   uint32               // entries in all blocks
+	free   uint32               // the first entry to use again, 0 if there is none
+	token  uint64               // the last that was given out; no two shards give out the same
+	oldest [queues]atomic.Int64 // when the head of each queue came, for evict, which has no lock yet
 }
 
 var errFull = errors.New("geminihook: MemoryStore is full of events in progress: raise MaxEntries")
@@ -70,45 +54,48 @@ func (m *MemoryStore) Claim(ctx context.Context, key string, lease, keep time.Du
 	if err := ctx.Err(); err != nil {
 		return Claim{}, err
 	}
-	s, now := m.shard(key), m.now()
+	s, id := m.shard(key)
+	now := m.now()
 	for {
 		s.mu.Lock()
 		m.expire(s, now)
-		e := s.entries[key]
-		if e == nil && !m.reserve() {
+		n := s.find(id)
+		if n == 0 && !m.reserve() {
 			s.mu.Unlock()
 			if !m.evict(now) {
 				return Claim{}, errFull
 			}
 			continue
 		}
-		c := m.claim(s, e, key, now, lease, keep)
+		c := s.claim(n, id, now, lease, keep)
 		s.mu.Unlock()
 		return c, nil
 	}
 }
 
-func (m *MemoryStore) claim(s *shard, e *entry, key string, now int64, lease, keep time.Duration) Claim {
-	switch {
-	case e == nil:
-		key = strings.Clone(key) // which may be a slice of something large
-		e = &entry{key: key}
-		s.entries[key] = e
-	case e.expires <= now:
-		s.unlink(e)
-		*e = entry{key: e.key}
-	case e.state == done:
-		return Claim{State: Done}
-	case e.state == claimed && e.lease > now:
-		return Claim{State: InProgress, RetryIn: time.Duration(e.lease - now)}
-	default:
-		s.unlink(e)
+func (s *shard) claim(n uint32, id keyID, now int64, lease, keep time.Duration) Claim {
+	if n == 0 {
+		n = s.add(id)
+	} else {
+		switch e := s.at(n); {
+		case e.expires <= now:
+			e.attempt = 0
+		case e.state == done:
+			return Claim{State: Done}
+		case e.state == claimed && e.lease > now:
+			return Claim{State: InProgress, RetryIn: time.Duration(e.lease - now)}
+		}
+		s.unlink(n)
 	}
-	e.token = m.tokens.Add(1)
-	e.attempt++
+	s.token += shards
+	e := s.at(n)
+	e.token = s.token
+	if e.attempt < math.MaxUint16 {
+		e.attempt++
+	}
 	e.lease = after(now, lease)
 	e.expires = after(now, max(lease, keep))
-	s.link(e, claimed, now)
+	s.link(n, claimed, now)
 	return Claim{State: Acquired, Token: strconv.FormatUint(e.token, 10), Attempt: int(e.attempt)}
 }
 
@@ -117,17 +104,18 @@ func (m *MemoryStore) Complete(ctx context.Context, key, token string, keep time
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s, now := m.shard(key), m.now()
+	s, id := m.shard(key)
+	now := m.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.held(key, token, now)
-	if e == nil {
+	n := s.held(id, token, now)
+	if n == 0 {
 		return ErrLeaseLost
 	}
-	if e.state == claimed {
-		s.unlink(e)
+	if e := s.at(n); e.state == claimed {
+		s.unlink(n)
 		e.expires = after(now, keep)
-		s.link(e, done, now)
+		s.link(n, done, now)
 	}
 	return nil
 }
@@ -137,36 +125,43 @@ func (m *MemoryStore) Release(ctx context.Context, key, token string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s, now := m.shard(key), m.now()
+	s, id := m.shard(key)
+	now := m.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.held(key, token, now)
-	if e == nil || e.state != claimed {
+	n := s.held(id, token, now)
+	if n == 0 || s.at(n).state != claimed {
 		return ErrLeaseLost
 	}
-	s.unlink(e)
-	e.token = 0
-	s.link(e, released, now)
+	s.unlink(n)
+	s.at(n).token = 0
+	s.link(n, released, now)
 	return nil
 }
 
-// held returns the entry if the token is its own and it has not expired.
-func (s *shard) held(key, token string, now int64) *entry {
-	n, err := strconv.ParseUint(token, 10, 64)
-	if e := s.entries[key]; err == nil && n != 0 && e != nil && e.token == n && e.expires > now {
-		return e
+// held returns the entry if the token is its own and it has not expired, else 0.
+func (s *shard) held(id keyID, token string, now int64) uint32 {
+	given, err := strconv.ParseUint(token, 10, 64)
+	n := s.find(id)
+	if err != nil || given == 0 || n == 0 {
+		return 0
 	}
-	return nil
+	if e := s.at(n); e.token != given || e.expires <= now {
+		return 0
+	}
+	return n
 }
 
-func (m *MemoryStore) shard(key string) *shard {
+func (m *MemoryStore) shard(key string) (*shard, keyID) {
 	m.once.Do(func() {
-		m.seed = maphash.MakeSeed()
 		for i := range m.shards {
-			m.shards[i].init()
+			m.shards[i].init(uint64(i))
 		}
 	})
-	return &m.shards[maphash.String(m.seed, key)%uint64(len(m.shards))]
+	var text [512]byte // on the stack, unless KeyPrefix is long
+	sum := sha256.Sum256(append(text[:0], key...))
+	id := keyID(sum[:])
+	return &m.shards[id[15]%shards], id
 }
 
 func (m *MemoryStore) now() int64 {
@@ -200,10 +195,10 @@ func (m *MemoryStore) reserve() bool {
 // expire drops up to two expired entries of each queue: more than the one that
 // a Claim can add, so that the expired ones go faster than they come.
 func (m *MemoryStore) expire(s *shard, now int64) {
-	for i := range s.queues {
+	for q := range uint8(queues) {
 		for range 2 {
-			if e := s.queues[i].head(); e != nil && e.expires <= now {
-				m.drop(s, e)
+			if n := s.head(q); n != 0 && s.at(n).expires <= now {
+				m.drop(s, n)
 			}
 		}
 	}
@@ -212,7 +207,7 @@ func (m *MemoryStore) expire(s *shard, now int64) {
 // evict makes room for one entry, from whichever shard has the best to lose.
 // The caller holds no lock. It returns false if every entry is in progress.
 func (m *MemoryStore) evict(now int64) bool {
-	for q := range m.shards[0].queues {
+	for q := range uint8(queues) {
 		var from *shard
 		oldest := int64(math.MaxInt64)
 		for i := range m.shards {
@@ -224,10 +219,10 @@ func (m *MemoryStore) evict(now int64) bool {
 			continue
 		}
 		from.mu.Lock()
-		e := from.queues[q].head()
-		gone := e == nil // another caller took it: there may be room now
-		if e != nil && (q != claimed || e.lease <= now) {
-			m.drop(from, e)
+		n := from.head(q)
+		gone := n == 0 // another caller took it: there may be room now
+		if n != 0 && (q != claimed || from.at(n).lease <= now) {
+			m.drop(from, n)
 			gone = true
 		}
 		from.mu.Unlock()
@@ -238,8 +233,8 @@ func (m *MemoryStore) evict(now int64) bool {
 	return false
 }
 
-func (m *MemoryStore) drop(s *shard, e *entry) {
-	s.unlink(e)
-	delete(s.entries, e.key)
+func (m *MemoryStore) drop(s *shard, n uint32) {
+	s.unlink(n)
+	s.remove(n)
 	m.count.Add(-1)
 }

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/geminihook/geminihook"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // countingStore counts the calls.
@@ -74,4 +78,74 @@ type hangingStore struct{ geminihook.Store }
 func (hangingStore) Claim(ctx context.Context, _ string, _, _ time.Duration) (geminihook.Claim, error) {
 	<-ctx.Done()
 	return geminihook.Claim{}, ctx.Err()
+}
+
+func TestStoreFails(t *testing.T) {
+	fail := errors.New("no disk")
+	for _, tt := range []struct {
+		name                        string
+		claims, completes, releases int64
+		fnErr                       error
+		status                      int
+		result                      geminihook.Result
+		err                         error
+		again                       int // the next attempt's status
+		runs                        int
+	}{
+		{name: "claim", claims: 1, status: 503, result: geminihook.Unavailable, err: geminihook.ErrStore, again: 200, runs: 1},
+		{name: "complete once", completes: 1, status: 200, result: geminihook.Processed, again: 200, runs: 1},
+		{name: "complete twice", completes: 2, status: 200, result: geminihook.Processed, again: 200, runs: 1},
+		{name: "complete for good", completes: 99, status: 200, result: geminihook.Processed, err: geminihook.ErrStore, again: 503, runs: 1},
+		{
+			name: "complete for good after Permanent", completes: 99, fnErr: geminihook.Permanent(fail), status: 200,
+			result: geminihook.Dropped, err: geminihook.ErrStore, again: 503, runs: 1,
+		},
+		{name: "release", releases: 1, fnErr: fail, status: 500, result: geminihook.Failed, err: geminihook.ErrStore, again: 503, runs: 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &troubledStore{}
+				store.claims.Store(tt.claims)
+				store.completes.Store(tt.completes)
+				store.releases.Store(tt.releases)
+				rc := fill(t, &geminihook.Endpoint{Store: store})
+				rc.listenPipe(t, rc.Handler(rc.counted(func(context.Context, *geminihook.Event) error { return tt.fnErr })))
+				d := batch()
+				got := rc.send(t, d)
+				out := rc.outcome()
+				assert.Equal(t, tt.status, got.status)
+				assert.Equal(t, tt.result, out.Result, out.Result.String())
+				require.ErrorIs(t, out.Err, tt.err)
+				if tt.fnErr != nil {
+					require.ErrorIs(t, out.Err, tt.fnErr)
+				}
+				if tt.err != nil {
+					require.ErrorIs(t, out.Err, errStoreAway, "the store's own words are kept")
+				}
+				assert.Equal(t, tt.status == 503, got.header.Get("Retry-After") != "")
+				assert.Equal(t, tt.again, rc.send(t, d).status)
+				assert.Equal(t, tt.runs, rc.ran(d.ID()))
+			})
+		})
+	}
+}
+
+func TestStoreAnswersNonsense(t *testing.T) {
+	rc := serve(t, &geminihook.Endpoint{Store: zeroStore{}}, nil)
+	d := batch()
+	assert.Equal(t, 503, rc.send(t, d).status)
+	assert.ErrorIs(t, rc.outcome().Err, geminihook.ErrStore)
+	assert.Zero(t, rc.ran(d.ID()))
+}
+
+func TestStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rc := fill(t, &geminihook.Endpoint{Store: hangingStore{}})
+		rc.listenPipe(t, rc.Handler(rc.counted(nil)))
+		start := time.Now()
+		d := batch()
+		assert.Equal(t, 503, rc.send(t, d).status)
+		assert.Equal(t, geminihook.DefaultStoreTimeout, time.Since(start))
+		assert.Zero(t, rc.ran(d.ID()))
+	})
 }

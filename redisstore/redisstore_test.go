@@ -166,23 +166,6 @@ func TestHangs(t *testing.T) {
 	assert.GreaterOrEqual(t, runs, 2)
 }
 
-func BenchmarkClaimComplete(b *testing.B) {
-	for _, size := range []int{1_000, 100_000, 1_000_000} {
-		b.Run(sizes[size], func(b *testing.B) {
-			redisServer := testserver.NewRedis(b)
-			c := client(b, redisServer.URL)
-			s := redisstore.New(c)
-			fill(b, c, size)
-			for b.Loop() {
-				key := "new_" + time.Now().String()
-				claim, err := s.Claim(b.Context(), key, time.Minute, time.Hour)
-				require.NoError(b, err)
-				require.NoError(b, s.Complete(b.Context(), key, claim.Token, time.Hour))
-			}
-		})
-	}
-}
-
 var sizes = map[int]string{1_000: "1k", 100_000: "100k", 1_000_000: "1M"}
 
 // fill makes ids that are done.
