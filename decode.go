@@ -36,9 +36,7 @@ func ParseUnverified(body []byte) (*Event, error) {
 		Version: text(fields[1].value),
 		Raw:     body,
 	}
-	if t, err := time.Parse(time.RFC3339, text(fields[2].value)); err == nil {
-		ev.Time = t
-	}
+	ev.Time = rfc3339(fields[2].value)
 	ev.decodeData(fields[3].value, fields[4].value)
 	return ev, nil
 }
@@ -69,15 +67,29 @@ func (ev *Event) decodeData(data, metadata json.RawMessage) {
 	case !ok:
 		ev.Data = &Unknown{Data: data, Err: errDataNotObject}
 	default:
-		if err := ev.Data.decode(&fields); err != nil {
+		if err := ev.Data.decode(fields); err != nil {
 			ev.Data = &Unknown{Data: data, Err: err}
 		}
 	}
 }
 
+// rfc3339 reads a time, and returns the zero Time if it is none.
+func rfc3339(v json.RawMessage) time.Time {
+	var t time.Time
+	if t.UnmarshalJSON(v) == nil { // does not copy the text, but is stricter
+		return t
+	}
+	t, _ = time.Parse(time.RFC3339, text(v))
+	return t
+}
+
 // userMetadata merges the two places where user_metadata may stand; where both
 // have a name, the top level wins.
-func userMetadata(inData, atTop json.RawMessage) (merged map[string]any) {
+func userMetadata(inData, atTop json.RawMessage) map[string]any {
+	if len(inData)+len(atTop) == 0 {
+		return nil
+	}
+	var merged map[string]any
 	for _, v := range []json.RawMessage{inData, atTop} {
 		if _, ok := asObject(v); ok {
 			_ = json.Unmarshal(v, &merged) // what it cannot take, a number beyond float64, is in Raw
@@ -112,26 +124,26 @@ func readString(f field, dst *string) error {
 	return nil
 }
 
-func (b *BatchSucceeded) decode(f *dataFields) error {
+func (b *BatchSucceeded) decode(f dataFields) error {
 	return errors.Join(f.id(&b.ID), f.fileURI(&b.OutputFileURI))
 }
 
-func (b *BatchFailed) decode(f *dataFields) error {
+func (b *BatchFailed) decode(f dataFields) error {
 	return errors.Join(f.id(&b.ID), f.failure(&b.ErrorCode, &b.ErrorMessage))
 }
 
-func (b *BatchExpired) decode(f *dataFields) error   { return f.id(&b.ID) }
-func (b *BatchCancelled) decode(f *dataFields) error { return f.id(&b.ID) }
+func (b *BatchExpired) decode(f dataFields) error   { return f.id(&b.ID) }
+func (b *BatchCancelled) decode(f dataFields) error { return f.id(&b.ID) }
 
-func (i *InteractionRequiresAction) decode(f *dataFields) error { return f.id(&i.ID) }
-func (i *InteractionCompleted) decode(f *dataFields) error      { return f.id(&i.ID) }
-func (i *InteractionCancelled) decode(f *dataFields) error      { return f.id(&i.ID) }
+func (i *InteractionRequiresAction) decode(f dataFields) error { return f.id(&i.ID) }
+func (i *InteractionCompleted) decode(f dataFields) error      { return f.id(&i.ID) }
+func (i *InteractionCancelled) decode(f dataFields) error      { return f.id(&i.ID) }
 
-func (i *InteractionFailed) decode(f *dataFields) error {
+func (i *InteractionFailed) decode(f dataFields) error {
 	return errors.Join(f.id(&i.ID), f.failure(&i.ErrorCode, &i.ErrorMessage))
 }
 
-func (v *VideoGenerated) decode(f *dataFields) error {
+func (v *VideoGenerated) decode(f dataFields) error {
 	err := errors.Join(f.id(&v.ID), f.fileURI(&v.OutputFileURI), f.fileName(&v.FileName))
 	if v.OutputFileURI == "" {
 		err = errors.Join(err, f.videoURI(&v.OutputFileURI))
@@ -139,4 +151,4 @@ func (v *VideoGenerated) decode(f *dataFields) error {
 	return err
 }
 
-func (u *Unknown) decode(*dataFields) error { return nil }
+func (u *Unknown) decode(dataFields) error { return nil }

@@ -61,7 +61,7 @@ type Event struct {
 // Data is what an event is about: a pointer to one of the structs below. The
 // set is closed; an event type that this package does not know is an *Unknown.
 type Data interface {
-	decode(*dataFields) error
+	decode(dataFields) error
 }
 
 // BatchSucceeded is the data of "batch.succeeded".

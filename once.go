@@ -42,9 +42,17 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 }
 
 func (e *Endpoint) claim(ctx context.Context, store Store, key string, lease, keep time.Duration) (Claim, error) {
-	ctx, cancel := context.WithTimeout(ctx, e.storeTimeout())
+	ctx, cancel := e.bounded(ctx, store)
 	defer cancel()
 	return store.Claim(ctx, key, lease, keep)
+}
+
+// bounded is the context of one call of the store.
+func (e *Endpoint) bounded(ctx context.Context, store Store) (context.Context, context.CancelFunc) {
+	if _, ok := store.(*MemoryStore); ok {
+		return ctx, func() {} // it never waits, and a timer would cost more than the call
+	}
+	return context.WithTimeout(ctx, e.storeTimeout())
 }
 
 func (e *Endpoint) storeTimeout() time.Duration { return cmp.Or(e.StoreTimeout, DefaultStoreTimeout) }
@@ -88,9 +96,9 @@ func (r *run) do(ctx context.Context, deadline time.Time, ev *Event, fn func(con
 // the mark the next attempt would run it once more.
 func (r *run) complete(ctx context.Context) error {
 	for wait := 100 * time.Millisecond; ; wait *= 4 {
-		err := r.bounded(ctx, func(ctx context.Context) error {
-			return r.store.Complete(ctx, r.key, r.token, r.keep)
-		})
+		limited, cancel := r.endpoint.bounded(ctx, r.store)
+		err := r.store.Complete(limited, r.key, r.token, r.keep)
+		cancel()
 		switch {
 		case err == nil:
 			return nil
@@ -104,17 +112,13 @@ func (r *run) complete(ctx context.Context) error {
 }
 
 func (r *run) release(ctx context.Context) error {
-	err := r.bounded(ctx, func(ctx context.Context) error { return r.store.Release(ctx, r.key, r.token) })
+	ctx, cancel := r.endpoint.bounded(ctx, r.store)
+	defer cancel()
+	err := r.store.Release(ctx, r.key, r.token)
 	if err == nil || errors.Is(err, ErrLeaseLost) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrStore, err)
-}
-
-func (r *run) bounded(ctx context.Context, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, r.endpoint.storeTimeout())
-	defer cancel()
-	return call(ctx)
 }
 
 // transact runs fn inside the store's transaction. The store's own work before
