@@ -23,8 +23,9 @@ fuzz:
 		for f in $$(grep -ho '^func Fuzz[A-Za-z]*' $$d/*_test.go | cut -c6-); do \
 			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d; done; done
 
+# This package beside its peers, and the stores: the tables of docs and README.
 bench:
-	go test -run '^$$' -bench . -benchtime 1s .
+	cd bench && go run . -out ../docs -readme ../README.md
 
 # Kills receivers and stores at random; a short one is part of test.
 chaos:

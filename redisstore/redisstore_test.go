@@ -165,18 +165,3 @@ func TestHangs(t *testing.T) {
 	require.Eventually(t, func() bool { return deliver() == http.StatusOK }, time.Minute, 10*time.Millisecond)
 	assert.GreaterOrEqual(t, runs, 2)
 }
-
-var sizes = map[int]string{1_000: "1k", 100_000: "100k", 1_000_000: "1M"}
-
-// fill makes ids that are done.
-func fill(b *testing.B, c *redis.Client, n int) {
-	b.Helper()
-	const script = `for i = 1, ARGV[1] do
-		redis.call('HSET', KEYS[1] .. i, 's', 'd', 't', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'l', '1764000000000000', 'a', 1)
-		redis.call('PEXPIRE', KEYS[1] .. i, 604800000)
-	end return redis.call('DBSIZE')`
-	for done := 0; done < n; done += 1000 {
-		prefix := redisstore.DefaultPrefix + "msg_" + time.Now().String()
-		require.NoError(b, c.Eval(b.Context(), script, []string{prefix}, 1000).Err())
-	}
-}

@@ -8,28 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkClaimComplete: the cost of an event beside ids that are there
-// already.
-func BenchmarkClaimComplete(b *testing.B) {
-	for _, size := range []struct {
-		name string
-		rows int
-	}{{"1k", 1_000}, {"100k", 100_000}, {"1M", 1_000_000}} {
-		b.Run(size.name, func(b *testing.B) {
-			store, db := open(b, filepath.Join(b.TempDir(), "bench.db"))
-			fill(b, db, "msg_", size.rows, time.Now().Add(time.Hour))
-			_, err := db.ExecContext(b.Context(), "PRAGMA wal_checkpoint(TRUNCATE)")
-			require.NoError(b, err)
-			for b.Loop() {
-				key := "new_" + time.Now().String()
-				c, err := store.Claim(b.Context(), key, time.Minute, time.Hour)
-				require.NoError(b, err)
-				require.NoError(b, store.Complete(b.Context(), key, c.Token, time.Hour))
-			}
-		})
-	}
-}
-
 // BenchmarkPurgeMillion also says how long a claim took at most meanwhile.
 func BenchmarkPurgeMillion(b *testing.B) {
 	for b.Loop() {

@@ -1,0 +1,52 @@
+package geminihook_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestAllocations holds what a delivery allocates, the answer and the
+// recorder's part included. The race detector adds to it.
+func TestAllocations(t *testing.T) {
+	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	require.NoError(t, err)
+	handler := (&geminihook.Endpoint{Verifier: verifier}).Handler(func(context.Context, *geminihook.Event) error { return nil })
+	allocations := func(runs, status int, next func() *webhooktest.Delivery) float64 {
+		ctx := context.WithValue(t.Context(), http.ServerContextKey, &http.Server{ReadTimeout: time.Minute})
+		var requests []*http.Request
+		for range runs + 1 { // AllocsPerRun warms up
+			d := next()
+			r := d.Request("/").WithContext(ctx)
+			r.Body = io.NopCloser(bytes.NewReader(d.Body))
+			requests = append(requests, r)
+		}
+		w := httptest.NewRecorder()
+		return testing.AllocsPerRun(runs, func() {
+			*w = httptest.ResponseRecorder{HeaderMap: w.HeaderMap, Body: w.Body}
+			w.Body.Reset()
+			handler.ServeHTTP(w, requests[0])
+			requests = requests[1:]
+			if w.Code != status {
+				panic(w.Code)
+			}
+		})
+	}
+	genuine := func() *webhooktest.Delivery { return batch() }
+	assert.LessOrEqual(t, allocations(200, 200, genuine), 20.0, "genuine")
+	duplicate := batch()
+	assert.LessOrEqual(t, allocations(200, 200, func() *webhooktest.Delivery { return duplicate }), 17.0, "duplicate")
+	assert.LessOrEqual(t, allocations(200, 400, func() *webhooktest.Delivery { return batch().WrongSecret() }), 12.0, "forged")
+
+	body := webhooktest.Body(geminihook.EventBatchSucceeded)
+	assert.LessOrEqual(t, testing.AllocsPerRun(200, func() { _, _ = geminihook.ParseUnverified(body) }), 7.0, "parse")
+}

@@ -1,0 +1,129 @@
+// Command bench compares geminihook with its peers and with the physical floor,
+// and its stores with each other. It prints Markdown tables and writes them,
+// with two plots, to a folder:
+//
+//	go run . -out ../docs -readme ../README.md
+//
+// The contenders take turns, so that a noisy machine is noisy for all, and the
+// figures are medians of the rounds. The ratios are worth more than the times.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// results is all that was measured.
+type results struct {
+	verify  []verified // a case each
+	dynamic verified
+
+	workers []int
+	process [][]cost // by workers, then handler
+	tcp     [][]cost
+	forged  []cost // of forgedNames
+
+	idCounts []int
+	stores   []storeCosts
+}
+
+type verified struct {
+	name  string
+	names []string
+	costs [][]cost // by size, then contender
+}
+
+func main() {
+	out := flag.String("out", "", "folder for benchmarks.md, verify.svg and receive.svg; none if empty")
+	readme := flag.String("readme", "", "file between whose marks the two tables that matter go; none if empty")
+	quick := flag.Bool("quick", false, "a short run, whose figures mean nothing")
+	flag.Parse()
+
+	rounds, n, r := 25, 2000, &results{workers: []int{1, 2, 64}, idCounts: []int{1_000, 100_000, 1_000_000}}
+	if *quick {
+		rounds, n, r.idCounts = 1, 64, []int{100, 1000}
+	}
+	for _, c := range verifyCases {
+		names, costs := verification(rounds, c)
+		r.verify = append(r.verify, verified{c.name, names, costs})
+	}
+	r.dynamic.names, r.dynamic.costs = dynamicVerification(rounds)
+	for _, w := range r.workers {
+		r.process = append(r.process, inProcess(rounds, n, w, receivers(), right, 200))
+		r.tcp = append(r.tcp, overTCP(rounds, n, w))
+	}
+	r.forged = forged(rounds, n)
+	for _, kind := range storeKinds {
+		r.stores = append(r.stores, storage(rounds, min(n, 300), kind, r.idCounts))
+	}
+
+	text := r.markdown()
+	fmt.Print(text)
+	if *out != "" {
+		must(os.MkdirAll(*out, 0o755))
+		must(os.WriteFile(filepath.Join(*out, "benchmarks.md"), []byte(text), 0o644))
+		must(draw(*out, r))
+	}
+	if *readme != "" {
+		must(replace(*readme, "verify", verifyTable(r.verify[0].names, r.verify[0].costs).markdown()))
+		must(replace(*readme, "receive", receiveTable(r).markdown()))
+	}
+}
+
+func (r *results) markdown() string {
+	var b strings.Builder
+	part := func(title, text string, t *table) { fmt.Fprintf(&b, "\n## %s\n\n%s\n\n%s", title, text, t.markdown()) }
+	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s. %s.\n", time.Now().UTC().Format(time.DateOnly), machine())
+	for _, v := range r.verify {
+		part("Verification, v1: "+strings.ToLower(v.name[:1])+v.name[1:], "Time by size of the body. With two secrets the "+
+			"peers, which take one, are called twice; `stripe-go` has a header and a format of its own.", verifyTable(v.names, v.costs))
+	}
+	part("Verification, v1a", "The `KeySet` has 16 keys. None of the peers knows v1a.", verifyTable(r.dynamic.names, r.dynamic.costs))
+	part("Receiving", "A batch event, from the request to the answer. \"The page's handler\" is what Google's page shows, in Go: "+
+		"`io.ReadAll`, the reference library, a `map[string]any`, no dedupe. Over TCP the client, net/http's on the same machine, "+
+		"has its part in the time.", receiveTable(r))
+	part("Receiving, in process", "Time a delivery, by workers.", workersTable(r))
+	part("A forged delivery", "Refused, answer included; and a genuine one up to the end of verification.", forgedTable(r))
+	part("Stores", "An event is a claim and its completion; with `Transactional` the transaction around an empty function. "+
+		"Duplicates and claims of a key in progress are measured where the most ids are. PostgreSQL with `fsync`, SQLite in WAL "+
+		"mode, Redis without persistence.", storesTable(r))
+	return b.String()
+}
+
+// machine names what was measured on and with.
+func machine() string {
+	text := fmt.Sprintf("%s, %s/%s, %d cores", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				text += " (" + strings.TrimSpace(value) + ")"
+				break
+			}
+		}
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		var deps []string
+		for _, d := range info.Deps {
+			for _, part := range []string{"standard-webhooks", "svix", "stripe", "openai", "go-redis", "pgx/v5", "modernc.org/sqlite"} {
+				if strings.Contains(d.Path, part) {
+					deps = append(deps, d.Path+" "+d.Version)
+				}
+			}
+		}
+		text += ". " + strings.Join(deps, ", ")
+	}
+	return text
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}

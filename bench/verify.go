@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stripe/stripe-go/v85/webhook"
+	svix "github.com/svix/svix-webhooks/go"
+)
+
+const (
+	right = webhooktest.Secret
+	wrong = "whsec_d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmc="
+)
+
+// body is a JSON object of the size, so that a library that decodes can.
+func body(size int) []byte {
+	const begin, end = `{"type":"batch.succeeded","data":{"id":"`, `"}}`
+	return []byte(begin + strings.Repeat("x", size-len(begin)-len(end)) + end)
+}
+
+// contender verifies as one library does; a nil error means genuine.
+type contender struct {
+	name   string
+	verify func(d *webhooktest.Delivery) error
+}
+
+// contenders are the floor, first, this package and its peers. With several
+// secrets the peers, which take one, are called once for each.
+func contenders(secrets ...string) []contender {
+	var floors []func(d *webhooktest.Delivery) error
+	all := []contender{{name: "floor: a reused hmac"}, {name: "geminihook"}}
+	ours, err := geminihook.NewHMAC(secrets...)
+	must(err)
+	all[1].verify = func(d *webhooktest.Delivery) error {
+		_, err := ours.Verify(context.Background(), d.Header, d.Body)
+		return err
+	}
+	peers := map[string]func(secret string) func(d *webhooktest.Delivery) error{
+		"standard-webhooks v0.0.1": func(secret string) func(*webhooktest.Delivery) error {
+			w, err := standardwebhooks.NewWebhook(secret)
+			must(err)
+			return func(d *webhooktest.Delivery) error { return w.Verify(d.Body, d.Header) }
+		},
+		"svix v1.44.0": func(secret string) func(*webhooktest.Delivery) error {
+			w, err := svix.NewWebhook(secret)
+			must(err)
+			return func(d *webhooktest.Delivery) error { return w.Verify(d.Body, d.Header) }
+		},
+		"stripe-go v85.0.0": func(secret string) func(*webhooktest.Delivery) error {
+			return func(d *webhooktest.Delivery) error {
+				return webhook.ValidatePayload(d.Body, d.Header.Get(stripeHeader), secret)
+			}
+		},
+		"openai-go v3.96.0": func(secret string) func(*webhooktest.Delivery) error {
+			client := openai.NewClient(option.WithWebhookSecret(secret), option.WithAPIKey("none"))
+			return func(d *webhooktest.Delivery) error { return client.Webhooks.VerifySignature(d.Body, d.Header) }
+		},
+	}
+	for _, name := range []string{"standard-webhooks v0.0.1", "svix v1.44.0", "openai-go v3.96.0", "stripe-go v85.0.0"} {
+		var each []func(*webhooktest.Delivery) error
+		for _, s := range secrets {
+			each = append(each, peers[name](s))
+		}
+		all = append(all, contender{name, firstThatAccepts(each)})
+	}
+	for _, s := range secrets {
+		floors = append(floors, floor(s))
+	}
+	all[0].verify = firstThatAccepts(floors)
+	return all
+}
+
+func firstThatAccepts(each []func(*webhooktest.Delivery) error) func(*webhooktest.Delivery) error {
+	return func(d *webhooktest.Delivery) error {
+		var err error
+		for _, verify := range each {
+			if err = verify(d); err == nil {
+				return nil
+			}
+		}
+		return err
+	}
+}
+
+// floor is what no verification can go below: one HMAC over the signed bytes,
+// which lie ready, and a comparison.
+func floor(secret string) func(*webhooktest.Delivery) error {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	must(err)
+	mac := hmac.New(sha256.New, key)
+	var sum [sha256.Size]byte
+	var of *webhooktest.Delivery
+	var signed, given []byte
+	return func(d *webhooktest.Delivery) error {
+		if of != d {
+			of = d
+			signed = signedBytes(d)
+			given, err = base64.StdEncoding.DecodeString(strings.TrimPrefix(d.Header.Get("webhook-signature"), "v1,"))
+			must(err)
+		}
+		mac.Reset()
+		mac.Write(signed)
+		if !hmac.Equal(mac.Sum(sum[:0]), given) {
+			return errForged
+		}
+		return nil
+	}
+}
+
+var errForged = fmt.Errorf("forged")
+
+func signedBytes(d *webhooktest.Delivery) []byte {
+	return bytes.Join([][]byte{[]byte(d.ID()), []byte(d.Header.Get("webhook-timestamp")), d.Body}, []byte("."))
+}
+
+// stripeHeader is signed like the others: stripe-go reads no other header.
+const stripeHeader = "Stripe-Signature"
+
+// delivery is signed for all contenders with the secret.
+func delivery(size int, secret string) *webhooktest.Delivery {
+	d := webhooktest.NewBody(body(size), webhooktest.Static(secret))
+	d.Header.Set(stripeHeader, webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{
+		Payload: d.Body, Secret: secret, Timestamp: time.Now(),
+	}).Header)
+	return d
+}
+
+type verifyCase struct {
+	name    string
+	secrets []string
+	signed  string
+	genuine bool
+}
+
+var verifyCases = []verifyCase{
+	{"One secret", []string{right}, right, true},
+	{"Two secrets, the second matches", []string{wrong, right}, right, true},
+	{"Forged", []string{right}, wrong, false},
+}
+
+var sizes = []int{300, 4 << 10, 256 << 10}
+
+// verification measures one case: a cost per contender and size.
+func verification(rounds int, c verifyCase) (names []string, costs [][]cost) {
+	costs = make([][]cost, len(sizes))
+	for i, size := range sizes {
+		d := delivery(size, c.signed)
+		var ways []way
+		for _, k := range contenders(c.secrets...) {
+			ways = append(ways, way{name: k.name, run: func(int) { _ = k.verify(d) }})
+		}
+		costs[i] = compare(rounds, max(20, 600_000/size), 1, ways)
+		names = names[:0]
+		for _, w := range ways {
+			names = append(names, w.name)
+		}
+	}
+	return names, costs
+}
+
+// dynamicVerification is the same for v1a, which none of the peers knows.
+func dynamicVerification(rounds int) (names []string, costs [][]cost) {
+	key := webhooktest.Key(0)
+	public := webhooktest.Public(key)
+	set, stop := keySet(key)
+	defer stop()
+	given := &geminihook.Ed25519{Keys: []ed25519.PublicKey{public}}
+	names = []string{"floor: `ed25519.Verify`", "geminihook, `Ed25519`", "geminihook, `KeySet`"}
+	for _, size := range sizes {
+		d := webhooktest.NewBody(body(size), webhooktest.Dynamic(key))
+		signed := signedBytes(d)
+		sig, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(d.Header.Get("webhook-signature"), "v1a,"))
+		must(err)
+		verify := func(v geminihook.Verifier) func(int) {
+			return func(int) {
+				_, err := v.Verify(context.Background(), d.Header, d.Body)
+				must(err)
+			}
+		}
+		costs = append(costs, compare(rounds, max(10, 60_000/size), 1, []way{
+			{name: names[0], run: func(int) { _ = ed25519.Verify(public, signed, sig) }},
+			{name: names[1], run: verify(given)},
+			{name: names[2], run: verify(set)},
+		}))
+	}
+	return names, costs
+}
+
+// keySet is a KeySet of a server with 16 keys, of which the last signs.
+func keySet(last ed25519.PrivateKey) (set *geminihook.KeySet, stop func()) {
+	var keys []ed25519.PublicKey
+	for i := range 15 {
+		keys = append(keys, webhooktest.Public(webhooktest.Key(i+1)))
+	}
+	server := webhooktest.NewKeyServer(append(keys, webhooktest.Public(last))...)
+	return &geminihook.KeySet{URL: server.URL, Client: &http.Client{Timeout: time.Minute}}, server.Close
+}
