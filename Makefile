@@ -30,3 +30,4 @@ bench:
 # Kills receivers and stores at random; a short one is part of test.
 chaos:
 	cd chaos && CHAOS_KILLS=60 go test -count=1 -v -run TestChaos -timeout 30m .
+	cd examples/queue && QUEUE_KILLS=60 go test -count=1 -v -run TestKill -timeout 30m .

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/genai"
+)
+
+// newClient is the official SDK's client, of Google's API or, without a key, of
+// a fake.
+func newClient(ctx context.Context, key string, delay time.Duration) (client *genai.Client, stop func(), err error) {
+	config := &genai.ClientConfig{Backend: genai.BackendGeminiAPI, APIKey: cmp.Or(key, "none")}
+	stop = func() {}
+	if key == "" {
+		url, stopFake, err := listen("127.0.0.1:0", &fake{delay: delay})
+		if err != nil {
+			return nil, nil, err
+		}
+		config.HTTPOptions.BaseURL = url
+		stop = func() { _ = stopFake() }
+	}
+	if client, err = genai.NewClient(ctx, config); err != nil {
+		stop()
+	}
+	return client, stop, err
+}
+
+// fake answers the few calls that this program makes. It knows every id but
+// those with "missing" in them, fails for good on those with "broken" in them,
+// and on every fifth of the others once.
+type fake struct {
+	delay time.Duration
+
+	mu    sync.Mutex
+	asked map[string]int
+	ids   int
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-time.After(f.delay):
+	case <-r.Context().Done():
+		return
+	}
+	_, id, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/") // past the version
+	switch status := f.status(id); {
+	case status != http.StatusOK:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		var code any = status
+		if strings.HasPrefix(id, "interactions/") {
+			code = http.StatusText(status) // a string there
+		}
+		reply(w, map[string]any{"error": map[string]any{"code": code, "message": "of the fake"}})
+	case strings.HasPrefix(id, "batches/"):
+		reply(w, map[string]any{"name": id, "metadata": map[string]any{"state": "BATCH_STATE_SUCCEEDED"}})
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		reply(w, map[string]any{"id": id, "status": "completed"})
+	}
+}
+
+func (f *fake) status(id string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.asked == nil {
+		f.asked = make(map[string]int)
+	}
+	if f.asked[id]++; f.asked[id] == 1 {
+		f.ids++
+	}
+	switch {
+	case strings.Contains(id, "missing"):
+		return http.StatusNotFound
+	case strings.Contains(id, "broken"), f.asked[id] == 1 && f.ids%5 == 1:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusOK
+}
+
+func reply(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) } // the client may be gone

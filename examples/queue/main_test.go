@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestGoRun starts the program as the README says, on both engines, looks at
+// the queue's page and ends it.
+func TestGoRun(t *testing.T) {
+	for name, database := range map[string][]string{
+		"sqlite":   {"-sqlite", filepath.Join(t.TempDir(), "queue.db")},
+		"postgres": {"-postgres", server.Postgres(t).URL},
+	} {
+		t.Run(name, func(t *testing.T) {
+			program := filepath.Join(t.TempDir(), "queue")
+			out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			cmd := exec.CommandContext(t.Context(), program, append(database, "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0")...)
+			cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET=", "GEMINI_API_KEY=")
+			cmd.Stderr = os.Stderr
+			stdout, err := cmd.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			var lines []string
+			for scan := bufio.NewScanner(stdout); scan.Scan(); {
+				lines = append(lines, scan.Text())
+				if strings.HasPrefix(scan.Text(), "all jobs are done") {
+					break
+				}
+			}
+			text := strings.Join(lines, "\n")
+			assert.Contains(t, text, "acknowledged: 6 events in 12 attempts")
+			assert.Equal(t, 6, strings.Count(text, ", completed: "), text)
+			_, ui, _ := strings.Cut(text, "the queue is at ")
+			ui, _, _ = strings.Cut(ui, "\n")
+			assert.Contains(t, get(t, ui+"/"), "<html")
+			assert.Contains(t, get(t, ui+"/api/jobs?state=completed"), "gemini_result")
+			require.NoError(t, cmd.Process.Signal(os.Interrupt))
+			require.NoError(t, cmd.Wait())
+		})
+	}
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, resp.StatusCode)
+	return string(b)
+}
+
+func TestBadSecret(t *testing.T) {
+	o := options{sqlite: filepath.Join(t.TempDir(), "queue.db"), addr: "127.0.0.1:0", attempts: 1, timeout: time.Second}
+	err := run(t.Context(), io.Discard, o, func(name string) string {
+		return map[string]string{"GEMINI_WEBHOOK_SECRET": "short"}[name]
+	})
+	require.ErrorContains(t, err, "GEMINI_WEBHOOK_SECRET")
+}
+
+// answer is a ResponseWriter that keeps the status.
+type answer struct {
+	header http.Header
+	status int
+}
+
+func newAnswer() *answer { return &answer{header: make(http.Header)} }
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) Write(b []byte) (int, error) { return len(b), nil }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+
+// BenchmarkAnswer is the answer's 99th percentile while jobs of 10 seconds run,
+// beside that of a function that does nothing, in turns.
+func BenchmarkAnswer(b *testing.B) {
+	for name, o := range map[string]options{
+		"sqlite":   {sqlite: filepath.Join(b.TempDir(), "queue.db")},
+		"postgres": {postgres: server.Postgres(b).URL},
+	} {
+		b.Run(name, func(b *testing.B) {
+			o.workers, o.attempts, o.timeout = 100, 3, time.Minute
+			client, stop, err := newClient(b.Context(), "", 10*time.Second)
+			require.NoError(b, err)
+			defer stop()
+			q, err := open(b.Context(), o, &worker{client: client})
+			require.NoError(b, err)
+			defer q.close()
+			ctx, cancel := context.WithCancel(b.Context())
+			require.NoError(b, q.start(ctx))
+			verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+			require.NoError(b, err)
+			empty := (&geminihook.Endpoint{Verifier: verifier, Store: q.store}).
+				Handler(func(context.Context, *geminihook.Event) error { return nil })
+			handlers := []http.Handler{empty, handler(q, verifier, nil)}
+			took := make([][]time.Duration, len(handlers))
+			for b.Loop() {
+				for i, h := range handlers {
+					r := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret)).Request("/")
+					w, start := newAnswer(), time.Now()
+					h.ServeHTTP(w, r)
+					took[i] = append(took[i], time.Since(start))
+					require.Equal(b, http.StatusOK, w.status)
+				}
+				<-time.After(5 * time.Millisecond)
+			}
+			for i, name := range []string{"empty-p99-ms", "queued-p99-ms"} {
+				slices.Sort(took[i])
+				b.ReportMetric(took[i][len(took[i])*99/100].Seconds()*1000, name)
+			}
+			cancel()
+			require.NoError(b, q.stopped())
+		})
+	}
+}
