@@ -60,6 +60,17 @@ type Claim struct {
 	RetryIn time.Duration
 }
 
+// A Renewer is a Store that can extend a lease, so that a run may take longer
+// than the lease and a crash is still noticed when the lease ends.
+type Renewer interface {
+	// Renew makes the lease of a claimed key end after lease, counted from
+	// now. It succeeds even after the lease has expired, unless another claim
+	// has taken the key. Otherwise, and for a completed or released key, it
+	// returns ErrLeaseLost. Like Claim, it keeps the entry until the lease has
+	// ended.
+	Renew(ctx context.Context, key, token string, lease time.Duration) error
+}
+
 // A Transactor is a Store whose mark commits together with what the function
 // writes in the store's own database, so that those writes happen exactly
 // once. Endpoint uses Transact in place of Claim, Complete and Release.
