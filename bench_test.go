@@ -3,6 +3,7 @@ package geminihook_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"runtime"
 	"strconv"
@@ -28,7 +29,7 @@ func BenchmarkParse(b *testing.B) {
 func BenchmarkEndpoint(b *testing.B) {
 	v, err := geminihook.NewHMAC(webhooktest.Secret)
 	require.NoError(b, err)
-	h := (&geminihook.Endpoint{Verifier: v}).Handler(func(context.Context, *geminihook.Event) error { return nil })
+	h := (&geminihook.Endpoint{Verifier: v, Logger: slog.New(slog.DiscardHandler)}).Handler(func(context.Context, *geminihook.Event) error { return nil })
 	d := webhooktest.New(geminihook.EventBatchSucceeded)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

@@ -1,58 +1,70 @@
 package geminihook
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 )
 
-// BindingKey is the name of a Binding's token in user_metadata.
+// BindingKey is the name of a [Binding]'s token in user_metadata.
 const BindingKey = "geminihook_binding"
 
-// Binding tells events about the program's own jobs from others. A dynamic
-// webhook's signature proves only that the delivery is from Google: anyone with
-// an API key can name any URL in the webhook_config of a job of their own. So
-// the program puts a token that only it can make into the job's user_metadata
+// Binding tells events about the program's own jobs from events about other
+// people's. The signature of a dynamic webhook proves only that the delivery
+// comes from Google: anyone with an API key can name any URL in the
+// webhook_config of a job of their own. So the program puts a token that only it
+// can make into the user_metadata of each job:
 //
 //	metadata, err := binding.Metadata("order-1042")
 //
-// and the endpoint takes no event without one:
+// The endpoint then accepts no dynamic event without one:
 //
 //	endpoint.Authorize = binding.Authorize
 //
-// The token is an HMAC-SHA256 of the label. It is in every event of the job and
-// nowhere else, but it does not name the job: choose a label that does, and
-// compare it with Label where one job must not pass for another.
+// A token is an HMAC-SHA256 of a label and the time it was made. It does not
+// name the job: whoever learns a token, for example Google's staff or a reader
+// of your job list, can put it into a job of their own, and then passes
+// Authorize for as long as MaxAge allows. If that matters, choose a label that
+// names one job and have the program's function compare [Binding.Label] and
+// [Event.JobID] with its own record of the job.
 //
-// A Binding without Secrets makes no token and refuses every dynamic event. Do
+// A Binding without Secrets makes no tokens and refuses every dynamic event. Do
 // not change it while it is in use.
 type Binding struct {
 	// Secrets are the program's own, not those of its webhooks. The first
-	// makes tokens; any may have made the token of an event: put a new one in
-	// front and keep the old one until its jobs have ended.
+	// makes tokens, and any may have made the token of an event: put a new one
+	// in front and keep the old one until its jobs have ended.
 	Secrets []Secret
-	// Static asks for a token in static events, too, whose signature ("v1")
-	// proves by itself that they are about the program's own project.
+	// Static requires a token in static events, too. Their signature ("v1")
+	// already proves that they are about the program's own project.
 	Static bool
+	// MaxAge is how long a token is accepted after it was made. It must be
+	// longer than a job takes, plus the 24 hours in which Google retries. Zero
+	// means without limit.
+	MaxAge time.Duration
+	// Now is the clock. Nil means time.Now.
+	Now func() time.Time
 }
 
-// NewBinding makes a Binding of secrets that ParseSecret reads. It fails if
-// there are none and if one is refused.
+// NewBinding makes a Binding from secrets that [ParseSecret] reads. It fails if
+// there are none or if one is refused.
 func NewBinding(secrets ...string) (*Binding, error) {
-	h, err := NewHMAC(secrets...)
+	parsed, err := parseSecrets(secrets)
 	if err != nil {
 		return nil, err
 	}
-	return &Binding{Secrets: h.Secrets}, nil
+	return &Binding{Secrets: parsed}, nil
 }
 
-// Metadata returns a user_metadata with the token for a label; add the
-// program's own names to it. A label is any text, but as everything in
-// user_metadata Google sees it.
+// Metadata returns a user_metadata with the token for a label, to which the
+// program may add names of its own. A label is any text; Google sees it, as it
+// sees everything in user_metadata.
 func (b *Binding) Metadata(label string) (map[string]any, error) {
 	token, err := b.Token(label)
 	if err != nil {
@@ -61,45 +73,50 @@ func (b *Binding) Metadata(label string) (map[string]any, error) {
 	return map[string]any{BindingKey: token}, nil
 }
 
-// Token returns the token for a label, of the characters A-Z, a-z, 0-9, '-',
-// '_' and '.', so that it also fits into the path of a webhook's URL: see
-// Check.
+// Token returns the token for a label. It consists of the characters A-Z, a-z,
+// 0-9, '-', '_' and '.', so that it also fits into the path of a webhook's URL:
+// see [Binding.Check].
 func (b *Binding) Token(label string) (string, error) {
-	if len(b.Secrets) == 0 || b.Secrets[0].s == nil {
+	if b == nil || len(b.Secrets) == 0 || b.Secrets[0].s == nil {
 		return "", errors.New("geminihook: Binding has no secret to make a token with")
 	}
-	enc := base64.RawURLEncoding
-	return enc.EncodeToString([]byte(label)) + "." + enc.EncodeToString(b.Secrets[0].s.bind(label)), nil
+	return b.Secrets[0].s.token(label, clock(b.Now).Unix()), nil
 }
 
-// Check returns the label of a genuine token. ok is false for any other text.
+// token is "<label>.<time>.<MAC>", label and MAC in base64url, the time in Unix
+// seconds. The space in what is signed keeps it apart from the signature of a
+// delivery, because a webhook-id cannot have one.
+func (s *secret) token(label string, at int64) string {
+	m := s.macs.Get().(*mac)
+	defer s.macs.Put(m)
+	m.hash.Reset()
+	_, _ = fmt.Fprintf(m.hash, "geminihook binding\n%d\n%s", at, label) // a hash never returns an error
+	enc := base64.RawURLEncoding
+	return enc.EncodeToString([]byte(label)) + "." + strconv.FormatInt(at, 10) + "." + enc.EncodeToString(m.hash.Sum(nil))
+}
+
+// Check returns the label of a genuine token that is not older than MaxAge. For
+// any other text, ok is false.
 func (b *Binding) Check(token string) (label string, ok bool) {
-	text, mac, found := strings.Cut(token, ".")
-	enc := base64.RawURLEncoding.Strict()
-	decoded, err := enc.DecodeString(text)
-	given, err2 := enc.DecodeString(mac)
-	if !found || err != nil || err2 != nil {
+	parts := strings.SplitN(token, ".", 4)
+	if b == nil || len(parts) != 3 {
 		return "", false
 	}
-	label = string(decoded)
+	text, err := base64.RawURLEncoding.DecodeString(parts[0])
+	at, err2 := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil || err2 != nil || b.MaxAge != 0 && clock(b.Now).Sub(time.Unix(at, 0)) > b.MaxAge {
+		return "", false
+	}
 	for _, s := range b.Secrets {
-		if s.s != nil && hmac.Equal(given, s.s.bind(label)) {
-			return label, true
+		if s.s != nil && hmac.Equal([]byte(token), []byte(s.s.token(string(text), at))) { // of which there is one spelling
+			return string(text), true
 		}
 	}
 	return "", false
 }
 
-// bind is domain-separated from webhook signatures by the space: a webhook-id
-// has none.
-func (s *secret) bind(label string) []byte {
-	h := hmac.New(sha256.New, s.key)
-	_, _ = h.Write([]byte("geminihook binding\n" + label))
-	return h.Sum(nil)
-}
-
-// Label returns the label of the genuine token in the event's user_metadata. ok
-// is false if it has none.
+// Label returns the label of the genuine token in the event's user_metadata. If
+// there is none, ok is false.
 func (b *Binding) Label(ev *Event) (label string, ok bool) {
 	token, ok := ev.UserMetadata[BindingKey].(string)
 	if !ok {
@@ -109,8 +126,9 @@ func (b *Binding) Label(ev *Event) (label string, ok bool) {
 }
 
 // Authorize accepts an event with a genuine token, and a static event without
-// one unless Static is set. It fits Endpoint.Authorize.
+// one unless Static is set. Use it as [Endpoint.Authorize].
 func (b *Binding) Authorize(_ context.Context, ev *Event) error {
+	b = cmp.Or(b, &Binding{})
 	if ev.Proof.Scheme == SchemeHMAC && !b.Static {
 		return nil
 	}
@@ -118,7 +136,7 @@ func (b *Binding) Authorize(_ context.Context, ev *Event) error {
 		return nil
 	}
 	if _, present := ev.UserMetadata[BindingKey]; present {
-		return fmt.Errorf("its user_metadata has a %s of another program, or of a secret that is no longer listed", BindingKey)
+		return fmt.Errorf("the %s in its user_metadata is of another program, of a secret that is no longer listed, or older than MaxAge", BindingKey)
 	}
-	return fmt.Errorf("its user_metadata has no %s: somebody else's job, or one that was created without Binding.Metadata", BindingKey)
+	return fmt.Errorf("its user_metadata has no %s: it is somebody else's job, or one that was created without Binding.Metadata", BindingKey)
 }

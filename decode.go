@@ -1,154 +1,192 @@
 package geminihook
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // ParseUnverified decodes a body that something else has verified, or that
-// needs no proof, like a recorded one. Endpoint and Receive verify first and
-// then decode the same way.
+// needs no verification because it was recorded. [Endpoint] verifies first and
+// then decodes in the same way.
 //
-// No event is lost: a type, version or field that this package does not know,
-// an odd timestamp and data that do not fit still make an Event, with Unknown
-// data where need be. Names are read in snake_case and in lowerCamelCase. The
-// error, which wraps ErrPayload, means that the body is not a JSON object.
+// It loses no event: an unknown type, version or field, an odd timestamp and
+// data of an unexpected form still make an Event, if need be with [Unknown]
+// data. It reads names in snake_case and in lowerCamelCase; if both are there,
+// snake_case counts, and of a repeated name the last. The error, which wraps
+// [ErrPayload], means that the body is not a JSON object.
 //
 // ID, SentAt, Proof and Attempt come from elsewhere and stay zero. The event
-// keeps the body, not a copy.
+// keeps the body itself, not a copy.
 func ParseUnverified(body []byte) (*Event, error) {
-	if !json.Valid(body) {
-		return nil, errNotObject
+	var top object
+	if json.Valid(body) {
+		top = parseObject(string(body))
 	}
-	top, ok := asObject(bytes.TrimLeft(body, " \t\r\n"))
-	if !ok {
-		return nil, errNotObject
+	if top == nil {
+		return nil, refuse(ErrPayload, "it is not a JSON object")
 	}
-	fields := [...]field{
-		{name: "type"}, {name: "version"}, {name: "timestamp"}, {name: "data"}, {name: "user_metadata"},
+	ev := &Event{Type: EventType(scalar(top.get("type"))), Version: scalar(top.get("version")), Raw: body}
+	ev.Time, _ = time.Parse(time.RFC3339, scalar(top.get("timestamp")))
+	data := parseObject(top.get("data"))
+	ev.Data = decodeData(ev.Type, top.get("data"), data)
+	for _, o := range []object{data, top} { // the top level takes precedence
+		if metadata := o.get("user_metadata", "userMetadata"); strings.HasPrefix(metadata, "{") {
+			_ = json.Unmarshal([]byte(metadata), &ev.UserMetadata) // fails on a number beyond float64, which is in Raw
+		}
 	}
-	top.pick(fields[:])
-	ev := &Event{
-		Type:    EventType(text(fields[0].value)),
-		Version: text(fields[1].value),
-		Raw:     body,
-	}
-	ev.Time = rfc3339(fields[2].value)
-	ev.decodeData(fields[3].value, fields[4].value)
 	return ev, nil
 }
 
-var (
-	errNotObject     = refuse(ErrPayload, "it is not a JSON object")
-	errDataNotObject = errors.New(`geminihook: the event has no "data" object`)
-)
-
-func (ev *Event) decodeData(data, metadata json.RawMessage) {
-	inner, ok := asObject(data)
-	fields := dataFields{
-		{name: "id"},
-		{name: "output_file_uri"},
-		{name: "video_uri"},
-		{name: "file_name"},
-		{name: "error_code"},
-		{name: "error_message"},
-		{name: "user_metadata"},
+// decodeData returns the data of an event, of which it has the text and, if
+// that is an object, the members.
+func decodeData(t EventType, text string, members object) Data {
+	r := reader{object: members}
+	data := newData(t, &r)
+	if data != nil && members == nil {
+		r.err = errors.New(`geminihook: the event has no "data" object`)
 	}
-	inner.pick(fields[:])
-	ev.UserMetadata = userMetadata(fields[6].value, metadata)
+	if data != nil && r.err == nil {
+		return data
+	}
+	unknown := &Unknown{Err: r.err}
+	if text != "" {
+		unknown.Data = json.RawMessage(text)
+	}
+	return unknown
+}
 
-	ev.Data = newData(ev.Type)
-	switch {
-	case ev.Data == nil:
-		ev.Data = &Unknown{Data: data}
-	case !ok:
-		ev.Data = &Unknown{Data: data, Err: errDataNotObject}
-	default:
-		if err := ev.Data.decode(fields); err != nil {
-			ev.Data = &Unknown{Data: data, Err: err}
+// newData reads the data of a type, and returns nil if the type is not known.
+func newData(t EventType, r *reader) Data {
+	switch t {
+	case EventBatchSucceeded:
+		return &BatchSucceeded{ID: r.string("id"), OutputFileURI: r.string("output_file_uri", "outputFileUri")}
+	case EventBatchFailed:
+		return &BatchFailed{ID: r.string("id"), ErrorCode: scalar(r.get("error_code", "errorCode")), ErrorMessage: r.string("error_message", "errorMessage")}
+	case EventBatchExpired:
+		return &BatchExpired{ID: r.string("id")}
+	case EventBatchCancelled:
+		return &BatchCancelled{ID: r.string("id")}
+	case EventInteractionRequiresAction:
+		return &InteractionRequiresAction{ID: r.string("id")}
+	case EventInteractionCompleted:
+		return &InteractionCompleted{ID: r.string("id")}
+	case EventInteractionFailed:
+		return &InteractionFailed{ID: r.string("id"), ErrorCode: scalar(r.get("error_code", "errorCode")), ErrorMessage: r.string("error_message", "errorMessage")}
+	case EventInteractionCancelled:
+		return &InteractionCancelled{ID: r.string("id")}
+	case EventVideoGenerated:
+		uri := r.string("output_file_uri", "outputFileUri")
+		if uri == "" {
+			uri = r.string("video_uri", "videoUri")
 		}
+		return &VideoGenerated{ID: r.string("id"), OutputFileURI: uri, FileName: r.string("file_name", "fileName")}
 	}
-}
-
-// rfc3339 reads a time, and returns the zero Time if it is none.
-func rfc3339(v json.RawMessage) time.Time {
-	var t time.Time
-	if t.UnmarshalJSON(v) == nil { // does not copy the text, but is stricter
-		return t
-	}
-	t, _ = time.Parse(time.RFC3339, text(v))
-	return t
-}
-
-// userMetadata merges the two places where user_metadata may stand; where both
-// have a name, the top level wins.
-func userMetadata(inData, atTop json.RawMessage) map[string]any {
-	if len(inData)+len(atTop) == 0 {
-		return nil
-	}
-	var merged map[string]any
-	for _, v := range []json.RawMessage{inData, atTop} {
-		if _, ok := asObject(v); ok {
-			_ = json.Unmarshal(v, &merged) // what it cannot take, a number beyond float64, is in Raw
-		}
-	}
-	return merged
-}
-
-// dataFields are the fields of all types' data.
-type dataFields [7]field
-
-func (f *dataFields) id(dst *string) error       { return readString(f[0], dst) }
-func (f *dataFields) fileURI(dst *string) error  { return readString(f[1], dst) }
-func (f *dataFields) videoURI(dst *string) error { return readString(f[2], dst) }
-func (f *dataFields) fileName(dst *string) error { return readString(f[3], dst) }
-
-// failure reads the code, be it a string or a number, and the message.
-func (f *dataFields) failure(code, message *string) error {
-	*code = text(f[4].value)
-	return readString(f[5], message)
-}
-
-// readString reads a string; absent and null leave dst as it is.
-func readString(f field, dst *string) error {
-	switch {
-	case len(f.value) == 0 || f.value[0] == 'n':
-		return nil
-	case f.value[0] != '"':
-		return fmt.Errorf("geminihook: data field %q is not a string", f.name)
-	}
-	*dst = unquote(f.value)
 	return nil
 }
 
-func (b *BatchSucceeded) decode(f dataFields) error {
-	return errors.Join(f.id(&b.ID), f.fileURI(&b.OutputFileURI))
+// reader reads the members of "data" and keeps what went wrong.
+type reader struct {
+	object
+	err error
 }
 
-func (b *BatchFailed) decode(f dataFields) error {
-	return errors.Join(f.id(&b.ID), f.failure(&b.ErrorCode, &b.ErrorMessage))
-}
-
-func (b *BatchExpired) decode(f dataFields) error   { return f.id(&b.ID) }
-func (b *BatchCancelled) decode(f dataFields) error { return f.id(&b.ID) }
-
-func (i *InteractionRequiresAction) decode(f dataFields) error { return f.id(&i.ID) }
-func (i *InteractionCompleted) decode(f dataFields) error      { return f.id(&i.ID) }
-func (i *InteractionCancelled) decode(f dataFields) error      { return f.id(&i.ID) }
-
-func (i *InteractionFailed) decode(f dataFields) error {
-	return errors.Join(f.id(&i.ID), f.failure(&i.ErrorCode, &i.ErrorMessage))
-}
-
-func (v *VideoGenerated) decode(f dataFields) error {
-	err := errors.Join(f.id(&v.ID), f.fileURI(&v.OutputFileURI), f.fileName(&v.FileName))
-	if v.OutputFileURI == "" {
-		err = errors.Join(err, f.videoURI(&v.OutputFileURI))
+// string reads a string, which is empty if it is absent or null.
+func (r *reader) string(names ...string) string {
+	switch value := r.get(names...); {
+	case value == "" || value == "null":
+		return ""
+	case value[0] == '"':
+		return unquote(value)
 	}
-	return err
+	r.err = fmt.Errorf("geminihook: data field %q is not a string", names[0])
+	return ""
 }
 
-func (u *Unknown) decode(dataFields) error { return nil }
+// The rest is a scanner for JSON that json.Valid has accepted. It finds members
+// by their exact names, which encoding/json does not do for structs, and lets
+// their values have any type. See docs/decisions/json-scanner.md.
+
+const space = " \t\r\n"
+
+// object lists the members of a JSON object. The values are JSON text.
+type object []struct{ name, value string }
+
+// parseObject returns nil if the JSON text is not an object.
+func parseObject(text string) object {
+	rest := strings.TrimLeft(text, space)
+	if !strings.HasPrefix(rest, "{") {
+		return nil
+	}
+	o := make(object, 0, 8) // events have fewer
+	for rest[0] != '}' {
+		var name, value string
+		if name, rest = cutValue(rest[1:]); name == "" { // an empty object
+			break
+		}
+		value, rest = cutValue(rest[1:])
+		o = append(o, struct{ name, value string }{unquote(name), value})
+	}
+	return o
+}
+
+// get returns the value of the member with the first of the names that the
+// object has, or the empty string, which is no JSON text. Of a repeated name the
+// last counts.
+func (o object) get(names ...string) string {
+	for _, name := range names {
+		for _, member := range slices.Backward(o) {
+			if member.name == name {
+				return member.value
+			}
+		}
+	}
+	return ""
+}
+
+// cutValue cuts a name or a value off s, which is inside an object, before the
+// colon, comma or bracket that follows it.
+func cutValue(s string) (value, rest string) {
+	depth := 0
+	for i := 0; ; i++ {
+		switch c := s[i]; {
+		case c == '"':
+			for i++; s[i] != '"'; i++ {
+				if s[i] == '\\' {
+					i++
+				}
+			}
+		case c == '{' || c == '[':
+			depth++
+		case depth == 0 && (c == ':' || c == ',' || c == '}' || c == ']'):
+			return strings.Trim(s[:i], space), s[i:]
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+}
+
+// unquote returns the text of a JSON string.
+func unquote(s string) string {
+	if inner := s[1 : len(s)-1]; !strings.Contains(inner, `\`) && utf8.ValidString(inner) {
+		return inner
+	}
+	var text string
+	_ = json.Unmarshal([]byte(s), &text) // cannot fail, because s is a valid JSON string
+	return text
+}
+
+// scalar returns a string or a number as text, and nothing for another value.
+func scalar(value string) string {
+	switch {
+	case strings.HasPrefix(value, `"`):
+		return unquote(value)
+	case value != "" && strings.IndexByte("-0123456789", value[0]) >= 0:
+		return value
+	}
+	return ""
+}

@@ -9,59 +9,75 @@ import (
 	"time"
 )
 
-// EventType names what happened, e.g. "batch.succeeded".
+// EventType names what happened, for example "batch.succeeded".
 type EventType string
 
-// The event types that Google's page and SDK list. Other types arrive as
-// Unknown data with their Type as it was sent.
+// The event types that Google's page and SDK list. Events of other types have
+// [Unknown] data and their Type as it was sent.
 const (
 	EventBatchSucceeded            EventType = "batch.succeeded"             // a batch has finished
-	EventBatchFailed               EventType = "batch.failed"                // system or validation error
-	EventBatchExpired              EventType = "batch.expired"               // a batch was not finished in time
-	EventBatchCancelled            EventType = "batch.cancelled"             // cancelled by the user
+	EventBatchFailed               EventType = "batch.failed"                // a batch ended with a system or validation error
+	EventBatchExpired              EventType = "batch.expired"               // a batch did not finish in time
+	EventBatchCancelled            EventType = "batch.cancelled"             // a user cancelled a batch
 	EventInteractionRequiresAction EventType = "interaction.requires_action" // a function call waits for the program
 	EventInteractionCompleted      EventType = "interaction.completed"       // a background interaction is done
-	EventInteractionFailed         EventType = "interaction.failed"          // system or validation error
-	EventInteractionCancelled      EventType = "interaction.cancelled"       // cancelled by the user
+	EventInteractionFailed         EventType = "interaction.failed"          // an interaction ended with a system or validation error
+	EventInteractionCancelled      EventType = "interaction.cancelled"       // a user cancelled an interaction
 	EventVideoGenerated            EventType = "video.generated"             // a video is ready
 )
 
-// Event is one event that Gemini reports. Deliveries of the same event have
-// the same ID. The zero value of a field means that the body had none.
+// Event is one event that Gemini reports. All deliveries of an event have the
+// same ID. A field is zero if the body did not have it.
+//
+// In fmt, slog and JSON an Event shows its ID, type and attempt, but nothing of
+// the body. To keep an event, keep Raw.
 type Event struct {
-	// ID is webhook-id: the idempotency key, the same in every delivery of
-	// the event.
+	// ID is webhook-id, the idempotency key.
 	ID string
 	// Type is the body's "type" as it was sent, known or not.
 	Type EventType
-	// Version is the body's "version", e.g. "v1".
+	// Version is the body's "version", for example "v1".
 	Version string
-	// Time is when the event happened, the body's "timestamp"; zero if it is
-	// absent or not RFC 3339.
+	// Time is the body's "timestamp", when the event happened. It is zero if
+	// the timestamp is absent or not RFC 3339.
 	Time time.Time
-	// SentAt is webhook-timestamp: when this attempt was sent, in UTC, to the
-	// second.
+	// SentAt is webhook-timestamp, when this attempt was sent, in UTC and to
+	// the second.
 	SentAt time.Time
-	// Data is one of *BatchSucceeded … *VideoGenerated, or *Unknown. It is
-	// never nil.
+	// Data is what the event is about. It is never nil in an event that this
+	// package returns.
 	Data Data
 	// UserMetadata is what the program put into webhook_config.user_metadata
-	// when it created the job. Numbers are float64.
+	// when it created the job. Numbers are float64. Names at the top level of
+	// the body take precedence over names in its "data".
 	UserMetadata map[string]any
 	// Raw is the body, byte for byte. Do not change it.
 	Raw json.RawMessage
-	// Proof says which key signed the delivery; zero from ParseUnverified.
+	// Proof tells how the delivery was verified. ParseUnverified leaves it
+	// zero.
 	Proof Proof
-	// Attempt counts the runs of the program's function for this event: 1 on
-	// the first. It is 0 before the event is claimed, and where a Transactor
-	// runs the function, because it keeps no count.
+	// Attempt counts the runs of the program's function for this event,
+	// starting with 1. It is zero before the event is claimed, and in a
+	// Transactor, which keeps no count.
 	Attempt int
 }
 
-// Data is what an event is about: a pointer to one of the structs below. The
-// set is closed; an event type that this package does not know is an *Unknown.
+// JobID returns the id of the batch, interaction or video operation that the
+// event is about: "id" in the body's "data", as it was sent. It is empty if
+// there is none.
+func (ev *Event) JobID() string {
+	if ev.Data == nil {
+		return ""
+	}
+	return ev.Data.jobID()
+}
+
+// Data is what an event is about. It is a *[BatchSucceeded], *[BatchFailed],
+// *[BatchExpired], *[BatchCancelled], *[InteractionRequiresAction],
+// *[InteractionCompleted], *[InteractionFailed], *[InteractionCancelled],
+// *[VideoGenerated], or *[Unknown]. No other package can add a type.
 type Data interface {
-	decode(dataFields) error
+	jobID() string
 }
 
 // BatchSucceeded is the data of "batch.succeeded".
@@ -73,7 +89,7 @@ type BatchSucceeded struct {
 // BatchFailed is the data of "batch.failed".
 type BatchFailed struct {
 	ID           string // the batch
-	ErrorCode    string // as sent, be it a string or a number
+	ErrorCode    string // as sent, whether a string or a number
 	ErrorMessage string
 }
 
@@ -100,7 +116,7 @@ type InteractionCompleted struct {
 // InteractionFailed is the data of "interaction.failed".
 type InteractionFailed struct {
 	ID           string // the interaction
-	ErrorCode    string // as sent, be it a string or a number
+	ErrorCode    string // as sent, whether a string or a number
 	ErrorMessage string
 }
 
@@ -112,69 +128,68 @@ type InteractionCancelled struct {
 // VideoGenerated is the data of "video.generated".
 type VideoGenerated struct {
 	ID            string // the operation
-	OutputFileURI string // Google's cookbook calls it video_uri, which is read too
+	OutputFileURI string // or "video_uri", its name in Google's cookbook
 	FileName      string
 }
 
-// Unknown is the data of an event type that this package does not know, or
-// data of a known type that it could not read. The event is genuine either
-// way; Event.Raw has all of it.
+// Unknown is the data of an event whose type this package does not know, or
+// data of a known type that could not be read. Either way the event is genuine,
+// and Event.Raw has all of it.
 type Unknown struct {
-	// Data is the body's "data" as it was sent; nil if there is none.
+	// Data is the body's "data" as it was sent. It is nil if there is none.
 	Data json.RawMessage
-	// Err says why the data of a known type could not be read; nil if the
-	// type is not known.
+	// Err says why the data of a known type could not be read. It is nil if
+	// the type is not known.
 	Err error
 }
 
 // String leaves out the data, which does not belong in a log.
 func (u Unknown) String() string { return fmt.Sprintf("unknown data (%d bytes)", len(u.Data)) }
 
-// GoString is String.
+// GoString returns the same as String.
 func (u Unknown) GoString() string { return u.String() }
 
-func newData(t EventType) Data {
-	switch t {
-	case EventBatchSucceeded:
-		return new(BatchSucceeded)
-	case EventBatchFailed:
-		return new(BatchFailed)
-	case EventBatchExpired:
-		return new(BatchExpired)
-	case EventBatchCancelled:
-		return new(BatchCancelled)
-	case EventInteractionRequiresAction:
-		return new(InteractionRequiresAction)
-	case EventInteractionCompleted:
-		return new(InteractionCompleted)
-	case EventInteractionFailed:
-		return new(InteractionFailed)
-	case EventInteractionCancelled:
-		return new(InteractionCancelled)
-	case EventVideoGenerated:
-		return new(VideoGenerated)
+func (b *BatchSucceeded) jobID() string            { return b.ID }
+func (b *BatchFailed) jobID() string               { return b.ID }
+func (b *BatchExpired) jobID() string              { return b.ID }
+func (b *BatchCancelled) jobID() string            { return b.ID }
+func (i *InteractionRequiresAction) jobID() string { return i.ID }
+func (i *InteractionCompleted) jobID() string      { return i.ID }
+func (i *InteractionFailed) jobID() string         { return i.ID }
+func (i *InteractionCancelled) jobID() string      { return i.ID }
+func (v *VideoGenerated) jobID() string            { return v.ID }
+
+func (u *Unknown) jobID() string {
+	if !json.Valid(u.Data) { // a program may have made it
+		return ""
 	}
-	return nil
+	return scalar(parseObject(string(u.Data)).get("id"))
 }
 
-// String names the event and leaves out the body, so that an event may be
+// String names the event and leaves out the body, so that an event can be
 // logged.
 func (ev Event) String() string {
 	return "event " + strconv.Quote(ev.ID) + " " + strconv.Quote(string(ev.Type))
 }
 
-// GoString is String.
+// GoString returns the same as String.
 func (ev Event) GoString() string { return ev.String() }
 
-// LogValue is the ID, the type and the attempt, for slog.
+// LogValue returns the ID, the type and the attempt for slog.
 func (ev Event) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("id", ev.ID), slog.String("type", string(ev.Type)), slog.Int("attempt", ev.Attempt))
+}
+
+// MarshalJSON encodes the ID, the type and the attempt, because the body and
+// its user_metadata can hold a secret such as the token of a [Binding].
+func (ev Event) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{"id": ev.ID, "type": ev.Type, "attempt": ev.Attempt})
 }
 
 type contextKey struct{}
 
 // FromContext returns the event that Endpoint put into the context of the
-// program's function or of the handler behind Middleware.
+// program's function or of the handler behind [Endpoint.Middleware].
 func FromContext(ctx context.Context) (*Event, bool) {
 	ev, ok := ctx.Value(contextKey{}).(*Event)
 	return ev, ok

@@ -132,9 +132,10 @@ func ExampleBinding() {
 		order, _ := binding.Label(ev) // "order-1042"
 		return fetchResults(ctx, order)
 	}))
-	fmt.Println(metadata)
+	label, ok := binding.Check(metadata[geminihook.BindingKey].(string))
+	fmt.Println(label, ok)
 	// Output:
-	// map[geminihook_binding:b3JkZXItMTA0Mg.zgU5F67Yjdh3-DuBUibQ8IRCK6x7R9KTWlXDtdaxQ6E]
+	// order-1042 true
 }
 
 // Where user_metadata cannot be used: the token is a part of the URL in
@@ -198,7 +199,7 @@ func ExampleOutcome() {
 	endpoint := &geminihook.Endpoint{
 		Logger: slog.Default(),
 		Observe: func(_ context.Context, o geminihook.Outcome) {
-			counter(o.Result.String(), o.Elapsed)
+			counter(string(o.Result), o.Elapsed)
 			if errors.Is(o.Err, geminihook.ErrLeaseLost) {
 				counter("possible double run", o.Elapsed)
 			}

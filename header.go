@@ -1,75 +1,141 @@
 package geminihook
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// The header names of Standard Webhooks 1.0.0, in net/http's spelling.
+// The signature schemes of Standard Webhooks 1.0.0, as [Proof.Scheme] names them.
+const (
+	SchemeHMAC    = "v1"  // HMAC-SHA256, for Gemini's static webhooks
+	SchemeEd25519 = "v1a" // Ed25519, for Gemini's dynamic webhooks
+)
+
+// DefaultTolerance is how far webhook-timestamp may differ from the current
+// time, in either direction.
+const DefaultTolerance = 5 * time.Minute
+
+// The header names of Standard Webhooks 1.0.0, in net/http's canonical form.
 const (
 	headerID        = "Webhook-Id"
 	headerTimestamp = "Webhook-Timestamp"
 	headerSignature = "Webhook-Signature"
 )
 
+// What a stranger can make the package look at.
 const (
-	maxID        = 256 // bytes of webhook-id
-	maxTimestamp = 19  // digits of the largest int64
-	maxEntries   = 8   // signature entries that are looked at
+	maxID         = 256 // bytes of webhook-id
+	maxTimestamp  = 19  // digits of the largest int64
+	maxSignatures = 8   // entries of webhook-signature
+	maxEd25519    = 3   // distinct "v1a" entries, each of which is tried with every key
 )
 
-// delivery is the header of one delivery, taken apart and checked for form.
+// delivery holds the webhook headers of one request.
 type delivery struct {
-	id         string
-	timestamp  string
-	sentAt     int64 // unix seconds
-	signatures [maxEntries]string
-	entries    int // of signatures
+	id, timestamp string // as they arrived, because they are signed
+	sentAt        int64  // timestamp in Unix seconds
+	found         found
+	list          [maxSignatures]signature
+	listed        int
 }
 
-// parse takes the header apart. Its errors wrap ErrHeader.
-func (d *delivery) parse(header http.Header) error {
-	ids, timestamps := header[headerID], header[headerTimestamp]
-	if len(ids) != 1 || len(timestamps) != 1 {
-		return errOnce
+// signature is one entry of webhook-signature, "<scheme>,<value>".
+type signature struct{ scheme, value string }
+
+// found counts the entries of each kind.
+type found struct{ hmac, ed25519, jwt int }
+
+// parse checks the form of the headers. Its errors wrap ErrHeader.
+func (d *delivery) parse(header http.Header) (err error) {
+	if d.id, err = single(header, headerID); err != nil {
+		return err
 	}
-	d.id, d.timestamp = ids[0], timestamps[0]
+	if d.timestamp, err = single(header, headerTimestamp); err != nil {
+		return err
+	}
 	if !validID(d.id) {
 		return errID
 	}
-	var ok bool
-	if d.sentAt, ok = plainDigits(d.timestamp); !ok {
+	if d.timestamp == "" || d.timestamp[0] < '1' || d.timestamp[0] > '9' { // ParseInt accepts signs and leading zeros
 		return errTimestampForm
 	}
-	return d.split(header[headerSignature])
+	if d.sentAt, err = strconv.ParseInt(d.timestamp, 10, 64); err != nil {
+		return errTimestampForm
+	}
+	return d.parseSignatures(header[headerSignature])
 }
 
-// split collects the entries of the space-delimited list. A list that arrives
-// in several header lines counts as one.
-func (d *delivery) split(lines []string) error {
-	for _, line := range lines {
-		for line != "" && d.entries < maxEntries {
-			var entry string
-			entry, line, _ = strings.Cut(line, " ")
-			if entry != "" {
-				d.signatures[d.entries] = entry
-				d.entries++
-			}
+func single(header http.Header, name string) (string, error) {
+	values := header[name]
+	if len(values) == 1 {
+		return values[0], nil
+	}
+	return "", refuse(ErrHeader, fmt.Sprintf("%s must be present exactly once, but the request has %d: "+
+		"it is not a Standard Webhooks delivery, or a proxy drops or repeats the header", strings.ToLower(name), len(values)))
+}
+
+// parseSignatures reads the space-delimited list. It may arrive in several
+// lines, because a proxy has repeated the header or because an adapter has split
+// it at its commas, as those for AWS Lambda do. Or a proxy may have folded several
+// lists into one with commas between them.
+func (d *delivery) parseSignatures(lines []string) error {
+	if len(lines) == 0 {
+		return errNoSignature
+	}
+	text := lines[0]
+	if len(lines) > 1 {
+		if text = strings.Join(lines, " "); !strings.Contains(text, ",") {
+			text = strings.Join(lines, ",")
 		}
 	}
-	if d.entries == 0 {
+	seen := 0
+	for text != "" && seen < maxSignatures {
+		var entry string
+		entry, text, _ = strings.Cut(text, " ")
+		if entry = strings.Trim(entry, ","); entry == "" {
+			continue
+		}
+		seen++
+		scheme, value, _ := strings.Cut(entry, ",")
+		first, more, folded := strings.Cut(value, ",")
+		if folded && (strings.HasPrefix(more, SchemeHMAC+",") || strings.HasPrefix(more, SchemeEd25519+",")) {
+			value, text = first, more+" "+text
+		}
+		d.add(signature{scheme: scheme, value: value})
+	}
+	if seen == 0 {
 		return errNoSignature
 	}
 	return nil
 }
 
+// add appends s unless it is in the list or is one "v1a" entry too many.
+func (d *delivery) add(s signature) {
+	switch {
+	case slices.Contains(d.signatures(), s), s.scheme == SchemeEd25519 && d.found.ed25519 == maxEd25519:
+		return
+	case s.scheme == SchemeHMAC:
+		d.found.hmac++
+	case s.scheme == SchemeEd25519:
+		d.found.ed25519++
+	case s.value == "" && strings.HasPrefix(s.scheme, "eyJ") && strings.Count(s.scheme, ".") == 2:
+		d.found.jwt++
+	}
+	d.list[d.listed] = s
+	d.listed++
+}
+
+func (d *delivery) signatures() []signature { return d.list[:d.listed] }
+
 var (
-	errOnce = refuse(ErrHeader, "webhook-id and webhook-timestamp must be there exactly once each: "+
-		"not a Standard Webhooks delivery, or a proxy drops or repeats headers")
 	errID            = refuse(ErrHeader, "webhook-id must be 1 to 256 bytes of visible ASCII")
-	errTimestampForm = refuse(ErrHeader, "webhook-timestamp must be unix seconds in plain decimal digits, without sign or leading zero")
-	errNoSignature   = refuse(ErrHeader, "webhook-signature is missing: not a signed delivery, or a proxy drops the header")
+	errTimestampForm = refuse(ErrHeader, "webhook-timestamp must be Unix seconds in decimal digits, without a sign or leading zero")
+	errNoSignature   = refuse(ErrHeader, "webhook-signature is missing: the request is not a signed delivery, or a proxy drops the header")
 )
 
 func validID(id string) bool {
@@ -77,27 +143,11 @@ func validID(id string) bool {
 		return false
 	}
 	for i := range len(id) {
-		if id[i]-'!' > '~'-'!' { // below '!' it wraps around
+		if id[i] < '!' || id[i] > '~' {
 			return false
 		}
 	}
 	return true
-}
-
-// plainDigits reads what strconv.ParseInt reads, but no sign and no leading
-// zero.
-func plainDigits(s string) (n int64, ok bool) {
-	if s == "" || len(s) > maxTimestamp || s[0] == '0' {
-		return 0, false
-	}
-	for i := range len(s) {
-		digit := s[i] - '0'
-		if digit > 9 {
-			return 0, false
-		}
-		n = n*10 + int64(digit)
-	}
-	return n, n > 0 // nineteen digits can be one bit too long, which is the sign's
 }
 
 // appendPrefix appends what is signed before the body, byte for byte as the
@@ -109,28 +159,28 @@ func (d *delivery) appendPrefix(b []byte) []byte {
 	return append(b, '.')
 }
 
-// checkTime holds the timestamp against the tolerance, both ways. Its errors
-// wrap ErrTimestamp.
+// check parses the headers and checks the time.
+func (d *delivery) check(header http.Header, now func() time.Time, tolerance time.Duration) error {
+	if err := d.parse(header); err != nil {
+		return err
+	}
+	return d.checkTime(now, tolerance)
+}
+
+// checkTime checks that the timestamp is within the tolerance, in either
+// direction. A nil now means time.Now and a zero tolerance DefaultTolerance.
+// Its errors wrap ErrTimestamp.
 func (d *delivery) checkTime(now func() time.Time, tolerance time.Duration) error {
-	if now == nil {
-		now = time.Now
-	}
-	if tolerance == 0 {
-		tolerance = DefaultTolerance
-	}
-	at := now()
-	if apart := d.sentAt - at.Unix(); -60 < apart && apart < 60 && tolerance >= time.Minute {
-		return nil // the usual case; time.Time's arithmetic is for the others
-	}
-	off := at.Sub(time.Unix(d.sentAt, 0)).Abs() // Sub and Abs stop at the largest Duration instead of wrapping around
-	if off <= tolerance {
+	tolerance = cmp.Or(tolerance, DefaultTolerance)
+	late := clock(now).Sub(time.Unix(d.sentAt, 0)) // saturates, and so does Abs
+	if late.Abs() <= tolerance {
 		return nil
 	}
-	apart := (min(off, 1<<62) + time.Second - 1).Truncate(time.Second).String() // rounded up: more than the tolerance
-	if d.sentAt > at.Unix() {
-		return refuse(ErrTimestamp, "it is "+apart+" ahead of this machine's clock, the tolerance is "+
-			tolerance.String()+": set the clock, or the delivery is forged")
+	direction := "behind"
+	if late < 0 {
+		direction = "ahead of"
 	}
-	return refuse(ErrTimestamp, "it is "+apart+" behind this machine's clock, the tolerance is "+
-		tolerance.String()+": set the clock, or an old delivery is sent again (Google signs each retry afresh)")
+	return refuse(ErrTimestamp, fmt.Sprintf("it is %v %s this machine's clock, and the tolerance is %v: set the clock, "+
+		"unless the delivery is forged or an old one is replayed (Google signs each retry afresh)",
+		late.Abs().Round(time.Second), direction, tolerance))
 }

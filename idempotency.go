@@ -1,90 +1,285 @@
 package geminihook
 
 import (
+	"cmp"
+	"container/list"
 	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 )
 
-// State is what a Store knows of a key.
+// State is what a [Store] knows about a key.
 type State int
 
 // The states of a key. The zero State is none of them, so that a broken Store
 // fails closed.
 const (
 	Acquired   State = iota + 1 // the caller holds the key now and runs the function
-	InProgress                  // another holds it
-	Done                        // the function has succeeded
+	InProgress                  // another claim holds it
+	Done                        // the event was handled
 )
 
-// A Store remembers which events were handled and which are being handled. It
-// is shared by all instances that receive for the same webhook. Package
-// storetest holds a Store to this contract.
+// A Store remembers which events were handled and which are being handled. All
+// instances that receive events for the same webhook share it. Package storetest
+// checks a Store against this contract.
 //
 // Every method is atomic, safe for concurrent use by several processes, and
-// bounded in time by its context. An error, ErrLeaseLost apart, means that the
-// store failed: never that the event is a duplicate, and never that it is not.
-// Time is the store's own: durations go in, its clock decides.
+// bounded in time by its context. An error other than [ErrLeaseLost] means that
+// the store failed, never that the event is a duplicate or that it is not. The
+// store's own clock decides: durations go in, and no times.
 //
-// A key is any text that an HTTP header can hold: Endpoint uses KeyPrefix and
-// webhook-id. Keys are compared byte for byte.
+// A key is any text that an HTTP header can hold. Keys are compared byte for
+// byte.
 type Store interface {
-	// Claim takes the key for a lease. It is Acquired if nobody knows the key,
-	// if it was released, and if its lease has run out; InProgress while the
-	// lease of another runs; Done once it was completed and until keep has
-	// passed since. A key that is not completed may be forgotten when keep has
-	// passed since its last claim, but not while its lease runs.
+	// Claim takes the key for the duration of a lease. The result is Acquired
+	// if the key is unknown, was released, or its lease has expired;
+	// InProgress while another claim's lease runs; Done from the time it was
+	// completed until keep has passed. A key that is not completed may be
+	// forgotten when keep has passed since it was last claimed, but not while
+	// its lease runs.
 	Claim(ctx context.Context, key string, lease, keep time.Duration) (Claim, error)
 
-	// Complete marks a claimed key as Done for the time keep. It succeeds as
-	// long as nobody else took the key over, be the lease over or not, and
-	// again if it is repeated. Else it is ErrLeaseLost.
+	// Complete marks a claimed key as Done for the duration keep. It succeeds
+	// even after the lease has expired, unless another claim has taken the
+	// key. Otherwise it returns ErrLeaseLost. Repeating it succeeds and
+	// changes nothing.
 	Complete(ctx context.Context, key, token string, keep time.Duration) error
 
 	// Release ends the lease, so that the next Claim is Acquired, and keeps
-	// the count of attempts. It is ErrLeaseLost if the token no longer holds
-	// the key.
+	// the count of attempts. It succeeds even after the lease has expired,
+	// unless another claim has taken the key. Otherwise, and for a completed
+	// or released key, it returns ErrLeaseLost.
 	Release(ctx context.Context, key, token string) error
 }
 
-// Claim is a Store's answer to the question whether to run.
+// Claim is the result of [Store.Claim].
 type Claim struct {
 	// State is Acquired, InProgress or Done.
 	State State
-	// Token names this claim, if it is Acquired: only with it can the key be
-	// completed or released.
+	// Token identifies this claim if it is Acquired. Only with it can the key
+	// be completed or released.
 	Token string
-	// Attempt counts the claims of this key that were Acquired, this one
-	// included. Release does not set it back.
+	// Attempt counts the claims of this key that were Acquired, including this
+	// one. Release does not reset it.
 	Attempt int
-	// RetryIn is what is left of the other's lease, if it is InProgress.
+	// RetryIn is the remainder of the other claim's lease if this one is
+	// InProgress.
 	RetryIn time.Duration
 }
 
-// A Renewer is a Store that can extend a lease, so that a run may take longer
-// than the lease and a crash is still noticed when the lease ends.
+// A Renewer is a Store that can extend a lease.
 type Renewer interface {
-	// Renew makes the lease of a claimed key end after lease, counted from
+	// Renew makes the lease of a claimed key end after the given duration from
 	// now. It succeeds even after the lease has expired, unless another claim
 	// has taken the key. Otherwise, and for a completed or released key, it
-	// returns ErrLeaseLost. Like Claim, it keeps the entry until the lease has
-	// ended.
+	// returns ErrLeaseLost. As after Claim, the key is not forgotten before
+	// the lease ends.
 	Renew(ctx context.Context, key, token string, lease time.Duration) error
 }
 
 // A Transactor is a Store whose mark commits together with what the function
 // writes in the store's own database, so that those writes happen exactly
-// once. Endpoint uses Transact in place of Claim, Complete and Release.
+// once. Endpoint calls Transact instead of Claim, Complete and Release.
 type Transactor interface {
 	// Transact runs fn inside a transaction that marks the key as Done for the
-	// time keep, unless it is Done or another is in progress.
+	// duration keep, unless it is already Done or another run is in progress.
 	//
-	// Acquired and nil: fn and the mark are committed. Acquired and an error:
-	// both are rolled back; the error is fn's, or wraps ErrStore where the
-	// store failed, which includes a commit whose fate is unknown. If fn's
-	// error is ErrPermanent (errors.Is), its writes are rolled back and the
-	// mark is committed; the error is returned. InProgress and Done: fn did
-	// not run. If fn panics, both are rolled back and the panic goes on.
+	// Acquired with a nil error means that fn's writes and the mark are
+	// committed. Acquired with an error means that both were rolled back; the
+	// error is fn's own, or wraps ErrStore if the store failed, including a
+	// commit whose fate is unknown. If fn's error wraps ErrPermanent, its
+	// writes are rolled back, the mark is committed and the error is returned.
+	// InProgress and Done mean that fn did not run. If fn panics, both are
+	// rolled back and the panic continues.
 	//
-	// It does not wait for a transaction that holds the same key.
+	// Transact does not wait for a transaction that holds the same key. It
+	// must return soon after its context ends. The context's deadline bounds
+	// the whole call.
 	Transact(ctx context.Context, key string, keep time.Duration, fn func(ctx context.Context) error) (State, error)
+}
+
+// DefaultMaxEntries is the bound of a [MemoryStore] whose MaxEntries is zero.
+const DefaultMaxEntries = 100_000
+
+// MemoryStore is a Store for one process. It forgets everything when the
+// process ends and is not shared with other instances. The zero MemoryStore is
+// ready for use.
+//
+// It holds at most MaxEntries keys, at about 250 bytes each for keys of 40
+// bytes. When full, it evicts a released key, then the one that has been Done
+// longest, then one whose lease has expired. It never evicts a key in progress;
+// if there are only those, Claim fails. It starts no goroutine: keys that have
+// expired are removed as others are claimed. Leases go by the monotonic clock,
+// so that setting the machine's clock does not end them.
+//
+// Do not change the fields after the first call, and do not copy it.
+type MemoryStore struct {
+	MaxEntries int              // zero means DefaultMaxEntries
+	Now        func() time.Time // nil means time.Now
+
+	mu      sync.Mutex
+	entries map[string]*list.Element
+	queues  [3]list.List // of *entry by status, the oldest first
+	tokens  uint64       // how many were given out
+}
+
+// The statuses of an entry, in the order in which entries are evicted.
+const (
+	released = iota
+	done
+	claimed
+)
+
+type entry struct {
+	key            string
+	status         uint8
+	attempt        int32
+	token          uint64
+	lease, expires time.Time // when they end, with the monotonic clock's reading
+}
+
+var errFull = errors.New("geminihook: MemoryStore is full of events in progress: raise MaxEntries")
+
+// Claim implements [Store].
+func (m *MemoryStore) Claim(ctx context.Context, key string, lease, keep time.Duration) (Claim, error) {
+	if err := ctx.Err(); err != nil {
+		return Claim{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := clock(m.Now)
+	m.expire(now)
+	element := m.entries[key]
+	if element == nil {
+		if m.entries == nil {
+			m.entries = make(map[string]*list.Element)
+		}
+		if len(m.entries) >= cmp.Or(max(m.MaxEntries, 0), DefaultMaxEntries) && !m.evict(now) {
+			return Claim{}, errFull
+		}
+		key = strings.Clone(key) // which may be part of something large
+		element = m.queues[released].PushBack(&entry{key: key, status: released})
+		m.entries[key] = element
+	}
+	e := element.Value.(*entry)
+	switch {
+	case !e.expires.After(now):
+		e.attempt = 0
+	case e.status == done:
+		return Claim{State: Done}, nil
+	case e.status == claimed && e.lease.After(now):
+		return Claim{State: InProgress, RetryIn: e.lease.Sub(now)}, nil
+	}
+	m.tokens++
+	e.token = m.tokens
+	e.attempt++
+	e.lease, e.expires = now.Add(lease), now.Add(max(lease, keep))
+	m.move(element, claimed)
+	return Claim{State: Acquired, Token: strconv.FormatUint(e.token, 10), Attempt: int(e.attempt)}, nil
+}
+
+// Complete implements [Store].
+func (m *MemoryStore) Complete(ctx context.Context, key, token string, keep time.Duration) error {
+	return m.update(ctx, key, token, func(element *list.Element, e *entry, now time.Time) error {
+		if e.status == claimed {
+			e.expires = now.Add(keep)
+			m.move(element, done)
+		}
+		return nil
+	})
+}
+
+// Release implements [Store].
+func (m *MemoryStore) Release(ctx context.Context, key, token string) error {
+	return m.update(ctx, key, token, func(element *list.Element, e *entry, _ time.Time) error {
+		if e.status != claimed {
+			return ErrLeaseLost
+		}
+		e.token = 0
+		m.move(element, released)
+		return nil
+	})
+}
+
+// Renew implements [Renewer].
+func (m *MemoryStore) Renew(ctx context.Context, key, token string, lease time.Duration) error {
+	return m.update(ctx, key, token, func(_ *list.Element, e *entry, now time.Time) error {
+		if e.status != claimed {
+			return ErrLeaseLost
+		}
+		e.lease = now.Add(lease)
+		if e.expires.Before(e.lease) {
+			e.expires = e.lease
+		}
+		return nil
+	})
+}
+
+// update calls change for the entry that the token holds.
+func (m *MemoryStore) update(ctx context.Context, key, token string, change func(*list.Element, *entry, time.Time) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := clock(m.Now)
+	element := m.entries[key]
+	if element == nil {
+		return ErrLeaseLost
+	}
+	e := element.Value.(*entry)
+	if e.token == 0 || token != strconv.FormatUint(e.token, 10) || !e.expires.After(now) {
+		return ErrLeaseLost
+	}
+	return change(element, e, now)
+}
+
+// clock returns the time of a clock that is nil for the machine's.
+func clock(now func() time.Time) time.Time {
+	if now != nil {
+		return now()
+	}
+	return time.Now()
+}
+
+// move puts an entry at the end of another queue, or of its own.
+func (m *MemoryStore) move(element *list.Element, status uint8) {
+	e := element.Value.(*entry)
+	m.queues[e.status].Remove(element)
+	e.status = status
+	m.entries[e.key] = m.queues[status].PushBack(e)
+}
+
+func (m *MemoryStore) remove(element *list.Element) {
+	e := element.Value.(*entry)
+	m.queues[e.status].Remove(element)
+	delete(m.entries, e.key)
+}
+
+// expire removes up to two expired entries of each queue: more than the one
+// that a Claim can add.
+func (m *MemoryStore) expire(now time.Time) {
+	for i := range m.queues {
+		for range 2 {
+			if front := m.queues[i].Front(); front != nil && !front.Value.(*entry).expires.After(now) {
+				m.remove(front)
+			}
+		}
+	}
+}
+
+// evict makes room for one entry. It returns false if all are in progress.
+func (m *MemoryStore) evict(now time.Time) bool {
+	for i := range m.queues {
+		for element := m.queues[i].Front(); element != nil; element = element.Next() {
+			if uint8(i) != claimed || !element.Value.(*entry).lease.After(now) {
+				m.remove(element)
+				return true
+			}
+		}
+	}
+	return false
 }

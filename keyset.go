@@ -5,8 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -15,188 +20,272 @@ import (
 // JWK Set (RFC 7517).
 const GoogleKeySetURL = "https://generativelanguage.googleapis.com/.well-known/jwks.json"
 
-// The defaults of KeySet.
+// The defaults of [KeySet].
 const (
-	DefaultKeyMaxAge     = time.Hour   // where the answer has no Cache-Control max-age
+	DefaultKeyMaxAge     = time.Hour   // if the key server's response has no Cache-Control max-age
 	DefaultKeyMinRefresh = time.Minute // between two fetches
 )
 
 const (
+	maxKeySet    = 1 << 20          // bytes
 	keysServe    = 24 * time.Hour   // after they were fetched
 	fetchTimeout = 10 * time.Second // for the whole fetch
+	firstRetry   = time.Second      // after a failed fetch while there are no keys
 )
 
 // KeySet verifies "v1a" signatures with the Ed25519 keys that a URL serves as a
 // JWK Set. The zero KeySet verifies Gemini's dynamic webhooks with Google's
 // keys.
 //
-// Keys are fetched when the first v1a delivery comes, again when they are due,
-// which makes no delivery wait, and when a signature matches none of them; but
-// at most once per MinRefresh, however many deliveries ask, so that a flood of
-// forged signatures is not passed on to the key server. If a fetch fails, keys
-// go on to serve until 24 hours after they were fetched; without any, Verify's
-// error is ErrKeysUnavailable. A fetch may take 10 seconds and 1 MiB.
+// It fetches the keys when the first v1a delivery arrives, when they are due,
+// without making a delivery wait, and when a signature matches none of them.
+// However many deliveries ask, it fetches at most once per MinRefresh, so that a
+// flood of forged signatures does not reach the key server; while it has no keys
+// at all, it retries after one second, then after two, four and so on up to
+// MinRefresh. If a fetch fails, the keys remain in use until 24 hours after
+// they were fetched. Without any keys, Verify returns [ErrKeysUnavailable]. A
+// fetch may take 10 seconds and 1 MiB.
 //
-// A valid signature proves that the delivery is from Google, not that it is
-// about a job of this program: see Binding.
+// A valid signature proves that the delivery comes from Google, not that it is
+// about one of the program's own jobs: see [Binding].
 //
-// Do not change it while it is in use, and do not copy it: make a pointer.
+// Do not change a KeySet while it is in use, and do not copy it: use a pointer.
 type KeySet struct {
-	// URL must be https, but for a loopback address, also where it redirects;
-	// zero means GoogleKeySetURL.
+	// URL must be https, except for loopback addresses. Empty means
+	// GoogleKeySetURL.
 	URL string
-	// Client fetches the keys; nil means http.DefaultClient.
+	// Client fetches the keys. Nil means http.DefaultClient. Its CheckRedirect
+	// is not used: at most three redirects are followed, to the same scheme.
 	Client *http.Client
-	// MaxAge is how long keys are fresh where the answer's Cache-Control does
-	// not say it. What it says counts from 1 minute to 24 hours. Zero means
+	// MaxAge is how long keys are fresh if the response's Cache-Control does
+	// not say. A max-age there counts from 1 minute to 24 hours. Zero means
 	// DefaultKeyMaxAge.
 	MaxAge time.Duration
-	// MinRefresh is the least time from one fetch to the next; zero means
+	// MinRefresh is the minimum time from one fetch to the next. Zero means
 	// DefaultKeyMinRefresh.
 	MinRefresh time.Duration
-	// Tolerance is how far webhook-timestamp may be from now, either way; zero
-	// means DefaultTolerance.
+	// Tolerance is how far webhook-timestamp may differ from the current time,
+	// in either direction. Zero means DefaultTolerance.
 	Tolerance time.Duration
-	// Now is the clock; nil means time.Now.
+	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
-	// Logger gets a line when keys change, when one is unusable and when a
-	// fetch fails. Nil means none.
+	// Logger gets a line when keys are fetched, when one cannot be used and
+	// when a fetch fails. Nil means slog.Default().
 	Logger *slog.Logger
 
-	mu      sync.Mutex
-	ring    *keyring  // the last that was fetched; nil before
-	flight  *flight   // the fetch that is under way
-	started time.Time // the last fetch
-	failed  error     // of the last fetch
+	mu       sync.Mutex
+	cached   *cachedKeys // from the last successful fetch
+	inflight *fetch      // the running one
+	started  time.Time   // when the last fetch started
+	failures int         // fetches that have failed since the last success
+	failed   error       // from the last fetch
 }
 
-// Verify implements Verifier. The Key of its Proof is the key's "kid" or, as
+// cachedKeys is a fetched key set. It never changes.
+type cachedKeys struct {
+	keys    []namedKey
+	maxAge  time.Duration
+	fetched time.Time
+}
+
+// match returns the name of the key that made one of the signatures.
+func (c *cachedKeys) match(m *signed) (name string, ok bool) {
+	for _, key := range c.keys {
+		if m.matches(key.PublicKey) {
+			return key.name, true
+		}
+	}
+	return "", false
+}
+
+// fetch is a fetch that any number of deliveries wait for.
+type fetch struct {
+	done chan struct{}
+	keys *cachedKeys // that may be used after it
+	err  error
+}
+
+func (f *fetch) wait(ctx context.Context) (*cachedKeys, error) {
+	select {
+	case <-f.done:
+		return f.keys, f.err
+	case <-ctx.Done():
+		return nil, ctx.Err() // the fetch goes on for the others
+	}
+}
+
+// Verify implements [Verifier]. The Key of its Proof is the key's "kid" or, as
 // Google's keys have none, its RFC 7638 thumbprint.
 func (k *KeySet) Verify(ctx context.Context, header http.Header, body []byte) (Proof, error) {
+	if k == nil {
+		return (&Ed25519{}).Verify(ctx, header, body)
+	}
 	var d delivery
-	if err := d.parse(header); err != nil {
+	if err := d.check(header, k.Now, k.Tolerance); err != nil {
 		return Proof{}, err
 	}
-	if err := d.checkTime(k.Now, k.Tolerance); err != nil {
-		return Proof{}, err
-	}
-	mismatch := &mismatchError{scheme: SchemeEd25519, found: d.found(), keys: 1}
+	mismatch := &mismatchError{scheme: SchemeEd25519, found: d.found, keys: 1}
 	m := d.signed(body)
 	if len(m.signatures) == 0 {
 		return Proof{}, mismatch
 	}
-	ring, refresh := k.current()
-	if ring != nil {
-		if name, ok := ring.match(&m, nil); ok {
-			return Proof{SchemeEd25519, name}, nil
+	keys, refresh := k.load(false)
+	if keys != nil {
+		if name, ok := keys.match(&m); ok {
+			return Proof{Scheme: SchemeEd25519, Key: name}, nil
 		}
-		refresh = k.refresh() // perhaps the keys were rotated
+		_, refresh = k.load(true) // the keys may have been rotated
 	}
 	newer, err := refresh.wait(ctx)
 	if newer == nil {
 		return Proof{}, fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
 	}
-	if name, ok := newer.match(&m, ring); ok {
-		return Proof{SchemeEd25519, name}, nil
+	if newer != keys {
+		if name, ok := newer.match(&m); ok {
+			return Proof{Scheme: SchemeEd25519, Key: name}, nil
+		}
 	}
 	mismatch.refresh = err
 	return Proof{}, mismatch
 }
 
-// flight is a fetch that any number of deliveries wait for.
-type flight struct {
-	done chan struct{}
-	ring *keyring // what may serve after it
-	err  error
-}
-
-// wait returns when the fetch is over or the caller gives up, which does not
-// end the fetch for the others.
-func (f *flight) wait(ctx context.Context) (*keyring, error) {
-	select {
-	case <-f.done:
-	default:
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	if f.ring == nil && f.err == nil {
-		return nil, errTooEarly
-	}
-	return f.ring, f.err
-}
-
-var errTooEarly = errors.New("the keys are too old to serve, and it is too early to fetch them again")
-
-// current returns the keys that may serve and, where they are due or missing,
-// the fetch that is to replace them.
-func (k *KeySet) current() (*keyring, *flight) {
+// load returns the keys that may be used and, if they are missing, due or did
+// not match, the fetch that will replace them.
+func (k *KeySet) load(mismatch bool) (*cachedKeys, *fetch) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := k.now()
-	ring := k.serving(now)
-	if ring != nil && now.Before(ring.due) {
-		return ring, nil
+	now := clock(k.Now)
+	keys := k.usable(now)
+	if keys != nil && !mismatch && now.Sub(keys.fetched) < keys.maxAge {
+		return keys, nil
 	}
-	return ring, k.start(now)
+	return keys, k.start(now)
 }
 
-func (k *KeySet) refresh() *flight {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.start(k.now())
-}
-
-// start returns the fetch under way, else a new one, else, where it is too
-// early for that, one that is over and has the result of the last. The caller
-// holds the lock.
-func (k *KeySet) start(now time.Time) *flight {
-	if k.flight != nil {
-		return k.flight
+// start returns the running fetch or starts one. If it is too early for that,
+// it returns one that is over. The caller holds the lock.
+func (k *KeySet) start(now time.Time) *fetch {
+	if k.inflight != nil {
+		return k.inflight
 	}
-	f := &flight{done: make(chan struct{})}
+	f := &fetch{done: make(chan struct{})}
+	pause := cmp.Or(k.MinRefresh, DefaultKeyMinRefresh)
+	keys := k.usable(now)
+	if keys == nil && k.failures > 0 {
+		pause = min(pause, firstRetry<<min(k.failures-1, 16))
+	}
 	since := now.Sub(k.started) // negative if the clock was set back
-	if !k.started.IsZero() && since >= 0 && since < cmp.Or(k.MinRefresh, DefaultKeyMinRefresh) {
-		f.ring, f.err = k.serving(now), k.failed
+	if !k.started.IsZero() && since >= 0 && since < pause {
+		early := fmt.Errorf("the last fetch was %v ago, and there is at most one per %v", since.Round(time.Second), pause)
+		f.keys, f.err = keys, cmp.Or(k.failed, early)
 		close(f.done)
 		return f
 	}
-	k.flight, k.started = f, now
-	go k.fly(f)
+	k.inflight, k.started = f, now
+	go k.run(f)
 	return f
 }
 
-// fly fetches, whatever becomes of the deliveries that wait.
-func (k *KeySet) fly(f *flight) {
+// run fetches the keys, whatever becomes of the deliveries that wait for them.
+func (k *KeySet) run(f *fetch) {
 	defer close(f.done)
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	defer cancel()
-	ring, err := k.fetch(ctx)
+	keys, err := k.fetch(ctx)
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := k.now()
+	k.inflight, k.failed = nil, err
+	k.failures++
 	if err == nil {
-		ring.fetched, ring.due = now, now.Add(ring.maxAge)
-		k.ring = ring
+		keys.fetched = clock(k.Now)
+		k.cached, k.failures = keys, 0
 	}
-	k.flight, k.failed = nil, err
-	f.ring, f.err = k.serving(now), err
+	f.keys, f.err = k.usable(clock(k.Now)), err
 }
 
-// serving is the cached set, if it is not too old. The caller holds the lock.
-func (k *KeySet) serving(now time.Time) *keyring {
-	if k.ring == nil || now.Sub(k.ring.fetched) > keysServe {
+// usable returns the cached keys unless they are too old. The caller holds the
+// lock.
+func (k *KeySet) usable(now time.Time) *cachedKeys {
+	if k.cached == nil || now.Sub(k.cached.fetched) > keysServe {
 		return nil
 	}
-	return k.ring
+	return k.cached
 }
 
-func (k *KeySet) now() time.Time {
-	if k.Now != nil {
-		return k.Now()
+// fetch fetches the keys and logs how it went.
+func (k *KeySet) fetch(ctx context.Context) (*cachedKeys, error) {
+	logger := cmp.Or(k.Logger, slog.Default())
+	keys, unusable, err := k.get(ctx)
+	for _, reason := range unusable {
+		logger.WarnContext(ctx, "gemini webhook key cannot be used", "reason", reason)
 	}
-	return time.Now()
+	if err != nil {
+		logger.ErrorContext(ctx, "gemini webhook keys were not fetched", "reason", err.Error())
+		return nil, err
+	}
+	logger.InfoContext(ctx, "gemini webhook keys were fetched", "keys", len(keys.keys), "max_age", keys.maxAge)
+	return keys, nil
+}
+
+func (k *KeySet) get(ctx context.Context) (*cachedKeys, []string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, cmp.Or(k.URL, GoogleKeySetURL), nil)
+	if err == nil {
+		err = checkURL(req.URL)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	client := *cmp.Or(k.Client, http.DefaultClient)
+	client.CheckRedirect = checkRedirect
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, nil, fmt.Errorf("the key server responded with %s", resp.Status)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeySet+1))
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("the key set could not be read: %w", err)
+	case len(body) > maxKeySet:
+		return nil, nil, fmt.Errorf("the key set is longer than %d bytes", maxKeySet)
+	}
+	keys, unusable, err := parseKeySet(body)
+	return &cachedKeys{keys: keys, maxAge: k.maxAge(resp.Header)}, unusable, err
+}
+
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) > 3 || req.URL.Scheme != via[0].URL.Scheme {
+		return errors.New("the key server redirects more than three times, or to another scheme")
+	}
+	return checkURL(req.URL)
+}
+
+func checkURL(u *url.URL) error {
+	host := u.Hostname()
+	loopback := host == "localhost" || net.ParseIP(host).IsLoopback()
+	if host != "" && u.Scheme == "https" || loopback && u.Scheme == "http" {
+		return nil
+	}
+	return errors.New("keys are fetched over https only, except from loopback addresses")
+}
+
+// maxAge returns how long the keys are fresh.
+func (k *KeySet) maxAge(header http.Header) time.Duration {
+	for directive := range strings.SplitSeq(strings.ToLower(header.Get("Cache-Control")), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		switch name {
+		case "no-store", "no-cache":
+			return time.Minute
+		case "max-age":
+			seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 63)
+			if err == nil || errors.Is(err, strconv.ErrRange) {
+				return time.Duration(min(max(seconds, 60), 24*60*60)) * time.Second
+			}
+		}
+	}
+	return cmp.Or(k.MaxAge, DefaultKeyMaxAge)
 }

@@ -2,58 +2,118 @@ package geminihook
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
+	"strconv"
 )
 
-// heldReply is the reply of the handler behind Middleware, held back until the
-// store has the result.
-type heldReply struct {
-	header http.Header
-	status int
-	sent   http.Header // the header as it was when the status was written
-	body   bytes.Buffer
+// maxReply bounds the reply that Middleware holds back, in bytes.
+const maxReply = 1 << 20
+
+// Middleware wraps an existing handler, which gets each event once, with the
+// event in the request's context (see [FromContext]) and the body readable
+// again. The request's context outlives the sender's connection, as it does in
+// [Endpoint.Handler].
+//
+// A 2xx response of the handler completes the event. Any other status, which is
+// sent as it is, and a panic release it, so that Google sends it again. A
+// framework that turns a returned error into a response must do so inside of
+// next, not after it.
+//
+// The response is held back until the store has recorded the result, so that no
+// 2xx is sent before a commit that may fail. Therefore the handler cannot flush
+// or hijack, and the event fails if its response is longer than 1 MiB. next must
+// not be nil.
+func (e *Endpoint) Middleware(next http.Handler) http.Handler {
+	if next == nil {
+		panic("geminihook: Middleware: nil handler")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		held := &heldReply{header: make(http.Header)}
+		run := func(ctx context.Context, ev *Event) error {
+			again := r.WithContext(ctx)
+			again.Body = io.NopCloser(bytes.NewReader(ev.Raw))
+			again.ContentLength = int64(len(ev.Raw))
+			again.TransferEncoding = nil
+			next.ServeHTTP(held, again)
+			return held.result()
+		}
+		e.serve(w, r, run, func(o *Outcome) {
+			_, replied := errors.AsType[*statusError](o.Err)
+			if o.Result == Processed || o.Result == Failed && replied {
+				o.Status = held.status
+				held.send(w)
+				return
+			}
+			respond(w, o)
+		})
+	})
 }
 
-// Header implements http.ResponseWriter.
+// heldReply is the response of the handler behind Middleware.
+type heldReply struct {
+	header  http.Header
+	status  int
+	written http.Header // a copy of header from when the status was written
+	body    bytes.Buffer
+	tooLong bool
+}
+
+// Header implements [http.ResponseWriter].
 func (h *heldReply) Header() http.Header { return h.header }
 
-// WriteHeader implements http.ResponseWriter. Only the first final status
-// counts.
+// WriteHeader implements [http.ResponseWriter]. Only the first final status
+// counts. Like net/http's, it panics if the status is not valid.
 func (h *heldReply) WriteHeader(status int) {
-	if status < 200 || h.status != 0 {
+	if status < 100 || status > 999 {
+		panic(fmt.Sprintf("invalid WriteHeader code %v", status))
+	}
+	if informational := status < 200 && status != http.StatusSwitchingProtocols; informational || h.status != 0 {
 		return
 	}
-	h.status, h.sent = status, h.header.Clone()
+	h.status, h.written = status, h.header.Clone()
 }
 
-// Write implements http.ResponseWriter.
+// Write implements [http.ResponseWriter].
 func (h *heldReply) Write(b []byte) (int, error) {
 	h.WriteHeader(http.StatusOK)
+	if h.body.Len()+len(b) > maxReply {
+		h.tooLong = true
+		return 0, errTooLong
+	}
 	return h.body.Write(b)
 }
 
-// statusError is a handler's answer other than 2xx.
+var errTooLong = fmt.Errorf("geminihook: the handler's response is longer than %d bytes, which Middleware cannot hold back", maxReply)
+
+// statusError is a response other than 2xx.
 type statusError struct{ status int }
 
 func (e *statusError) Error() string {
-	return fmt.Sprintf("geminihook: the handler answered %d %s", e.status, http.StatusText(e.status))
+	return fmt.Sprintf("geminihook: the handler responded with %d %s", e.status, http.StatusText(e.status))
 }
 
-// err is nil if the handler succeeded.
-func (h *heldReply) err() error {
-	h.WriteHeader(http.StatusOK) // what net/http does for a handler that wrote nothing
-	if h.status >= 200 && h.status <= 299 {
+// result is nil if the handler succeeded.
+func (h *heldReply) result() error {
+	h.WriteHeader(http.StatusOK) // as net/http does for a handler that wrote nothing
+	switch {
+	case h.tooLong:
+		return errTooLong
+	case h.status >= 200 && h.status <= 299:
 		return nil
 	}
-	return &statusError{h.status}
+	return &statusError{status: h.status}
 }
 
-// writeTo sends the reply and returns its status.
-func (h *heldReply) writeTo(w http.ResponseWriter) int {
-	maps.Copy(w.Header(), h.sent)
+func (h *heldReply) send(w http.ResponseWriter) {
+	maps.Copy(w.Header(), h.written)
+	if noBody := h.status == http.StatusNoContent || h.status == http.StatusNotModified; !noBody {
+		w.Header().Set("Content-Length", strconv.Itoa(h.body.Len()))
+	}
 	w.WriteHeader(h.status)
-	_, _ = w.Write(h.body.Bytes()) // the sender may be gone; its next attempt gets an answer
-	return h.status
+	_, _ = w.Write(h.body.Bytes()) // the sender may have hung up; it will try again
 }

@@ -5,114 +5,150 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"net/url"
+	"strings"
 	"time"
 )
 
-// once lets the event run if nobody has run it, and says what became of it.
-func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context, *Event) error) Outcome {
-	// From here on the sender's hanging up changes nothing: its next attempt
-	// finds out how this one ended.
-	ctx = context.WithValue(context.WithoutCancel(ctx), contextKey{}, ev)
-	store := e.Store
-	if store == nil {
-		store = &e.memory
+// ByJob is an [Endpoint.Key] that gives every end of a job one key, whoever
+// reports it: a static and a dynamic webhook, two webhooks of one project, or a
+// program that asks the API itself and calls [Endpoint.Process]. The key is the
+// event's type with the last path segment of [Event.JobID].
+//
+// For "interaction.requires_action", which can happen to a job several times,
+// for [Unknown] data and for events without an id, it is the default key. As
+// with the default key, an endpoint that receives dynamic webhooks also needs an
+// Authorize. Otherwise a stranger's event can take the key of one of your jobs.
+func ByJob(_ context.Context, ev *Event) string {
+	id := ev.JobID()
+	id = url.PathEscape(id[strings.LastIndexByte(id, '/')+1:])
+	if _, unknown := ev.Data.(*Unknown); unknown || ev.Type == EventInteractionRequiresAction || !validID(id) {
+		return defaultKey(ev)
 	}
-	key := e.KeyPrefix + ev.ID
-	lease, keep := cmp.Or(e.Lease, DefaultLease), cmp.Or(e.Keep, DefaultKeep)
-	if tx, ok := store.(Transactor); ok {
-		return e.transact(ctx, tx, key, lease, keep, ev, fn)
-	}
+	return string(ev.Type) + ":" + id
+}
 
-	start := time.Now()
-	claim, err := e.claim(ctx, store, key, lease, keep)
+// defaultKey has the scheme in it, because strangers can have dynamic
+// deliveries sent to us whose webhook-id is that of a static one.
+func defaultKey(ev *Event) string { return ev.Proof.Scheme + ":" + ev.ID }
+
+// once calls fn unless the event was handled before or another run is in
+// progress.
+func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context, *Event) error) Outcome {
+	if err := e.check(); err != nil {
+		return refused(err)
+	}
+	r := run{
+		store: e.Store, key: defaultKey(ev), event: ev, storeTimeout: cmp.Or(e.StoreTimeout, DefaultStoreTimeout),
+		lease: cmp.Or(e.Lease, DefaultLease), keep: cmp.Or(e.Keep, DefaultKeep),
+	}
+	if r.store == nil {
+		r.store = &e.memory
+	}
+	if e.Key != nil {
+		r.key = e.Key(ctx, ev)
+	}
+	if r.key == "" {
+		return unavailable(errors.New("Endpoint.Key returned an empty key"))
+	}
+	end := time.Now().Add(r.lease - min(r.lease/10, 5*time.Second))
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(end) {
+		end = deadline
+	}
+	r.fn = func(ctx context.Context) error {
+		ctx, cancel := context.WithDeadline(ctx, end)
+		defer cancel()
+		return fn(ctx, ev)
+	}
+	// From here on, it changes nothing if the sender hangs up: its next
+	// attempt finds out how this one ended.
+	ctx = context.WithValue(context.WithoutCancel(ctx), contextKey{}, ev)
+	if tx, ok := r.store.(Transactor); ok {
+		return r.transact(ctx, tx)
+	}
+	return r.claim(ctx)
+}
+
+// run is one attempt to run the function for an event.
+type run struct {
+	store        Store
+	key, token   string
+	event        *Event
+	fn           func(context.Context) error
+	lease, keep  time.Duration
+	storeTimeout time.Duration
+}
+
+// claim claims the key and, if it is acquired, runs the function.
+func (r *run) claim(ctx context.Context) Outcome {
+	limited, cancel := context.WithTimeout(ctx, r.storeTimeout)
+	claim, err := r.store.Claim(limited, r.key, r.lease, r.keep)
+	cancel()
 	switch {
 	case err != nil:
 		return unavailable(err)
 	case claim.State == Done:
-		return Outcome{Result: Duplicate, Status: http.StatusOK}
+		return outcome(Duplicate, nil)
 	case claim.State == InProgress:
-		return inProgress(claim.RetryIn)
+		busy := outcome(Busy, ErrInProgress)
+		busy.RetryAfter = cmp.Or(claim.RetryIn, busy.RetryAfter)
+		return busy
 	case claim.State != Acquired:
-		return unavailable(errors.New("it answered a claim with no valid state"))
+		return unavailable(errors.New("the store returned a claim without a valid state"))
 	}
-	ev.Attempt = claim.Attempt
-	run := run{e, store, key, claim.Token, keep}
-	return run.do(ctx, start.Add(lease-margin(lease)), ev, fn)
+	r.token, r.event.Attempt = claim.Token, claim.Attempt
+	return r.settle(ctx)
 }
 
-func (e *Endpoint) claim(ctx context.Context, store Store, key string, lease, keep time.Duration) (Claim, error) {
-	ctx, cancel := e.bounded(ctx, store)
-	defer cancel()
-	return store.Claim(ctx, key, lease, keep)
-}
-
-// bounded is the context of one call of the store.
-func (e *Endpoint) bounded(ctx context.Context, store Store) (context.Context, context.CancelFunc) {
-	if _, ok := store.(*MemoryStore); ok {
-		return ctx, func() {} // it never waits, and a timer would cost more than the call
-	}
-	return context.WithTimeout(ctx, e.storeTimeout())
-}
-
-func (e *Endpoint) storeTimeout() time.Duration { return cmp.Or(e.StoreTimeout, DefaultStoreTimeout) }
-
-// margin is how long before the lease the function's context ends.
-func margin(lease time.Duration) time.Duration { return min(lease/10, 5*time.Second) }
-
-// run is one claim that was acquired.
-type run struct {
-	endpoint   *Endpoint
-	store      Store
-	key, token string
-	keep       time.Duration
-}
-
-func (r *run) do(ctx context.Context, deadline time.Time, ev *Event, fn func(context.Context, *Event) error) Outcome {
+// settle runs the function and completes or releases the claim.
+func (r *run) settle(ctx context.Context) Outcome {
 	returned := false
 	defer func() {
-		if !returned { // a panic, or runtime.Goexit: it goes on, and the next attempt runs
+		if !returned { // a panic or runtime.Goexit, which continues
 			_ = r.release(ctx)
 		}
 	}()
-	limited, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
-	err := fn(limited, ev)
+	err := r.fn(ctx)
 	returned = true
 	if err != nil && !errors.Is(err, ErrPermanent) {
 		if lost := r.release(ctx); lost != nil {
 			err = fmt.Errorf("%w (and the claim was not released: %w)", err, lost)
 		}
-		return failed(err)
+		return outcome(Failed, err)
 	}
 	lost := r.complete(ctx)
-	if err != nil {
-		return dropped(err, lost)
+	switch {
+	case err == nil:
+		return outcome(Processed, lost)
+	case lost != nil:
+		err = fmt.Errorf("%w (and %w)", err, lost)
 	}
-	return processed(lost)
+	return outcome(Dropped, err)
 }
 
-// complete tries again if the store fails: the function has run, and without
-// the mark the next attempt would run it once more.
+// complete retries if the store fails: the function has run, and without the
+// mark the next attempt would run it once more.
 func (r *run) complete(ctx context.Context) error {
 	for wait := 100 * time.Millisecond; ; wait *= 4 {
-		limited, cancel := r.endpoint.bounded(ctx, r.store)
+		limited, cancel := context.WithTimeout(ctx, r.storeTimeout)
 		err := r.store.Complete(limited, r.key, r.token, r.keep)
 		cancel()
 		switch {
 		case err == nil:
 			return nil
 		case errors.Is(err, ErrLeaseLost):
-			return fmt.Errorf("%w: the run took longer than its lease and another took over: the function may have run twice", err)
+			return fmt.Errorf("%w: the store no longer has this claim, either because the run outlasted its lease and another "+
+				"claim took the key, or because the store forgot it (a restart, an eviction): the function may have run twice", err)
 		case wait > 400*time.Millisecond:
-			return fmt.Errorf("%w: the function succeeded but could not be marked as done, another attempt would run it again: %w", ErrStore, err)
+			return fmt.Errorf("%w: the function succeeded, but the event could not be marked as done, "+
+				"so another attempt would run it again: %w", ErrStore, err)
 		}
 		time.Sleep(wait)
 	}
 }
 
 func (r *run) release(ctx context.Context) error {
-	ctx, cancel := r.endpoint.bounded(ctx, r.store)
+	ctx, cancel := context.WithTimeout(ctx, r.storeTimeout)
 	defer cancel()
 	err := r.store.Release(ctx, r.key, r.token)
 	if err == nil || errors.Is(err, ErrLeaseLost) {
@@ -121,44 +157,45 @@ func (r *run) release(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
-// transact runs fn inside the store's transaction. The store's own work before
-// and after fn is bounded by StoreTimeout, and fn by the lease.
-func (e *Endpoint) transact(ctx context.Context, tx Transactor, key string, lease, keep time.Duration, ev *Event,
-	fn func(context.Context, *Event) error,
-) Outcome {
-	ctx, cancel := context.WithCancel(ctx)
+var errStoreSlow = errors.New("the store took longer than Endpoint.StoreTimeout")
+
+// transact runs the function inside the store's transaction. The store's own
+// work is bounded by StoreTimeout, once before and once after the function.
+func (r *run) transact(ctx context.Context, tx Transactor) Outcome {
+	ctx, cancel := context.WithTimeout(ctx, r.lease+r.storeTimeout)
 	defer cancel()
-	watch := time.AfterFunc(e.storeTimeout(), cancel)
-	defer func() { watch.Stop() }()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	timer := time.AfterFunc(r.storeTimeout, func() { giveUp(errStoreSlow) })
+	defer timer.Stop()
 	ran := false
 	var fnErr error
-	state, err := tx.Transact(ctx, key, keep, func(ctx context.Context) error {
-		if !watch.Stop() {
-			return fmt.Errorf("%w: it took too long to begin: %w", ErrStore, context.Cause(ctx))
+	state, err := tx.Transact(ctx, r.key, r.keep, func(ctx context.Context) error {
+		timer.Stop()
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", ErrStore, context.Cause(ctx))
 		}
-		limited, stop := context.WithTimeout(ctx, lease-margin(lease))
-		defer stop()
-		defer func() { watch = time.AfterFunc(e.storeTimeout(), cancel) }() // for the commit or the rollback
+		defer timer.Reset(r.storeTimeout)
 		ran = true
-		fnErr = fn(limited, ev)
+		fnErr = r.fn(ctx)
 		return fnErr
 	})
 	if err == nil && ran {
-		err = fnErr // if a broken store lost it
+		err = fnErr // in case the store lost it
 	}
 	switch {
 	case err == nil && state == Done:
-		return Outcome{Result: Duplicate, Status: http.StatusOK}
+		return outcome(Duplicate, nil)
 	case err == nil && state == InProgress:
-		return inProgress(0)
-	case state != Acquired || errors.Is(err, ErrStore):
+		return outcome(Busy, ErrInProgress)
+	case err == nil && (state != Acquired || !ran):
+		return unavailable(errors.New("the store neither ran the function nor returned a valid state"))
+	case state != Acquired || errors.Is(err, ErrStore) || !ran:
 		return unavailable(err)
-	case !ran:
-		return unavailable(errors.New("it did not run the function"))
 	case err == nil:
-		return processed(nil)
+		return outcome(Processed, nil)
 	case errors.Is(err, ErrPermanent):
-		return dropped(err, nil)
+		return outcome(Dropped, err)
 	}
-	return failed(err)
+	return outcome(Failed, err)
 }

@@ -183,7 +183,9 @@ func TestLease(t *testing.T) {
 		close(stuck)
 		wg.Wait()
 		assert.Equal(t, 200, late.status)
-		out := rc.outcomes[len(rc.outcomes)-1]
+		rc.outcome()
+		rc.outcome()
+		out := rc.outcome()
 		assert.Equal(t, geminihook.Processed, out.Result)
 		require.ErrorIs(t, out.Err, geminihook.ErrLeaseLost)
 		assert.Contains(t, rc.log(), "the function may have run twice")
@@ -223,10 +225,14 @@ func TestKeep(t *testing.T) {
 	})
 }
 
-func TestKeyPrefix(t *testing.T) {
+func prefixed(prefix string) func(context.Context, *geminihook.Event) string {
+	return func(_ context.Context, ev *geminihook.Event) string { return prefix + ev.ID }
+}
+
+func TestKeyNamesTheEndpoint(t *testing.T) {
 	store := &geminihook.MemoryStore{}
-	one := serve(t, &geminihook.Endpoint{Store: store, KeyPrefix: "one:"}, nil)
-	two := serve(t, &geminihook.Endpoint{Store: store, KeyPrefix: "two:"}, nil)
+	one := serve(t, &geminihook.Endpoint{Store: store, Key: prefixed("one:")}, nil)
+	two := serve(t, &geminihook.Endpoint{Store: store, Key: prefixed("two:")}, nil)
 	d := batch()
 	assert.Equal(t, 200, one.send(t, d).status)
 	assert.Equal(t, 200, two.send(t, d).status)

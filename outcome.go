@@ -1,9 +1,11 @@
 package geminihook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -11,162 +13,133 @@ import (
 	"time"
 )
 
-// Result is what became of a request. It is one type with State, because
-// InProgress is one and the other.
-type Result = State
+// Result is what became of an event or a request. Its text is fit for a
+// metric's label.
+type Result string
 
-// The results of a request, besides InProgress.
+// The results.
 const (
-	Processed   Result = iota + 16 // the function ran and succeeded
-	Duplicate                      // the event was done before
-	Rejected                       // not a genuine delivery, or not a delivery
-	Forbidden                      // genuine, but Authorize refused it
-	Failed                         // the function failed or panicked
-	Dropped                        // the function failed with Permanent
-	Unavailable                    // the store or the keys failed
+	Processed   Result = "processed"   // the function ran and succeeded
+	Duplicate   Result = "duplicate"   // the event was handled before
+	Busy        Result = "busy"        // another run of the event has not ended
+	Rejected    Result = "rejected"    // the request is not a genuine delivery
+	Forbidden   Result = "forbidden"   // the delivery is genuine, but Authorize refused it
+	Failed      Result = "failed"      // the function failed or panicked, or the Endpoint cannot work as it is set up
+	Dropped     Result = "dropped"     // the function or Authorize returned a Permanent error
+	Unavailable Result = "unavailable" // the store or the verifier failed
 )
 
-var stateNames = map[State]string{
-	Acquired: "acquired", InProgress: "in progress", Done: "done",
-	Processed: "processed", Duplicate: "duplicate", Rejected: "rejected", Forbidden: "forbidden",
-	Failed: "failed", Dropped: "dropped", Unavailable: "unavailable",
-}
-
-// String returns the name in lower case, fit for a metric's label; "invalid"
-// for the zero State.
-func (s State) String() string {
-	if name, ok := stateNames[s]; ok {
-		return name
-	}
-	return "invalid"
-}
-
-// Outcome is what became of one request.
+// Outcome is what became of one request, or of one call of [Endpoint.Process].
 type Outcome struct {
-	// Result is Processed, Duplicate, InProgress, Rejected, Forbidden, Failed,
-	// Dropped or Unavailable.
+	// Result is the outcome in one word.
 	Result Result
-	// Status is the HTTP status of the answer.
+	// Status is the HTTP status of the response.
 	Status int
-	// Event is the verified event; nil where none was decoded.
+	// ID is webhook-id as the request had it. If the request was rejected,
+	// nobody has verified it. It is empty if the request had none of the right
+	// form.
+	ID string
+	// Event is the verified event. It is nil if the request was rejected.
 	Event *Event
-	// Err says why, in words for the operator. It can be set with Processed
-	// and Dropped: ErrStore if the event could not be marked as done, and
-	// ErrLeaseLost if the run outlasted its lease; either way the function may
-	// run twice.
+	// Err says why, in words for the operator. It can also be set with
+	// Processed and Dropped: it then wraps ErrStore if the event could not be
+	// marked as done, or ErrLeaseLost if the claim was lost during the run.
+	// In both cases the function may run twice.
 	Err error
-	// RetryAfter is what the Retry-After header asked for; zero if there was
-	// none.
+	// RetryAfter is what the response's Retry-After header asks for. Zero
+	// means that it has none.
 	RetryAfter time.Duration
-	// Elapsed is the time from the first look at the request to the answer.
+	// Elapsed is the time spent handling the request or the event.
 	Elapsed time.Duration
 }
 
-// retryAfter is asked for where nothing says how long a trouble lasts.
+// retryAfter is what a response asks for if nothing says how long a failure
+// will last.
 const retryAfter = 5 * time.Second
 
 var errPanic = errors.New("geminihook: the function panicked")
 
-func refused(err error) Outcome {
-	out := Outcome{Result: Rejected, Status: StatusCode(err), Err: err}
-	switch out.Status {
-	case http.StatusForbidden:
-		out.Result = Forbidden
-	case http.StatusServiceUnavailable:
-		out.Result, out.RetryAfter = Unavailable, retryAfter
-	case http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge:
-	default: // whatever a Verifier's error says it is
-		out.Status = http.StatusBadRequest
+// outcome has the status and, if Google is to wait, the time that go with a
+// result.
+func outcome(result Result, err error) Outcome {
+	o := Outcome{Result: result, Status: http.StatusOK, Err: err}
+	switch result {
+	case Failed:
+		o.Status = http.StatusInternalServerError
+	case Busy, Unavailable:
+		o.Status, o.RetryAfter = http.StatusServiceUnavailable, retryAfter
 	}
-	return out
+	return o
 }
 
+// unavailable is the outcome if the store failed.
 func unavailable(err error) Outcome {
-	switch {
-	case err == nil:
-		err = fmt.Errorf("%w: it answered with no valid state", ErrStore)
-	case !errors.Is(err, ErrStore):
+	if !errors.Is(err, ErrStore) {
 		err = fmt.Errorf("%w: %w", ErrStore, err)
 	}
-	return Outcome{Result: Unavailable, Status: http.StatusServiceUnavailable, Err: err, RetryAfter: retryAfter}
+	return outcome(Unavailable, err)
 }
 
-func inProgress(left time.Duration) Outcome {
-	if left <= 0 {
-		left = retryAfter
+// refused is the outcome of a request that Receive refused.
+func refused(err error) Outcome {
+	status := StatusCode(err)
+	results := map[int]Result{200: Dropped, 403: Forbidden, 500: Failed, 503: Unavailable}
+	o := outcome(cmp.Or(results[status], Rejected), err)
+	o.Status = status
+	return o
+}
+
+// respond sends the status and its text, from which a stranger learns nothing.
+func respond(w http.ResponseWriter, o *Outcome) {
+	text := ""
+	if o.Status != http.StatusOK {
+		text = http.StatusText(o.Status) + "\n"
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	}
-	return Outcome{Result: InProgress, Status: http.StatusServiceUnavailable, Err: ErrInProgress, RetryAfter: left}
-}
-
-func processed(err error) Outcome {
-	return Outcome{Result: Processed, Status: http.StatusOK, Err: err}
-}
-
-func dropped(err, lost error) Outcome {
-	if lost != nil {
-		err = fmt.Errorf("%w (and %w)", err, lost)
-	}
-	return Outcome{Result: Dropped, Status: http.StatusOK, Err: err}
-}
-
-func failed(err error) Outcome {
-	return Outcome{Result: Failed, Status: http.StatusInternalServerError, Err: err}
-}
-
-// reply answers with the status and nothing that a stranger could learn from,
-// or with the held reply of the handler behind Middleware, where that decided.
-func (o *Outcome) reply(w http.ResponseWriter, held *heldReply) {
-	if held != nil {
-		_, answered := errors.AsType[*statusError](o.Err)
-		if o.Result == Processed || o.Result == Failed && answered {
-			o.Status = held.writeTo(w)
-			return
-		}
-	}
-	switch {
-	case o.Status == http.StatusOK:
-		w.WriteHeader(o.Status)
-		return
-	case o.Status == http.StatusMethodNotAllowed:
+	if o.Status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodPost)
-	case o.RetryAfter > 0:
+	}
+	if o.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(o.RetryAfter.Seconds()))))
 	}
-	http.Error(w, http.StatusText(o.Status), o.Status)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(o.Status)
+	_, _ = io.WriteString(w, text) // the sender may have hung up; it will try again
 }
 
-// note writes the log line and calls Observe.
-func (e *Endpoint) note(r *http.Request, o Outcome) {
-	if e.Logger != nil && e.Logger.Enabled(r.Context(), o.level()) {
-		e.Logger.LogAttrs(r.Context(), o.level(), "gemini webhook", o.attrs(r)...)
+// report writes the log line and calls Observe.
+func (e *Endpoint) report(ctx context.Context, o Outcome) {
+	ctx = context.WithoutCancel(ctx)
+	level := slog.LevelInfo
+	switch {
+	case o.Result == Failed || o.Result == Unavailable:
+		level = slog.LevelError
+	case o.Err != nil && o.Result != Busy:
+		level = slog.LevelWarn
+	}
+	if logger := cmp.Or(e.Logger, slog.Default()); logger.Enabled(ctx, level) {
+		logger.LogAttrs(ctx, level, "gemini webhook", o.attrs()...)
 	}
 	if e.Observe != nil {
-		e.Observe(context.WithoutCancel(r.Context()), o)
+		e.Observe(ctx, o)
 	}
 }
 
-func (o *Outcome) attrs(r *http.Request) []slog.Attr {
-	attrs := append(make([]slog.Attr, 0, 9), slog.String("result", o.Result.String()), slog.Int("status", o.Status))
+func (o *Outcome) attrs() []slog.Attr {
+	attrs := append(make([]slog.Attr, 0, 9), slog.String("result", string(o.Result)), slog.Int("status", o.Status))
+	if o.ID != "" {
+		attrs = append(attrs, slog.String("webhook_id", o.ID))
+	}
 	if o.Event != nil {
-		attrs = append(attrs, slog.String("webhook_id", o.Event.ID), slog.String("type", string(o.Event.Type)),
-			slog.String("scheme", o.Event.Proof.Scheme), slog.String("key", o.Event.Proof.Key),
-			slog.Int("attempt", o.Event.Attempt))
-	} else if id := r.Header.Get(headerID); validID(id) {
-		attrs = append(attrs, slog.String("webhook_id", id)) // unproven, but what one searches for
+		attrs = append(attrs, slog.String("type", string(o.Event.Type)),
+			slog.String("scheme", o.Event.Proof.Scheme), slog.String("key", o.Event.Proof.Key))
+		if o.Event.Attempt > 0 {
+			attrs = append(attrs, slog.Int("attempt", o.Event.Attempt))
+		}
 	}
 	attrs = append(attrs, slog.Duration("elapsed", o.Elapsed))
 	if o.Err != nil {
 		attrs = append(attrs, slog.String("reason", o.Err.Error()))
 	}
 	return attrs
-}
-
-func (o *Outcome) level() slog.Level {
-	switch {
-	case o.Result == Failed || o.Result == Unavailable:
-		return slog.LevelError
-	case o.Err != nil && o.Result != InProgress:
-		return slog.LevelWarn
-	}
-	return slog.LevelInfo
 }

@@ -38,8 +38,9 @@ func TestFirstScreen(t *testing.T) {
 	_, program, _ := strings.Cut(readme, "```go\n")
 	program, _, _ = strings.Cut(program, "```")
 	assert.LessOrEqual(t, strings.Count(program, "\n"), 25)
-	const promise = "t least once always; at most one run at a time while a run stays within its lease; exactly once for " +
-		"what the function writes in the store's own database through a Transactor; for anything else pass Event.ID on as an idempotency key."
+	const promise = "Each event is handled at least once. At most one run of the function is active at a time, as long as it finishes " +
+		"within its lease. What the function writes in the store's own database through a Transactor happens exactly once. " +
+		"For any other effect, use Event.ID as an idempotency key."
 	plain := strings.NewReplacer("`", "", "[", "", "]", "", "// ", "")
 	for _, name := range []string{"README.md", "webhook.go"} {
 		assert.Contains(t, strings.Join(strings.Fields(plain.Replace(read(t, name))), " "), promise, name)

@@ -10,47 +10,47 @@ import (
 	"hash"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 )
 
 const (
-	secretPrefix = "whsec_"
-	minSecret    = 16 // bytes; the specification asks senders for 24 to 64
+	secretPrefix     = "whsec_"
+	publicKeyPrefix  = "whpk_"
+	privateKeyPrefix = "whsk_"
+	minSecret        = 16 // bytes; the specification asks senders for 24 to 64
 )
 
-// Secret is the signing secret of a static webhook. It shows only its name,
-// "whsec_..." and the last four characters as Google lists it, in fmt, slog,
-// JSON and text. The zero Secret matches no signature.
+// Secret is the signing secret of a static webhook. In fmt, slog, JSON and text
+// it shows only its [Secret.Name]. The zero Secret matches no signature.
 type Secret struct {
 	s *secret
 }
 
+// secret keeps the key only in the closure that makes MAC states, where
+// reflection does not find it: fmt and testing libraries print the unexported
+// fields of a struct that holds a Secret without asking Secret's methods.
 type secret struct {
 	name string
-	key  []byte
+	macs sync.Pool // of *mac
 
-	// MAC states that wait for the next delivery: the one used last, and the
-	// others, as many as were ever in use at once. (A sync.Pool would drop
-	// them at every garbage collection.)
-	last atomic.Pointer[mac]
-	mu   sync.Mutex
-	idle []*mac
+	guessable bool
 }
 
-// mac is what one verification needs and the next one uses again.
+// mac is the working memory of one verification.
 type mac struct {
-	h       hash.Hash
+	hash    hash.Hash
 	prefix  [maxID + 1 + maxTimestamp + 1]byte
 	sum     [sha256.Size]byte
-	encoded [44]byte // base64 of sum
+	encoded [44]byte // sum in base64
 }
 
-// ParseSecret reads a signing secret as Google shows it, once, when a webhook
-// is created or its secret rotated: "whsec_" and base64, or base64 alone, in
-// the standard or the URL alphabet, with or without padding. White space
-// around it is dropped. The error says what is wrong and never shows the text.
+// ParseSecret reads a signing secret as Google shows it once, when a webhook is
+// created or its secret is rotated: "whsec_" followed by base64, or base64
+// alone, in the standard or the URL alphabet, with or without padding. White
+// space around it is ignored. The error says what is wrong and never shows the
+// text.
 func ParseSecret(s string) (Secret, error) {
 	s = strings.TrimSpace(s)
 	text, _ := cutPrefixFold(s, secretPrefix)
@@ -63,10 +63,10 @@ func ParseSecret(s string) (Secret, error) {
 		return Secret{}, errors.New("geminihook: secret is the truncated form that Google lists: " +
 			"the whole secret is shown only when it is created or rotated; rotate it to get a new one")
 	case strings.HasPrefix(s, "v1,"):
-		return Secret{}, errors.New(`geminihook: secret starts with "v1,": give the part from "whsec_" on`)
+		return Secret{}, errors.New(`geminihook: secret starts with "v1,": remove everything before "whsec_"`)
 	case hasPrefixFold(text, secretPrefix):
 		return Secret{}, errors.New(`geminihook: secret has the prefix "whsec_" twice`)
-	case hasPrefixFold(text, publicKeyPrefix), hasPrefixFold(text, "whsk_"):
+	case hasPrefixFold(text, publicKeyPrefix), hasPrefixFold(text, privateKeyPrefix):
 		return Secret{}, errors.New(`geminihook: secret is an Ed25519 key ("whpk_" or "whsk_"), not a signing secret ("whsec_")`)
 	case strings.Contains(text, ","):
 		return Secret{}, errors.New("geminihook: secret has a comma: split a list and parse each secret by itself")
@@ -75,28 +75,82 @@ func ParseSecret(s string) (Secret, error) {
 	if !ok {
 		return Secret{}, errors.New("geminihook: secret is not base64")
 	}
-	return newSecret(key, secretPrefix+"..."+text[max(0, len(text)-4):])
+	return newSecret(key, text)
 }
 
 // NewSecret makes a Secret of a raw key of at least 16 bytes, which it copies.
 func NewSecret(key []byte) (Secret, error) {
-	text := base64.StdEncoding.EncodeToString(key)
-	return newSecret(bytes.Clone(key), secretPrefix+"..."+text[max(0, len(text)-4):])
+	return newSecret(bytes.Clone(key), base64.StdEncoding.EncodeToString(key))
 }
 
-func newSecret(key []byte, name string) (Secret, error) {
+func newSecret(key []byte, text string) (Secret, error) {
 	if len(key) < minSecret {
 		return Secret{}, fmt.Errorf("geminihook: secret is too short: %d bytes, at least %d are needed", len(key), minSecret)
 	}
-	if len(bytes.Trim(key, "\x00")) == 0 { // HMAC pads keys with zeros: this one is the same as none
+	if len(bytes.Trim(key, "\x00")) == 0 { // HMAC pads keys with zeros, so this is the empty key
 		return Secret{}, errors.New("geminihook: secret is all zeros")
 	}
-	return Secret{&secret{name: name, key: key}}, nil
+	s := &secret{name: secretPrefix + "..." + text[len(text)-4:], guessable: guessable(key)}
+	s.macs.New = func() any { return &mac{hash: hmac.New(sha256.New, key)} }
+	return Secret{s: s}, nil
 }
 
-// decodeBase64 takes the standard or the URL alphabet, padded or not.
+func parseSecrets(texts []string) ([]Secret, error) {
+	if len(texts) == 0 {
+		return nil, errors.New("geminihook: no secret given: at least one is needed")
+	}
+	secrets := make([]Secret, len(texts))
+	for i, text := range texts {
+		var err error
+		if secrets[i], err = ParseSecret(text); err != nil {
+			return nil, fmt.Errorf("secret %d of %d: %w", i+1, len(texts), err)
+		}
+	}
+	return secrets, nil
+}
+
+// published has the beginnings of keys in webhooktest, in this package's
+// documentation and in the Standard Webhooks specification.
+var published = []string{"geminihook-test-secret-", "a secret of your own, keep it", "1\xf2\x90\xf6\xbf\x06)\x8a"}
+
+func guessable(key []byte) bool {
+	return bytes.Count(key, key[:1]) == len(key) ||
+		slices.ContainsFunc(published, func(start string) bool { return bytes.HasPrefix(key, []byte(start)) })
+}
+
+// sign leaves the "v1" signature of the delivery in m.encoded.
+func (m *mac) sign(d *delivery, body []byte) {
+	m.hash.Reset()
+	_, _ = m.hash.Write(d.appendPrefix(m.prefix[:0])) // a hash never returns an error
+	_, _ = m.hash.Write(body)
+	base64.StdEncoding.Encode(m.encoded[:], m.hash.Sum(m.sum[:0]))
+}
+
+// Name returns "whsec_..." and the last four characters of the secret, the form
+// in which Google lists it. It is not secret. The zero Secret has no name.
+func (s Secret) Name() string {
+	if s.s == nil {
+		return ""
+	}
+	return s.s.name
+}
+
+// String returns the name.
+func (s Secret) String() string { return s.Name() }
+
+// Format writes the name, whatever the verb, so that no verb shows the key.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.Name()) }
+
+// LogValue returns the name for slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.Name()) }
+
+// MarshalText returns the name for JSON and other encodings. There is no
+// UnmarshalText.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.Name()), nil }
+
+// decodeBase64 accepts the standard and the URL alphabet, padded or not.
 func decodeBase64(s string) ([]byte, bool) {
-	if strings.ContainsAny(s, "\r\n") { // which the decoders would pass over
+	if strings.ContainsAny(s, "\r\n") { // the decoders would skip them
 		return nil, false
 	}
 	for _, enc := range []*base64.Encoding{
@@ -110,66 +164,14 @@ func decodeBase64(s string) ([]byte, bool) {
 }
 
 func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+	_, ok := cutPrefixFold(s, prefix)
+	return ok
 }
 
-func cutPrefixFold(s, prefix string) (string, bool) {
-	if hasPrefixFold(s, prefix) {
+// cutPrefixFold is strings.CutPrefix, ignoring case.
+func cutPrefixFold(s, prefix string) (rest string, ok bool) {
+	if len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
 		return s[len(prefix):], true
 	}
 	return s, false
 }
-
-// borrow takes an idle MAC state or makes one.
-func (s *secret) borrow() *mac {
-	if m := s.last.Swap(nil); m != nil {
-		return m
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := len(s.idle)
-	if n == 0 {
-		return &mac{h: hmac.New(sha256.New, s.key)}
-	}
-	m := s.idle[n-1]
-	s.idle = s.idle[:n-1]
-	return m
-}
-
-func (s *secret) giveBack(m *mac) {
-	if s.last.CompareAndSwap(nil, m) {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.idle = append(s.idle, m)
-}
-
-// sign leaves the v1 signature of the delivery in m.encoded.
-func (m *mac) sign(d *delivery, body []byte) {
-	m.h.Reset()
-	_, _ = m.h.Write(d.appendPrefix(m.prefix[:0])) // a hash's Write returns no error
-	_, _ = m.h.Write(body)
-	base64.StdEncoding.Encode(m.encoded[:], m.h.Sum(m.sum[:0]))
-}
-
-// Name returns "whsec_..." and the last four characters of the secret, the
-// form in which Google lists it. It is not secret. The zero Secret has none.
-func (s Secret) Name() string {
-	if s.s == nil {
-		return ""
-	}
-	return s.s.name
-}
-
-// String returns Name.
-func (s Secret) String() string { return s.Name() }
-
-// Format writes Name whatever the verb, so that no verb shows the key.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.Name()) }
-
-// LogValue returns Name, for slog.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.Name()) }
-
-// MarshalText returns Name, for JSON and its like. There is no way back.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.Name()), nil }

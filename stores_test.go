@@ -114,7 +114,7 @@ func TestStoreFails(t *testing.T) {
 				got := rc.send(t, d)
 				out := rc.outcome()
 				assert.Equal(t, tt.status, got.status)
-				assert.Equal(t, tt.result, out.Result, out.Result.String())
+				assert.Equal(t, tt.result, out.Result)
 				require.ErrorIs(t, out.Err, tt.err)
 				if tt.fnErr != nil {
 					require.ErrorIs(t, out.Err, tt.fnErr)

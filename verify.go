@@ -8,218 +8,226 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
 
-// The signature schemes of Standard Webhooks 1.0.0, as Proof.Scheme names them.
-const (
-	SchemeHMAC    = "v1"  // HMAC-SHA256: Gemini's static webhooks
-	SchemeEd25519 = "v1a" // Ed25519: Gemini's dynamic webhooks
-)
-
-// DefaultTolerance is how far webhook-timestamp may be from now, either way.
-const DefaultTolerance = 5 * time.Minute
-
 // A Verifier proves that a delivery was signed with a key that it trusts. The
-// body is the raw one, as it arrived. Verify neither changes nor keeps header
-// and body, and it is safe for concurrent use.
+// body is the raw one, as it arrived. Verify must neither change nor keep the
+// header and the body, and must be safe for concurrent use.
 //
 // The signed bytes are "<webhook-id>.<webhook-timestamp>.<body>" (Standard
-// Webhooks 1.0.0, "Signature scheme"). Errors wrap ErrHeader, ErrTimestamp,
-// ErrSignature or ErrKeysUnavailable; their text is for logs, never for the
-// sender.
+// Webhooks 1.0.0, "Signature scheme"). An error that refuses the delivery wraps
+// [ErrHeader], [ErrTimestamp] or [ErrSignature]. Any other error means that the
+// verifier itself failed, for example because a database of secrets is down:
+// Endpoint then responds with 503 and Google sends the delivery again. Error
+// texts are for the log, never for the sender.
+//
+// A Verifier that chooses the secret by tenant needs an [Endpoint.Key] that
+// names the tenant. Otherwise one tenant can sign the webhook-id of another
+// tenant's event, whose own delivery is then taken for a duplicate.
 type Verifier interface {
 	Verify(ctx context.Context, header http.Header, body []byte) (Proof, error)
 }
 
-// Proof says what a verified delivery was verified with.
+// Proof tells how a delivery was verified.
 type Proof struct {
 	Scheme string // SchemeHMAC ("v1") or SchemeEd25519 ("v1a")
-	Key    string // a printable, non-secret name of the key that matched
+	Key    string // a printable name of the key that matched; not secret
 }
 
-// HMAC verifies "v1" signatures, those of static webhooks. An HMAC without
+// HMAC verifies "v1" signatures, which static webhooks have. An HMAC without
 // Secrets rejects everything. Do not change it while it is in use.
 type HMAC struct {
-	Secrets   []Secret         // any may match: list the old and the new one while rotating
+	Secrets   []Secret         // any may match: list the new and the old one during a rotation
 	Tolerance time.Duration    // zero means DefaultTolerance
 	Now       func() time.Time // nil means time.Now
 }
 
-// NewHMAC makes an HMAC of secrets that ParseSecret reads. It fails if there
-// are none and if one is refused, so that a missing environment variable stops
-// the program when it starts.
+// NewHMAC makes an HMAC from secrets that [ParseSecret] reads. It fails if there
+// are none or if one is refused, so that a missing environment variable stops
+// the program when it starts. It warns in the default log of slog about a secret
+// that is published or repeats a single byte: anyone could sign with it.
 func NewHMAC(secrets ...string) (*HMAC, error) {
-	if len(secrets) == 0 {
-		return nil, errors.New("geminihook: no secret given: NewHMAC needs at least one")
+	parsed, err := parseSecrets(secrets)
+	if err != nil {
+		return nil, err
 	}
-	h := &HMAC{Secrets: make([]Secret, len(secrets))}
-	for i, s := range secrets {
-		var err error
-		if h.Secrets[i], err = ParseSecret(s); err != nil {
-			return nil, fmt.Errorf("secret %d of %d: %w", i+1, len(secrets), err)
+	for _, s := range parsed {
+		if s.s.guessable {
+			slog.Warn("gemini webhook: anyone can sign with this secret: it is published or repeats a single byte", "secret", s)
 		}
 	}
-	return h, nil
+	return &HMAC{Secrets: parsed}, nil
 }
 
-// Verify implements Verifier. The Key of its Proof is the secret's Name. It
+// Verify implements [Verifier]. The Key of its Proof is the secret's name. It
 // allocates nothing and does not copy the body.
 func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof, error) {
 	if h == nil {
 		h = &HMAC{}
 	}
 	var d delivery
-	if err := d.parse(header); err != nil {
+	if err := d.check(header, h.Now, h.Tolerance); err != nil {
 		return Proof{}, err
 	}
-	if err := d.checkTime(h.Now, h.Tolerance); err != nil {
-		return Proof{}, err
-	}
-	if d.has(SchemeHMAC) {
+	if d.found.hmac > 0 {
 		for _, s := range h.Secrets {
 			if s.s != nil && s.s.matches(&d, body) {
-				return Proof{SchemeHMAC, s.s.name}, nil
+				return Proof{Scheme: SchemeHMAC, Key: s.s.name}, nil
 			}
 		}
 	}
-	return Proof{}, &mismatchError{scheme: SchemeHMAC, found: d.found(), secrets: h.Secrets, keys: len(h.Secrets)}
+	return Proof{}, &mismatchError{scheme: SchemeHMAC, found: d.found, secrets: h.Secrets, keys: len(h.Secrets)}
 }
 
-// matches computes the MAC once and compares it with every v1 entry. It
-// compares the encoded form: base64 has one spelling of a MAC, others are not
-// accepted.
+// matches computes the MAC once and compares it with every "v1" entry in
+// constant time. It compares the base64 text, of which a MAC has only one.
 func (s *secret) matches(d *delivery, body []byte) bool {
-	m := s.borrow()
+	m := s.macs.Get().(*mac)
 	m.sign(d, body)
 	matched := 0
-	for _, entry := range d.signatures[:d.entries] {
-		text, ok := strings.CutPrefix(entry, SchemeHMAC+",")
-		if ok && len(text) == len(m.encoded) {
-			var given [len(m.encoded)]byte
-			copy(given[:], text)
+	for _, entry := range d.signatures() {
+		if entry.scheme == SchemeHMAC && len(entry.value) == len(m.encoded) {
+			given := [len(m.encoded)]byte([]byte(entry.value))
 			matched |= subtle.ConstantTimeCompare(given[:], m.encoded[:])
 		}
 	}
-	s.giveBack(m)
+	s.macs.Put(m)
 	return matched == 1
 }
 
-const publicKeyPrefix = "whpk_"
-
-// ParsePublicKey reads an Ed25519 public key in the form of Standard Webhooks,
-// "whpk_" and base64, or base64 alone.
-func ParsePublicKey(s string) (ed25519.PublicKey, error) {
-	text, _ := cutPrefixFold(strings.TrimSpace(s), publicKeyPrefix)
-	key, ok := decodeBase64(text)
-	switch {
-	case hasPrefixFold(text, secretPrefix), hasPrefixFold(text, "whsk_"):
-		return nil, errors.New(`geminihook: a secret was given where a public key ("whpk_") is needed`)
-	case !ok:
-		return nil, errors.New("geminihook: public key is not base64")
-	case len(key) != ed25519.PublicKeySize:
-		return nil, fmt.Errorf("geminihook: public key has %d bytes, an Ed25519 key has %d", len(key), ed25519.PublicKeySize)
-	case !usableKey(key):
-		return nil, errors.New("geminihook: public key is all zeros")
-	}
-	return key, nil
-}
-
-// usableKey refuses what ed25519.Verify panics on, and the key that was never
-// set: under it a signature can be made without a private key.
-func usableKey(key ed25519.PublicKey) bool {
-	return len(key) == ed25519.PublicKeySize && string(key) != string(make([]byte, ed25519.PublicKeySize))
-}
-
-// Ed25519 verifies "v1a" signatures with given public keys. For Gemini's
-// dynamic webhooks, whose keys are at a URL, use KeySet. An Ed25519 without
-// Keys rejects everything. Do not change it while it is in use.
+// Ed25519 verifies "v1a" signatures with given public keys. Use [KeySet] for
+// Gemini's dynamic webhooks, whose keys are published at a URL. An Ed25519
+// without Keys rejects everything. Do not change it while it is in use.
 type Ed25519 struct {
 	Keys      []ed25519.PublicKey
 	Tolerance time.Duration    // zero means DefaultTolerance
 	Now       func() time.Time // nil means time.Now
 }
 
-// Verify implements Verifier. The Key of its Proof is the key's RFC 7638
-// thumbprint.
+// ParsePublicKey reads an Ed25519 public key in the form of Standard Webhooks,
+// "whpk_" followed by base64, or base64 alone.
+func ParsePublicKey(s string) (ed25519.PublicKey, error) {
+	text, _ := cutPrefixFold(strings.TrimSpace(s), publicKeyPrefix)
+	key, ok := decodeBase64(text)
+	switch {
+	case hasPrefixFold(text, secretPrefix), hasPrefixFold(text, privateKeyPrefix):
+		return nil, errors.New(`geminihook: a secret was given where a public key ("whpk_") is needed`)
+	case !ok:
+		return nil, errors.New("geminihook: public key is not base64")
+	}
+	if err := checkKey(key); err != nil {
+		return nil, fmt.Errorf("geminihook: public key %w", err)
+	}
+	return key, nil
+}
+
+// smallOrder has the y coordinates of the points of small order, in every
+// encoding and without the sign bit. Anyone can sign under such a key (RFC 8032,
+// section 8, and "Taming the Many EdDSAs", table 1).
+var smallOrder = []string{
+	strings.Repeat("\x00", 32),
+	"\x01" + strings.Repeat("\x00", 31),
+	"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
+	"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
+	"\xec" + strings.Repeat("\xff", 30) + "\x7f",
+	"\xed" + strings.Repeat("\xff", 30) + "\x7f",
+	"\xee" + strings.Repeat("\xff", 30) + "\x7f",
+}
+
+// checkKey tells why a public key cannot be used. Its text continues a sentence
+// about the key.
+func checkKey(key []byte) error {
+	if len(key) != ed25519.PublicKeySize { // ed25519.Verify panics
+		return fmt.Errorf("has %d bytes, but an Ed25519 key has %d", len(key), ed25519.PublicKeySize)
+	}
+	y := [ed25519.PublicKeySize]byte(key)
+	y[31] &= 0x7f
+	if slices.Contains(smallOrder, string(y[:])) {
+		return errors.New("is all zeros or another point of small order, under which anyone can sign")
+	}
+	return nil
+}
+
+// Verify implements [Verifier]. The Key of its Proof is the RFC 7638 thumbprint
+// of the public key.
 func (e *Ed25519) Verify(_ context.Context, header http.Header, body []byte) (Proof, error) {
 	if e == nil {
 		e = &Ed25519{}
 	}
 	var d delivery
-	if err := d.parse(header); err != nil {
+	if err := d.check(header, e.Now, e.Tolerance); err != nil {
 		return Proof{}, err
 	}
-	if err := d.checkTime(e.Now, e.Tolerance); err != nil {
-		return Proof{}, err
-	}
-	if d.has(SchemeEd25519) && len(e.Keys) > 0 {
-		m := d.signed(body)
-		for _, key := range e.Keys {
-			if usableKey(key) && m.matches(key) {
-				return Proof{SchemeEd25519, thumbprint(key)}, nil
-			}
+	m := d.signed(body)
+	for _, key := range e.Keys {
+		if checkKey(key) == nil && m.matches(key) {
+			return Proof{Scheme: SchemeEd25519, Key: thumbprint(key)}, nil
 		}
 	}
-	return Proof{}, &mismatchError{scheme: SchemeEd25519, found: d.found(), keys: len(e.Keys)}
+	return Proof{}, &mismatchError{scheme: SchemeEd25519, found: d.found, keys: len(e.Keys)}
 }
 
-// signed is what v1a signs, in one piece as ed25519.Verify wants it, and the
-// signatures of it.
+// signed is the message of a "v1a" signature in one piece, as ed25519.Verify
+// needs it, with the signatures to try.
 type signed struct {
 	message    []byte
-	signatures [][ed25519.SignatureSize]byte
+	signatures [][]byte
 }
 
 func (d *delivery) signed(body []byte) signed {
-	m := signed{message: make([]byte, 0, len(d.id)+len(d.timestamp)+2+len(body))}
-	m.message = append(d.appendPrefix(m.message), body...)
-	for _, entry := range d.signatures[:d.entries] {
-		text, ok := strings.CutPrefix(entry, SchemeEd25519+",")
-		if !ok || len(text) != base64.StdEncoding.EncodedLen(ed25519.SignatureSize) {
+	var m signed
+	for _, s := range d.signatures() {
+		if s.scheme != SchemeEd25519 || len(s.value) != base64.StdEncoding.EncodedLen(ed25519.SignatureSize) {
 			continue
 		}
-		b, err := base64.StdEncoding.Strict().DecodeString(text)
+		b, err := base64.StdEncoding.Strict().DecodeString(s.value)
 		if err == nil && len(b) == ed25519.SignatureSize {
-			m.signatures = append(m.signatures, [ed25519.SignatureSize]byte(b))
+			m.signatures = append(m.signatures, b)
 		}
+	}
+	if len(m.signatures) > 0 { // do not copy the body for nothing
+		m.message = append(d.appendPrefix(make([]byte, 0, maxID+maxTimestamp+2+len(body))), body...)
 	}
 	return m
 }
 
 func (m *signed) matches(key ed25519.PublicKey) bool {
-	for i := range m.signatures {
-		if ed25519.Verify(key, m.message, m.signatures[i][:]) {
+	for _, s := range m.signatures {
+		if ed25519.Verify(key, m.message, s) {
 			return true
 		}
 	}
 	return false
 }
 
-// thumbprint is RFC 7638's, of the key as a JWK of RFC 8037.
+// thumbprint is the one of RFC 7638, for the key as a JWK of RFC 8037.
 func thumbprint(key ed25519.PublicKey) string {
 	sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + base64.RawURLEncoding.EncodeToString(key) + `"}`))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// AnyOf verifies with the first of the verifiers that accepts, so that one
-// endpoint takes static and dynamic webhooks. Without verifiers it rejects
-// everything. Its errors wrap those of all verifiers.
+// AnyOf returns a Verifier that accepts what any of the verifiers accepts, so
+// that one endpoint receives static and dynamic webhooks. It asks them in order.
+// Without verifiers it rejects everything. Its errors wrap those of all
+// verifiers; if one of them failed to decide, so does AnyOf.
 func AnyOf(verifiers ...Verifier) Verifier {
-	return anyOf(append([]Verifier(nil), verifiers...))
+	return anyOf(slices.Clone(verifiers))
 }
 
 type anyOf []Verifier
 
 func (a anyOf) Verify(ctx context.Context, header http.Header, body []byte) (Proof, error) {
-	var errs []error
+	var errs anyOfError
 	for _, v := range a {
 		if v == nil {
 			continue
 		}
-		proof, err := v.Verify(ctx, header, body)
+		proof, err := verify(ctx, v, header, body)
 		if err == nil {
 			return proof, nil
 		}
@@ -228,7 +236,25 @@ func (a anyOf) Verify(ctx context.Context, header http.Header, body []byte) (Pro
 	if len(errs) == 0 {
 		return Proof{}, errNoVerifier
 	}
-	return Proof{}, anyOfError(errs)
+	return Proof{}, errs
+}
+
+// verify asks v, and makes its error wrap ErrKeysUnavailable unless it refuses
+// the delivery. So does a Permanent one, for which the response would be 200.
+func verify(ctx context.Context, v Verifier, header http.Header, body []byte) (Proof, error) {
+	if v == nil {
+		return Proof{}, errNoVerifier
+	}
+	proof, err := v.Verify(ctx, header, body)
+	if err == nil {
+		return proof, nil
+	}
+	for _, kind := range []error{ErrHeader, ErrTimestamp, ErrSignature, ErrKeysUnavailable} {
+		if errors.Is(err, kind) && !errors.Is(err, ErrPermanent) {
+			return Proof{}, err
+		}
+	}
+	return Proof{}, fmt.Errorf("%w: the verifier failed: %w", ErrKeysUnavailable, err)
 }
 
 var errNoVerifier = refuse(ErrSignature, "no verifier is configured: set Endpoint.Verifier")

@@ -1,8 +1,10 @@
-// Package geminihook receives Gemini API webhooks: it proves that a delivery
-// came from Google, decodes it into a typed event, and gives each event to the
-// program's code once, however often it is delivered.
+// Package geminihook receives Gemini API webhooks. It verifies that a delivery
+// comes from Google, decodes it into a typed event, and calls the program's
+// function once per event, however often the event is delivered.
 //
-// Start with [NewHMAC] and [Endpoint.Handler]:
+// Start with [NewHMAC], which makes a verifier from the secret of a static
+// webhook, and [Endpoint.Handler], which makes an [http.Handler] from a
+// function:
 //
 //	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
 //	...
@@ -10,28 +12,42 @@
 //	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 //		switch data := ev.Data.(type) {
 //		case *geminihook.BatchSucceeded:
-//			return fetch(ctx, data.ID)
+//			return fetchResults(ctx, data.ID)
 //		}
 //		return nil
 //	}))
 //
-// [Endpoint.Middleware] wraps a handler that exists, and [Endpoint.Receive]
-// only reads, verifies and decodes. Several instances, or a restart, need a
-// shared [Store].
+// To wrap an existing handler, use [Endpoint.Middleware]. To handle events in
+// your own way, use [Endpoint.Receive], which verifies and decodes, and
+// [Endpoint.Process], which calls a function once per event. For dynamic
+// webhooks, verify with a [KeySet] and authorize with a [Binding].
 //
 // # What is promised
 //
-// At least once always; at most one run at a time while a run stays within its
-// lease; exactly once for what the function writes in the store's own database
-// through a [Transactor]; for anything else pass [Event.ID] on as an
-// idempotency key.
+// Each event is handled at least once. At most one run of the function is active
+// at a time, as long as it finishes within its lease. What the function writes
+// in the store's own database through a [Transactor] happens exactly once. For
+// any other effect, use [Event.ID] as an idempotency key.
 //
-// # The way of a delivery
+// # How a delivery is handled
 //
-// Read (bounded), [Verifier], [ParseUnverified], Authorize, [Store].Claim, the
-// program's function, Complete or Release, status code. The wire format is that
-// of Standard Webhooks 1.0.0 with the events of Google's page
-// (ai.google.dev/gemini-api/docs/webhooks).
+// [Endpoint] reads the body up to a limit, has its [Verifier] verify the
+// signature over the raw bytes, decodes them with [ParseUnverified], and asks
+// Authorize whether the event is meant for this program. Then it claims the
+// event in its [Store], calls the function, and completes the event if the
+// function returns nil, or releases it so that Google's next attempt runs it
+// again. The [Outcome] becomes the HTTP response and a line of the log.
+//
+// # Which store
+//
+// Without a Store, events are remembered in memory, which is enough for one
+// instance that may forget when it restarts. Several instances need a store that
+// they share. If the function writes to PostgreSQL or SQLite, the stores of the
+// modules pgstore and sqlitestore can commit those writes together with the mark
+// that the event was handled. The module redisstore is for everything else.
+//
+// The wire format is Standard Webhooks 1.0.0 with the events of Google's page,
+// ai.google.dev/gemini-api/docs/webhooks.
 package geminihook
 
 import (
@@ -40,117 +56,196 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 )
 
-// The defaults of Endpoint.
+// The defaults of [Endpoint].
 const (
-	DefaultMaxBody      = 1 << 20            // bytes; events are some hundred
+	DefaultMaxBody      = 1 << 20            // bytes; events have some hundred
 	DefaultReadTimeout  = 10 * time.Second   // for the body to arrive
 	DefaultLease        = time.Minute        // for a run of the function
-	DefaultKeep         = 7 * 24 * time.Hour // senders retry for 24 hours
+	DefaultKeep         = 7 * 24 * time.Hour // Google retries for 24 hours
 	DefaultStoreTimeout = 3 * time.Second    // for a call of the store
 )
 
-// Endpoint receives deliveries. Without a Verifier it rejects everything; every
-// other field may stay zero. Do not change it while it is in use, and do not
-// copy it: make a pointer.
+// Endpoint receives deliveries. Without a Verifier it rejects everything. Every
+// other field may stay zero. Do not change an Endpoint while it is in use, and
+// do not copy it: use a pointer.
 type Endpoint struct {
-	// Verifier proves deliveries: an HMAC for static webhooks, a KeySet for
-	// dynamic ones, AnyOf for both. Nil rejects everything.
+	// Verifier verifies deliveries: an HMAC for static webhooks, a KeySet for
+	// dynamic ones, or AnyOf for both.
 	Verifier Verifier
 
 	// Store remembers which events were handled. Nil means a MemoryStore of
-	// the Endpoint's own, which is right for one instance that may forget when
-	// it restarts. If it is a Transactor, the function runs in its
-	// transaction.
+	// the Endpoint. If the Store is also a Transactor, the function runs in
+	// its transaction.
 	Store Store
 
-	// Authorize says whether a verified event is meant for this program; nil
-	// accepts all. An error answers 403, before any claim is made. A dynamic
-	// delivery proves only that it is from Google, not whose job it is about.
+	// Authorize decides whether a verified event is meant for this program.
+	// Nil accepts all. If it returns an error, the response is 403 and the
+	// event is not claimed; if the error is Permanent, the response is 200 and
+	// the event is dropped; if the error wraps ErrStore, the response is 503.
+	// The signature of a dynamic delivery proves only that it comes from
+	// Google, not that it is about one of your jobs: see Binding.
 	Authorize func(ctx context.Context, ev *Event) error
 
-	// KeyPrefix is put before webhook-id in the store, so that several
-	// endpoints can share one.
-	KeyPrefix string
+	// Key returns the key of an event in the Store. Events with the same key
+	// are handled once. Nil means the scheme of the Proof with webhook-id. If
+	// an Endpoint verifies with secrets of several tenants, Key must include
+	// the tenant; if several endpoints share a Store but must each handle an
+	// event, Key must include the endpoint. See also ByJob. An empty key is
+	// answered with 503.
+	Key func(ctx context.Context, ev *Event) string
 
-	// MaxBody bounds the body, in bytes; zero means DefaultMaxBody.
+	// MaxBody bounds the body, in bytes. Zero means DefaultMaxBody.
 	MaxBody int64
 
-	// ReadTimeout bounds the time in which the body must arrive where the
-	// http.Server has no ReadTimeout of its own; zero means DefaultReadTimeout.
+	// ReadTimeout bounds the time in which the body must arrive, unless the
+	// http.Server has a ReadTimeout. Zero means DefaultReadTimeout. It cannot
+	// be enforced inside http.TimeoutHandler, nor behind a middleware whose
+	// ResponseWriter has no Unwrap method: set http.Server.ReadTimeout there.
 	ReadTimeout time.Duration
 
-	// Lease bounds one run of the function, whose context ends a little before
-	// it. When a process dies, another takes the event over after the lease.
-	// Zero means DefaultLease.
-	Lease time.Duration
-
-	// Keep is how long a handled event is remembered. Less than the 24 hours
-	// in which Google retries is too little. Zero means DefaultKeep.
-	Keep time.Duration
-
-	// StoreTimeout bounds each call of the store; zero means
+	// StoreTimeout bounds each call of the Store. Zero means
 	// DefaultStoreTimeout.
 	StoreTimeout time.Duration
 
-	// Logger gets one line a request: id, type, result, reason and the name of
-	// the key that matched, never a body or a secret. Nil means none.
+	// Lease bounds one run of the function, whose context ends a little before
+	// it. If a process dies during a run, the event can run again after the
+	// lease. Zero means DefaultLease.
+	Lease time.Duration
+
+	// Keep is how long a handled event is remembered. It should exceed the 24
+	// hours in which Google retries, and must not be less than the Verifier's
+	// tolerance. Zero means DefaultKeep.
+	Keep time.Duration
+
+	// Logger gets one line per request or event: its id, type, result, reason
+	// and the name of the key that matched, but never a body or a secret. Nil
+	// means slog.Default().
 	Logger *slog.Logger
 
-	// Observe is called once per request, after the answer, for metrics. It
-	// may be called concurrently. Nil means none.
+	// Observe is called once per request or event, for metrics, after the
+	// response was sent and before the handler returns. It may be called
+	// concurrently. Nil means that nothing is called.
 	Observe func(ctx context.Context, o Outcome)
 
-	memory MemoryStore // for a nil Store
+	memory    MemoryStore // for a nil Store
+	unlimited sync.Once   // logs that ReadTimeout cannot be enforced
 }
 
-// Handler returns an http.Handler that verifies and decodes each delivery and
-// calls fn once per event. The context of fn outlives the sender's connection,
-// ends a little before the lease, and has the event for FromContext.
+// check refuses fields with which the endpoint would lose its promises.
+func (e *Endpoint) check() error {
+	if min(time.Duration(e.MaxBody), e.ReadTimeout, e.StoreTimeout, e.Lease, e.Keep) < 0 {
+		return errors.New("geminihook: a size or duration of the Endpoint is negative")
+	}
+	if e.Keep != 0 && e.Keep < DefaultTolerance {
+		return fmt.Errorf("geminihook: Endpoint.Keep is %v, less than the tolerance of %v: "+
+			"a delivery could be replayed after its event was forgotten", e.Keep, DefaultTolerance)
+	}
+	return nil
+}
+
+// Handler returns an [http.Handler] that verifies and decodes each delivery and
+// calls fn once per event. The context of fn has the request's values and
+// deadline and the event (see [FromContext]). It does not end when the sender
+// hangs up, but ends a little before Lease.
 //
-// If fn returns nil the event is done and the answer is 200. If it returns an
-// error or panics, the event is released and the answer 500, so that the
-// sender's next attempt runs it again; a panic goes on to the server. An error
-// of Permanent is done, too. fn must not be nil.
+// If fn returns nil, the event is completed and the response is 200. If fn
+// returns an error or panics, the event is released and the response is 500, so
+// that Google's next attempt runs it again; the panic continues to the server.
+// If fn returns an error made by [Permanent], the event is completed. fn must
+// not be nil.
 func (e *Endpoint) Handler(fn func(ctx context.Context, ev *Event) error) http.Handler {
 	if fn == nil {
 		panic("geminihook: Handler: nil function")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.serve(w, r, fn, nil)
+		e.serve(w, r, fn, func(o *Outcome) { respond(w, o) })
 	})
 }
 
-// Receive reads, verifies and decodes a delivery: the building block for
-// programs that keep track of events themselves. It neither claims nor
-// authorizes nor replies; StatusCode says what to answer to its error. The
-// event is nil if there is an error. It sets the ResponseWriter's read
-// deadline as ReadTimeout says.
+// serve handles one request. It lets send write the response, and change the
+// outcome's status to what it wrote.
+func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context.Context, *Event) error, send func(*Outcome)) {
+	start, out := time.Now(), outcome(Failed, errPanic)
+	var ev *Event
+	defer func() { // even if there is a panic, which continues
+		if id := r.Header.Get(headerID); validID(id) { // perhaps unverified
+			out.ID = id
+		}
+		out.Event, out.Elapsed = ev, time.Since(start)
+		e.report(r.Context(), out)
+	}()
+	ev, err := e.receive(w, r)
+	if err != nil {
+		out = refused(err)
+	} else {
+		out = e.once(r.Context(), ev, fn)
+	}
+	send(&out)
+	if e.Observe != nil { // which may take time, but not the sender's
+		_ = http.NewResponseController(w).Flush()
+	}
+}
+
+// Process calls fn unless the event was handled before or another run is in
+// progress, and then completes or releases it: what [Endpoint.Handler] does with
+// an event once it is verified. Use it for events that arrive in another way,
+// for example from a queue, a file of recorded deliveries, or a program that asks
+// the API for jobs that have ended. It neither verifies nor authorizes the event.
+//
+// As in Handler, the context of fn does not end when ctx is canceled, but keeps
+// its deadline. If fn panics, the event is released and the panic continues. The
+// Status of the Outcome is the one with which Handler would respond.
+func (e *Endpoint) Process(ctx context.Context, ev *Event, fn func(ctx context.Context, ev *Event) error) (out Outcome) {
+	start, out := time.Now(), outcome(Failed, errPanic)
+	defer func() {
+		out.ID, out.Event, out.Elapsed = ev.ID, ev, time.Since(start)
+		e.report(ctx, out)
+	}()
+	out = e.once(ctx, ev, fn)
+	return out
+}
+
+// Receive reads, verifies and decodes a delivery and asks Authorize whether the
+// event is meant for this program. It neither claims the event nor responds.
+// Pass the event to [Endpoint.Process], or keep track of its ID yourself; if
+// there is an error, the event is nil and [StatusCode] tells the status with
+// which to respond.
 func (e *Endpoint) Receive(w http.ResponseWriter, r *http.Request) (*Event, error) {
+	ev, err := e.receive(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return ev, nil
+}
+
+// receive is Receive, but it also returns an event that Authorize refused.
+func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, error) {
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	// Before anything else, because net/http reads some of the body even if
+	// this function does not.
+	done := e.limitRead(w, r)
 	if r.Method != http.MethodPost {
 		return nil, ErrMethod
 	}
-	body, err := e.read(w, r)
-	if err != nil {
-		return nil, err
-	}
-	if e.Verifier == nil {
-		return nil, errNoVerifier
-	}
-	proof, err := e.Verifier.Verify(r.Context(), r.Header, body)
-	if err != nil {
-		if StatusCode(err) == http.StatusInternalServerError { // not an error of this package
-			err = fmt.Errorf("%w: %w", ErrSignature, err)
-		}
-		return nil, err
-	}
-	var d delivery // whatever the Verifier looked at, the id must be fit to be a key
+	var d delivery // whatever the Verifier checks, the id must be fit to be a key
 	if err := d.parse(r.Header); err != nil {
+		return nil, err
+	}
+	body, err := e.readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	done()
+	proof, err := verify(r.Context(), e.Verifier, r.Header, body)
+	if err != nil {
 		return nil, err
 	}
 	ev, err := ParseUnverified(body)
@@ -158,107 +253,58 @@ func (e *Endpoint) Receive(w http.ResponseWriter, r *http.Request) (*Event, erro
 		return nil, err
 	}
 	ev.ID, ev.SentAt, ev.Proof = d.id, time.Unix(d.sentAt, 0).UTC(), proof
+	if e.Authorize != nil {
+		if err := e.Authorize(r.Context(), ev); err != nil {
+			return ev, fmt.Errorf("%w: %w", ErrForbidden, err)
+		}
+	}
 	return ev, nil
 }
 
-const firstBuffer = 64 << 10 // what a stranger gets by only claiming a Content-Length
+// firstBuffer bounds the memory that a stranger gets by announcing a body.
+const firstBuffer = 4 << 10 // bytes
 
-// read reads the body into a buffer of the size that Content-Length says; a
-// larger one than firstBuffer is made when that much has come.
-func (e *Endpoint) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// readBody reads the body into a buffer that grows with what arrives.
+func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := cmp.Or(e.MaxBody, DefaultMaxBody)
 	if r.ContentLength > limit {
 		return nil, ErrTooLarge
 	}
-	if r.Body == nil {
-		return nil, nil
-	}
-	size := r.ContentLength
-	if size < 0 {
-		size = 4 << 10 // chunked
-	}
-	buf := make([]byte, 0, min(size, firstBuffer)+1) // one more, to see the end
-	in := http.MaxBytesReader(w, r.Body, limit)
-	done := e.limitRead(w, r)
-	for {
-		if len(buf) == cap(buf) {
-			larger := max(size+1, 2*int64(cap(buf)))
-			buf = append(make([]byte, 0, min(larger, limit+1)), buf...)
-		}
-		n, err := in.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if err == io.EOF {
-			done()
-			return buf[:len(buf):len(buf)], nil
-		}
-		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+	var buf bytes.Buffer
+	if r.Body != nil {
+		buf.Grow(int(min(max(r.ContentLength, 0), firstBuffer)) + bytes.MinRead) // which ReadFrom wants free to see the end
+		_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return nil, ErrTooLarge
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: the sender hung up or was too slow: %w", ErrPayload, err)
 		}
 	}
+	if n := int64(buf.Len()); n < r.ContentLength || n == 0 {
+		return nil, refuse(ErrPayload, fmt.Sprintf("only %d of %d bytes are there: something read the body before the endpoint, "+
+			"for example a middleware that logs it; register the endpoint outside of it, or have it restore the body", n, max(r.ContentLength, 0)))
+	}
+	return buf.Bytes(), nil
 }
 
-// limitRead sets the read deadline if the server has none. The function that
-// it returns takes it back, or the server would take the deadline that passes
-// while the program's function runs for the sender's hanging up.
+// limitRead sets the read deadline if the server does not. The function that it
+// returns clears it: if it passed while the program's function runs, the server
+// would take that for the sender's hanging up.
 func (e *Endpoint) limitRead(w http.ResponseWriter, r *http.Request) (done func()) {
-	if srv, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && srv.ReadTimeout > 0 {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if ok && server.ReadTimeout > 0 {
 		return func() {}
 	}
 	rc := http.NewResponseController(w)
-	if rc.SetReadDeadline(time.Now().Add(cmp.Or(e.ReadTimeout, DefaultReadTimeout))) != nil {
-		return func() {} // not a server's ResponseWriter
+	if rc.SetReadDeadline(time.Now().Add(cmp.Or(e.ReadTimeout, DefaultReadTimeout))) == nil {
+		return func() { _ = rc.SetReadDeadline(time.Time{}) }
 	}
-	return func() { _ = rc.SetReadDeadline(time.Time{}) }
-}
-
-// serve takes one request all the way. A non-nil held is the reply of the
-// handler behind Middleware.
-func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context.Context, *Event) error, held *heldReply) {
-	start := time.Now()
-	out := Outcome{Result: Failed, Status: http.StatusInternalServerError, Err: errPanic}
-	var ev *Event
-	defer func() { // also when fn panics, which goes on
-		out.Elapsed, out.Event = time.Since(start), ev
-		e.note(r, out)
-	}()
-	ev, err := e.Receive(w, r)
-	if err == nil && e.Authorize != nil {
-		if err = e.Authorize(r.Context(), ev); err != nil {
-			err = fmt.Errorf("%w: %w", ErrForbidden, err)
-		}
+	if ok {
+		e.unlimited.Do(func() {
+			cmp.Or(e.Logger, slog.Default()).Warn("gemini webhook: ReadTimeout cannot be enforced, because the ResponseWriter that a middleware passes on " +
+				"has no Unwrap method: set http.Server.ReadTimeout")
+		})
 	}
-	if err != nil {
-		out = refused(err)
-	} else {
-		out = e.once(r.Context(), ev, fn)
-	}
-	out.reply(w, held)
-}
-
-// Middleware wraps a handler that exists. Each event reaches it once, with the
-// event in the request's context (FromContext) and the body readable again; the
-// request's context outlives the sender's connection, as in Handler. A 2xx of
-// the handler completes the event; another status, which goes to the sender as
-// it is, and a panic release it.
-//
-// The handler's reply is held back until the store has the result, so that no
-// 2xx precedes a commit that fails: it cannot be flushed or hijacked.
-func (e *Endpoint) Middleware(next http.Handler) http.Handler {
-	if next == nil {
-		panic("geminihook: Middleware: nil handler")
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		held := &heldReply{header: make(http.Header)}
-		e.serve(w, r, func(ctx context.Context, ev *Event) error {
-			again := r.WithContext(ctx)
-			again.Body = io.NopCloser(bytes.NewReader(ev.Raw))
-			again.ContentLength = int64(len(ev.Raw))
-			again.TransferEncoding = nil
-			next.ServeHTTP(held, again)
-			return held.err()
-		}, held)
-	})
+	return func() {}
 }

@@ -79,7 +79,7 @@ func TestVerify(t *testing.T) {
 		{name: "raw secret", delivery: signed(webhooktest.Static(text), body), status: 1, want: "did not decode its base64"},
 		{name: "JWT", delivery: header("webhook-signature", "eyJh.e30.c2ln"), status: 1, want: "is a JWT"},
 		{name: "no signature", delivery: header("webhook-signature", ""), status: 1, want: "webhook-signature is missing"},
-		{name: "no timestamp", delivery: header("webhook-timestamp", ""), status: 1, want: "exactly once each"},
+		{name: "no timestamp", delivery: header("webhook-timestamp", ""), status: 1, want: "must be present exactly once"},
 		{name: "dynamic", delivery: signed(webhooktest.Dynamic(webhooktest.Key(1)), body), status: 1, want: "this is a dynamic webhook"},
 		{name: "not JSON", delivery: signed(signer, "hello"), status: 1, want: "not a JSON object"},
 	} {
