@@ -52,12 +52,14 @@ type found struct{ hmac, ed25519, jwt int }
 
 // parse checks the form of the headers. Its errors wrap ErrHeader.
 func (d *delivery) parse(header http.Header) (err error) {
-	if d.id, err = single(header, headerID); err != nil {
-		return err
+	ids, timestamps := header[headerID], header[headerTimestamp]
+	if len(ids) != 1 {
+		return refuseCount("webhook-id", len(ids))
 	}
-	if d.timestamp, err = single(header, headerTimestamp); err != nil {
-		return err
+	if len(timestamps) != 1 {
+		return refuseCount("webhook-timestamp", len(timestamps))
 	}
+	d.id, d.timestamp = ids[0], timestamps[0]
 	if !validID(d.id) {
 		return errID
 	}
@@ -70,13 +72,9 @@ func (d *delivery) parse(header http.Header) (err error) {
 	return d.parseSignatures(header[headerSignature])
 }
 
-func single(header http.Header, name string) (string, error) {
-	values := header[name]
-	if len(values) == 1 {
-		return values[0], nil
-	}
-	return "", refuse(ErrHeader, fmt.Sprintf("%s must be present exactly once, but the request has %d: "+
-		"it is not a Standard Webhooks delivery, or a proxy drops or repeats the header", strings.ToLower(name), len(values)))
+func refuseCount(name string, n int) error {
+	return refuse(ErrHeader, fmt.Sprintf("%s must be present exactly once, but the request has %d: "+
+		"it is not a Standard Webhooks delivery, or a proxy drops or repeats the header", name, n))
 }
 
 // parseSignatures reads the space-delimited list. It may arrive in several
@@ -84,29 +82,27 @@ func single(header http.Header, name string) (string, error) {
 // it at its commas, as those for AWS Lambda do. Or a proxy may have folded several
 // lists into one with commas between them.
 func (d *delivery) parseSignatures(lines []string) error {
-	if len(lines) == 0 {
-		return errNoSignature
-	}
-	text := lines[0]
 	if len(lines) > 1 {
-		if text = strings.Join(lines, " "); !strings.Contains(text, ",") {
+		text := strings.Join(lines, " ")
+		if !strings.Contains(text, ",") {
 			text = strings.Join(lines, ",")
 		}
+		lines = []string{text}
 	}
 	seen := 0
-	for text != "" && seen < maxSignatures {
-		var entry string
-		entry, text, _ = strings.Cut(text, " ")
-		if entry = strings.Trim(entry, ","); entry == "" {
-			continue
+	for _, rest := range lines {
+		for rest != "" && seen < maxSignatures {
+			var s signature
+			s.value, rest, _ = strings.Cut(rest, " ")
+			s.scheme, s.value, _ = strings.Cut(s.value, ",")
+			if i := strings.IndexByte(s.value, ','); i >= 0 && isEntry(s.value[i+1:]) {
+				s.value, rest = s.value[:i], s.value[i+1:]+" "+rest
+			}
+			if s.scheme != "" || s.value != "" {
+				seen++
+				d.add(s)
+			}
 		}
-		seen++
-		scheme, value, _ := strings.Cut(entry, ",")
-		first, more, folded := strings.Cut(value, ",")
-		if folded && (strings.HasPrefix(more, SchemeHMAC+",") || strings.HasPrefix(more, SchemeEd25519+",")) {
-			value, text = first, more+" "+text
-		}
-		d.add(signature{scheme: scheme, value: value})
 	}
 	if seen == 0 {
 		return errNoSignature
@@ -114,14 +110,22 @@ func (d *delivery) parseSignatures(lines []string) error {
 	return nil
 }
 
+// isEntry reports whether a list can go on with s after a comma.
+func isEntry(s string) bool {
+	return s == "" || strings.HasPrefix(s, SchemeHMAC+",") || strings.HasPrefix(s, SchemeEd25519+",")
+}
+
 // add appends s unless it is in the list or is one "v1a" entry too many.
 func (d *delivery) add(s signature) {
 	switch {
-	case slices.Contains(d.signatures(), s), s.scheme == SchemeEd25519 && d.found.ed25519 == maxEd25519:
+	case slices.Contains(d.signatures(), s):
 		return
 	case s.scheme == SchemeHMAC:
 		d.found.hmac++
 	case s.scheme == SchemeEd25519:
+		if d.found.ed25519 == maxEd25519 {
+			return
+		}
 		d.found.ed25519++
 	case s.value == "" && strings.HasPrefix(s.scheme, "eyJ") && strings.Count(s.scheme, ".") == 2:
 		d.found.jwt++
@@ -143,7 +147,7 @@ func validID(id string) bool {
 		return false
 	}
 	for i := range len(id) {
-		if id[i] < '!' || id[i] > '~' {
+		if id[i]-'!' > '~'-'!' { // what is below '!' wraps around
 			return false
 		}
 	}
