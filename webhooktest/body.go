@@ -1,7 +1,9 @@
 package webhooktest
 
 import (
+	"cmp"
 	"encoding/json"
+	"strings"
 
 	"github.com/geminihook/geminihook"
 )
@@ -21,14 +23,19 @@ func Types() []geminihook.EventType {
 	}
 }
 
-// Body returns a body of the event type, made after Google's page: no captured
-// one is public. The values are examples.
+// Body returns the body of an event of type t with example values. It follows
+// the examples on Google's page, because no captured delivery is public.
+//
+// A type that the page does not list gets data with nothing but an id. The id
+// begins with the part of the type before its first dot, as the ids of the
+// listed types do: a "batch.paused" has the id "batch_123456".
 func Body(t geminihook.EventType) []byte {
 	return BodyWith(t, nil)
 }
 
-// BodyWith returns Body with a user_metadata in it, as for a job that was
-// created with one. Nil leaves it out. It panics if JSON cannot hold it.
+// BodyWith is like [Body] and adds metadata as user_metadata, as for a job that
+// was created with it. Nil or empty metadata is left out. BodyWith panics if
+// metadata cannot be encoded as JSON.
 func BodyWith(t geminihook.EventType, metadata map[string]any) []byte {
 	b, err := json.Marshal(struct {
 		Type      geminihook.EventType `json:"type"`
@@ -44,18 +51,17 @@ func BodyWith(t geminihook.EventType, metadata map[string]any) []byte {
 }
 
 func data(t geminihook.EventType) map[string]string {
-	const message = "The request could not be processed."
+	kind, _, _ := strings.Cut(string(t), ".")
+	d := map[string]string{"id": cmp.Or(kind, "event") + "_123456"}
 	switch t {
 	case geminihook.EventBatchSucceeded:
-		return map[string]string{"id": "batch_123456", "output_file_uri": "gs://my-bucket/results.jsonl"}
+		d["output_file_uri"] = "gs://my-bucket/results.jsonl"
 	case geminihook.EventBatchFailed:
-		return map[string]string{"id": "batch_123456", "error_code": "INVALID_ARGUMENT", "error_message": message}
-	case geminihook.EventBatchExpired, geminihook.EventBatchCancelled:
-		return map[string]string{"id": "batch_123456"}
+		d["error_code"], d["error_message"] = "INVALID_ARGUMENT", "The request could not be processed."
 	case geminihook.EventInteractionFailed:
-		return map[string]string{"id": "interaction_123456", "error_code": "INTERNAL", "error_message": message}
+		d["error_code"], d["error_message"] = "INTERNAL", "The request could not be processed."
 	case geminihook.EventVideoGenerated:
-		return map[string]string{"id": "video_123456", "output_file_uri": "gs://my-bucket/video.mp4", "file_name": "video.mp4"}
+		d["output_file_uri"], d["file_name"] = "gs://my-bucket/video.mp4", "video.mp4"
 	}
-	return map[string]string{"id": "interaction_123456"}
+	return d
 }

@@ -1,13 +1,13 @@
-// Package webhooktest helps to test programs that receive Gemini webhooks. It
-// makes and signs deliveries, good and bad:
+// Package webhooktest helps you test a program that receives Gemini webhooks.
+// It makes signed deliveries, genuine and forged:
 //
 //	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
 //	recorder := httptest.NewRecorder()
 //	handler.ServeHTTP(recorder, delivery.Request("/gemini"))
 //
-// Its methods make the bad variants: [Delivery.Stale], [Delivery.Tampered],
-// [Delivery.WrongSecret] and others. [Dynamic] signs dynamic deliveries, with
-// [KeyServer] in place of Google's key set. [Sender] delivers as Google does,
-// with retries, duplicates and hang-ups. [Record] writes deliveries to files,
-// and [Load] reads them.
+// The methods of [Delivery] make faulty variants: [Delivery.Stale],
+// [Delivery.Tampered], [Delivery.WrongSecret], and others. [Dynamic] signs
+// dynamic deliveries, and [KeyServer] stands in for Google's key server.
+// [Sender] delivers the way Google does, with retries, duplicates, and dropped
+// connections. [Record] writes deliveries to files, and [Load] reads them back.
 package webhooktest

@@ -16,8 +16,8 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-// handler stands for the program's own: it fails for events that it does not
-// know.
+// handler stands in for the program's own handler. It fails for events of a type
+// that it does not know.
 func handler() http.Handler {
 	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
 	if err != nil {
@@ -26,14 +26,14 @@ func handler() http.Handler {
 	endpoint := &geminihook.Endpoint{Verifier: verifier}
 	return endpoint.Handler(func(_ context.Context, ev *geminihook.Event) error {
 		if _, ok := ev.Data.(*geminihook.Unknown); ok {
-			return errors.New("what is this?")
+			return errors.New("unknown event type")
 		}
 		return nil
 	})
 }
 
-// The three usual tests of a handler: a genuine delivery, a duplicate of it,
-// and a forged one.
+// Test a handler with a genuine delivery, a duplicate of it, and a forged
+// delivery.
 func Example() {
 	runs := 0
 	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
@@ -67,7 +67,7 @@ func ExampleNew() {
 }
 
 func ExampleNewBody() {
-	body := []byte(`{"type":"batch.paused","data":{"id":"batch_1"}}`) // a type that nobody knows yet
+	body := []byte(`{"type":"batch.paused","data":{"id":"batch_1"}}`) // a type that this package does not know
 	delivery := webhooktest.NewBody(body, webhooktest.Static(webhooktest.Secret))
 	recorder := httptest.NewRecorder()
 	handler().ServeHTTP(recorder, delivery.Request("/gemini"))
@@ -107,7 +107,7 @@ func ExampleDelivery_Rotated() {
 	// 200
 }
 
-// The same delivery again, as the sender's retry would be.
+// A retry has the id of the first attempt, and a fresh timestamp and signature.
 func ExampleDelivery_Sign() {
 	static := webhooktest.Static(webhooktest.Secret)
 	delivery := webhooktest.New(geminihook.EventBatchFailed, static)
@@ -158,7 +158,8 @@ func ExampleDelivery_Write() {
 	// {"type":"batch.expired"} true
 }
 
-// Recorded deliveries are old: sign them afresh, or set the verifier's clock.
+// Recorded deliveries are older than the tolerance. Sign them again, or set the
+// clock of the verifier.
 func ExampleLoad() {
 	recorded, err := webhooktest.Load(os.DirFS("../testdata/deliveries"), "batch.*.http")
 	if err != nil {
@@ -193,92 +194,6 @@ func ExampleRecorded() {
 	fmt.Println(recorded[0].Name, recorded[0].ID(), string(recorded[0].Body))
 	// Output:
 	// empty msg_1 {}
-}
-
-// Dynamic webhooks, with a key server in place of Google's.
-func ExampleKeyServer() {
-	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(1)))
-	defer keys.Close()
-	endpoint := &geminihook.Endpoint{Verifier: &geminihook.KeySet{URL: keys.URL}}
-	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
-	for n := range 2 {
-		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(n))).Request("/"))
-		fmt.Println(recorder.Code)
-	}
-	fmt.Println(keys.Fetches(), "fetch")
-	// Output:
-	// 400
-	// 200
-	// 1 fetch
-}
-
-// An outage of the key server.
-func ExampleKeyServer_SetHandler() {
-	keys := webhooktest.NewKeyServer()
-	defer keys.Close()
-	keys.SetHandler(http.NotFoundHandler())
-	endpoint := &geminihook.Endpoint{Verifier: &geminihook.KeySet{URL: keys.URL}}
-	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
-	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(1))).Request("/"))
-	fmt.Println(recorder.Code)
-	// Output:
-	// 503
-}
-
-func ExampleJWKS() {
-	fmt.Println(string(webhooktest.JWKS(webhooktest.Public(webhooktest.Key(1)))))
-	// Output:
-	// {"keys":[{"crv":"Ed25519","kty":"OKP","x":"s1Jgewxb8nUK6ss35JEgca0-FoZtXpSaZBezfzkhhEI"}]}
-}
-
-// A sender that retries, in a testing/synctest bubble or with short waits.
-func ExampleSender() {
-	calls := 0
-	flaky := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if calls++; calls < 3 {
-			panic("a crash")
-		}
-		handler().ServeHTTP(w, r)
-	})
-	sender := &webhooktest.Sender{
-		Handler:    flaky,
-		Signers:    []webhooktest.Signer{webhooktest.Static(webhooktest.Secret)},
-		FirstRetry: time.Millisecond,
-	}
-	report, err := sender.Deliver(context.Background(), webhooktest.New(geminihook.EventBatchSucceeded))
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, a := range report.Attempts {
-		fmt.Println(a.Number, a.Status, a.Acknowledged())
-	}
-	fmt.Println(len(report.Lost), "lost")
-	// Output:
-	// 1 0 false
-	// 2 0 false
-	// 3 200 true
-	// 0 lost
-}
-
-func ExampleRecord() {
-	dir, err := os.MkdirTemp("", "deliveries")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
-	if err != nil {
-		log.Fatal(err)
-	}
-	endpoint := &geminihook.Endpoint{Verifier: verifier}
-	handler := endpoint.Middleware(webhooktest.Record(dir, nil))
-	handler.ServeHTTP(httptest.NewRecorder(), webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.Secret)).Request("/"))
-	recorded, err := webhooktest.Load(os.DirFS(dir), "*.http")
-	fmt.Println(len(recorded), err)
-	// Output:
-	// 1 <nil>
 }
 
 func ExampleBodyWith() {

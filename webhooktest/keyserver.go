@@ -9,9 +9,11 @@ import (
 	"sync"
 )
 
-// KeyServer serves a key set as Google does for dynamic webhooks, on a loopback
-// port: give its URL to geminihook.KeySet.
+// KeyServer stands in for the server from which Google publishes the keys of
+// dynamic webhooks. It listens on a loopback port.
 type KeyServer struct {
+	// URL is the address of the key set, for the URL field of a
+	// [geminihook.KeySet].
 	URL string
 
 	server  *httptest.Server
@@ -20,7 +22,8 @@ type KeyServer struct {
 	fetches int
 }
 
-// NewKeyServer starts a KeyServer with the keys. Close it when done.
+// NewKeyServer starts a [KeyServer] that serves the given keys. Call
+// [KeyServer.Close] when finished with it.
 func NewKeyServer(keys ...ed25519.PublicKey) *KeyServer {
 	s := &KeyServer{}
 	s.SetKeys(keys...)
@@ -35,7 +38,7 @@ func NewKeyServer(keys ...ed25519.PublicKey) *KeyServer {
 	return s
 }
 
-// SetKeys serves other keys from now on: a rotation.
+// SetKeys replaces the keys, as a rotation does.
 func (s *KeyServer) SetKeys(keys ...ed25519.PublicKey) {
 	set := JWKS(keys...)
 	s.SetHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -44,25 +47,26 @@ func (s *KeyServer) SetKeys(keys ...ed25519.PublicKey) {
 	}))
 }
 
-// SetHandler answers with a handler from now on: an outage, garbage, a
-// redirect. SetKeys makes it well again.
+// SetHandler makes h respond to all further requests, to simulate an outage, an
+// invalid key set, or a redirect. [KeyServer.SetKeys] restores the key set.
 func (s *KeyServer) SetHandler(h http.Handler) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.handler = h
 }
 
-// Fetches counts the requests so far.
+// Fetches returns the number of requests so far.
 func (s *KeyServer) Fetches() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fetches
 }
 
-// Close shuts the server down.
+// Close shuts down the server.
 func (s *KeyServer) Close() { s.server.Close() }
 
-// JWKS returns a JWK Set of the keys in the form of Google's: without "kid".
+// JWKS returns a JWK Set (RFC 7517) of the keys in the form that Google
+// publishes, which has no "kid".
 func JWKS(keys ...ed25519.PublicKey) []byte {
 	type jwk struct {
 		Crv string `json:"crv"`

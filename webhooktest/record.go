@@ -12,14 +12,15 @@ import (
 	"strings"
 )
 
-// Recorded is a delivery that Load read.
+// Recorded is a delivery that [Load] has read from a file.
 type Recorded struct {
-	Name string // of the file, without its folder and ".http"
+	Name string // the name of the file without its folder and ".http"
 	*Delivery
 }
 
-// Load reads the recorded deliveries that match the pattern of fs.Glob, e.g.
-// "deliveries/*.http", in the order of their names. None is an error.
+// Load reads the recorded deliveries whose names match the pattern, which has
+// the form that [fs.Glob] takes, such as "deliveries/*.http". It returns them in
+// the order of their names. It is an error if no file matches.
 func Load(fsys fs.FS, pattern string) ([]Recorded, error) {
 	names, err := fs.Glob(fsys, pattern)
 	if err != nil {
@@ -44,8 +45,9 @@ func Load(fsys fs.FS, pattern string) ([]Recorded, error) {
 	return all, nil
 }
 
-// Read reads one recorded delivery: a whole HTTP/1.1 request, as Write writes
-// it and http.ReadRequest reads it.
+// Read reads one recorded delivery: a complete HTTP/1.1 request, as
+// [Delivery.Write] writes it and [http.ReadRequest] reads it. It returns an
+// error if the input is not a request or ends before its Content-Length.
 func Read(r io.Reader) (*Delivery, error) {
 	req, err := http.ReadRequest(bufio.NewReader(r))
 	if err != nil {
@@ -55,12 +57,12 @@ func Read(r io.Reader) (*Delivery, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the body is shorter than its Content-Length: %w", err)
 	}
-	req.Header.Del("Content-Length") // it is the body's, and tests change bodies
+	req.Header.Del("Content-Length") // Write sets it, because tests change the body
 	return &Delivery{Header: req.Header, Body: body}, nil
 }
 
-// Write writes the delivery as an HTTP/1.1 request that Read reads, header and
-// body as they are.
+// Write writes the delivery as an HTTP/1.1 request with its headers and body
+// unchanged. [Read] reads it back.
 func (d *Delivery) Write(w io.Writer) error {
 	var b bytes.Buffer
 	b.WriteString("POST / HTTP/1.1\r\nHost: localhost\r\n")

@@ -12,19 +12,22 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// Record returns a handler that writes each delivery that it gets into the
-// folder dir, as a file that Read reads, and then calls next. A nil next means
-// that the answer is 200. It goes behind Endpoint.Middleware, so that only
-// verified deliveries are written, each event once:
+// Record returns a handler that writes each delivery to a file in the existing
+// folder dir and then calls next. If next is nil, it responds with 200. Use it
+// behind [geminihook.Endpoint.Middleware], so that only verified deliveries are
+// written, and each event once:
 //
 //	endpoint.Middleware(webhooktest.Record("deliveries", next))
 //
-// A file has the three webhook headers and Content-Type of the delivery, its
-// signature and its body as they were, and nothing else of the request: not
-// the URL, which may have a token in it, no cookie, no credentials. Its name
-// has the time of the attempt, the type and a digest of the id. A delivery that
-// is not verified, and one that cannot be written, is answered 500, so that it
-// comes again.
+// A file holds the body, the three webhook headers, and Content-Type, unchanged,
+// so that [Read] and [Load] return a delivery that still verifies. Nothing else
+// of the request is written: neither the URL, which may contain a token, nor
+// cookies or credentials. The name of the file consists of the time of the
+// attempt, the event type, and a digest of the id that distinguishes any two
+// events.
+//
+// Record responds with 500 if it does not run behind the middleware or cannot
+// write the file, so that the sender delivers the event again.
 func Record(dir string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ev, ok := geminihook.FromContext(r.Context())
@@ -32,7 +35,7 @@ func Record(dir string, next http.Handler) http.Handler {
 			http.Error(w, "webhooktest: Record must be behind Endpoint.Middleware", http.StatusInternalServerError)
 			return
 		}
-		if _, err := write(dir, ev, r.Header); err != nil {
+		if err := write(dir, ev, r.Header); err != nil {
 			http.Error(w, "webhooktest: the delivery was not recorded", http.StatusInternalServerError)
 			return
 		}
@@ -42,8 +45,8 @@ func Record(dir string, next http.Handler) http.Handler {
 	})
 }
 
-// write writes the whole file or none.
-func write(dir string, ev *geminihook.Event, header http.Header) (name string, err error) {
+// write writes a complete file or none.
+func write(dir string, ev *geminihook.Event, header http.Header) error {
 	d := &Delivery{Header: http.Header{}, Body: ev.Raw}
 	for _, h := range []string{"Content-Type", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
 		if values := header.Values(h); len(values) > 0 {
@@ -52,27 +55,28 @@ func write(dir string, ev *geminihook.Event, header http.Header) (name string, e
 	}
 	var b bytes.Buffer
 	if err := d.Write(&b); err != nil {
-		return "", err
+		return err
 	}
 	temp, err := os.CreateTemp(dir, ".recording-*")
 	if err != nil {
-		return "", err
+		return err
 	}
 	_, err = temp.Write(b.Bytes())
 	if closed := temp.Close(); err == nil {
 		err = closed
 	}
-	name = filepath.Join(dir, fileName(ev))
 	if err == nil {
-		err = os.Rename(temp.Name(), name)
+		err = os.Rename(temp.Name(), filepath.Join(dir, fileName(ev)))
 	}
 	if err != nil {
 		_ = os.Remove(temp.Name())
 	}
-	return name, err
+	return err
 }
 
-// fileName has nothing in it that a file system, or a shell, takes amiss.
+// fileName returns a name without characters that are special to a file system,
+// a shell, or a terminal. The digest has 128 bits: with 32 bits, as few as
+// 77,042 ids sufficed for two events of one type and second to share a file.
 func fileName(ev *geminihook.Event) string {
 	plain := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' {
@@ -81,5 +85,5 @@ func fileName(ev *geminihook.Event) string {
 		return '_'
 	}, string(ev.Type))
 	digest := sha256.Sum256([]byte(ev.ID))
-	return fmt.Sprintf("%s-%.64s-%x.http", ev.SentAt.UTC().Format("20060102T150405Z"), plain, digest[:4])
+	return fmt.Sprintf("%s-%.64s-%x.http", ev.SentAt.UTC().Format("20060102T150405Z"), plain, digest[:16])
 }

@@ -13,76 +13,85 @@ import (
 	"time"
 )
 
-// Sender delivers as Google does: at least once, again until the answer is 2xx,
-// each attempt with the same webhook-id and a fresh timestamp and signature,
-// after a wait that doubles, for 24 hours. Its clock is the time package's, so
-// that in a testing/synctest bubble, with a Handler, a day takes no time.
+// Sender delivers events the way Google does. It repeats a delivery until the
+// response is 2xx, for 24 hours, and doubles the wait after each attempt. Every
+// attempt has the same webhook-id and a fresh timestamp and signature. A
+// redirect is a failed attempt and is never followed, because its target would
+// get a delivery with a valid signature.
 //
-// Its fields other than where to deliver may stay zero. Do not change them
-// while it delivers.
+// A Sender uses the clock of package time. In a [testing/synctest] bubble and
+// with a Handler, a day of retries takes no time.
+//
+// Set either URL or Handler. The zero value of every other field means its
+// documented default. Do not change the fields during a call of Deliver.
 type Sender struct {
-	// URL is where to deliver over HTTP with Client; nil means
-	// http.DefaultClient.
-	URL    string
+	// URL is where to deliver over HTTP.
+	URL string
+
+	// Client sends the requests to URL. Nil means [http.DefaultClient]. Its
+	// CheckRedirect is not used.
 	Client *http.Client
-	// Handler, if it is not nil, is delivered to in process in place of URL. A
-	// handler that panics is a receiver that hangs up.
+
+	// Handler, if not nil, receives the deliveries in process, and URL is not
+	// used. A panic of the handler counts as a connection closed by the
+	// receiver.
 	Handler http.Handler
 
-	// Signers sign each attempt, one entry each. None means that deliveries
-	// are sent as they are, again and again.
+	// Signers sign each attempt; each of them adds one signature entry. If
+	// empty, every attempt sends the delivery unchanged.
 	Signers []Signer
 
-	Timeout    time.Duration // of an attempt; zero means 10 seconds
+	Timeout    time.Duration // for one attempt; zero means 10 seconds
 	FirstRetry time.Duration // the wait after the first attempt; zero means 5 seconds
 	MaxRetry   time.Duration // the longest wait; zero means 1 hour
-	GiveUp     time.Duration // no attempt starts later; zero means 24 hours, negative means one attempt
-	AtOnce     int           // deliveries under way at a time; zero means 16
+	GiveUp     time.Duration // the time after which no attempt starts; zero means 24 hours, negative means one attempt
+	AtOnce     int           // the number of concurrent deliveries; zero means 16
 
-	Duplicates float64 // the part of the attempts that is sent twice, at once
-	HangUps    float64 // the part in which the sender does not wait for the answer
-	Reorder    bool    // deliveries go out in random order
+	Duplicates float64 // the fraction of attempts that are sent twice at the same time
+	HangUps    float64 // the fraction of attempts that end before the response arrives
+	Reorder    bool    // whether to deliver in random order
 
-	// Rand is the source of chance; nil means one of the Sender's own, with a
-	// random seed.
+	// Rand decides everything that is random. Nil means a source with a random
+	// seed.
 	Rand *rand.Rand
-	// Observe is called after each attempt, one call at a time; nil means
-	// none.
+
+	// Observe is called after each attempt, one call at a time. Nil means that
+	// nothing is called.
 	Observe func(Attempt)
 
-	mu sync.Mutex // for Rand and Observe
+	mu sync.Mutex // guards Rand and Observe
 }
 
-// Attempt is one try to deliver.
+// Attempt is one attempt to deliver.
 type Attempt struct {
-	ID        string // webhook-id
-	Number    int    // 1 is the first
-	Duplicate bool   // the second copy of the same attempt
-	At        time.Time
-	Elapsed   time.Duration
-	Status    int   // zero if there was no answer
-	Err       error // why there was none
+	ID        string        // the webhook-id
+	Number    int           // 1 for the first attempt
+	Duplicate bool          // whether it is the second copy of an attempt
+	At        time.Time     // when it began
+	Elapsed   time.Duration // how long it took
+	Status    int           // the status of the response; zero if there was none
+	Err       error         // why there was no response, or that it was a redirect
 }
 
-// Acknowledged says whether the answer was 2xx.
+// Acknowledged reports whether the status was 2xx.
 func (a Attempt) Acknowledged() bool { return a.Status >= 200 && a.Status <= 299 }
 
-// Report is what became of the deliveries of one call of Deliver.
+// Report lists the attempts of one call of [Sender.Deliver] and their result.
 type Report struct {
 	Attempts  []Attempt // in the order in which they ended
-	Delivered []string  // ids that were acknowledged
-	Lost      []string  // ids that were not, before GiveUp or the context's end
+	Delivered []string  // the ids that were acknowledged
+	Lost      []string  // the ids that were not acknowledged before GiveUp or the end of the context
 }
 
-// Deliver delivers until each delivery is acknowledged or given up. The error
-// is the context's, or says that there is nowhere to deliver to; the report is
-// good either way.
+// Deliver sends each delivery until it is acknowledged or given up. It returns
+// an error if neither URL nor Handler is set, and the context's error if the
+// context ends. The report is valid in either case.
 func (s *Sender) Deliver(ctx context.Context, deliveries ...*Delivery) (Report, error) {
 	if s.Handler == nil && s.URL == "" {
 		return Report{}, errors.New("webhooktest: Sender has neither URL nor Handler")
 	}
 	var report Report
-	var mu sync.Mutex // for report
+	var mu sync.Mutex // guards report
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, cmp.Or(s.AtOnce, 16))
 	for _, i := range s.order(len(deliveries)) {
@@ -116,8 +125,8 @@ func (s *Sender) deliver(ctx context.Context, d *Delivery, note func(Attempt)) b
 		if s.attempt(ctx, d, number, note) {
 			return true
 		}
-		// Half of the wait is chance, so that receivers that were down are not
-		// overrun by all at once.
+		// Half of the wait is random, so that a receiver that comes back is
+		// not overwhelmed by all deliveries at the same time.
 		pause := wait/2 + time.Duration(s.chance()*float64(wait/2))
 		wait = min(2*wait, cmp.Or(s.MaxRetry, time.Hour))
 		if time.Since(start)+pause > cmp.Or(s.GiveUp, 24*time.Hour) {
@@ -131,7 +140,8 @@ func (s *Sender) deliver(ctx context.Context, d *Delivery, note func(Attempt)) b
 	}
 }
 
-// attempt sends the delivery once, or twice at once.
+// attempt sends the delivery once, or twice at the same time, and reports
+// whether it was acknowledged.
 func (s *Sender) attempt(ctx context.Context, d *Delivery, number int, note func(Attempt)) bool {
 	d = d.Clone()
 	if len(s.Signers) > 0 {
@@ -166,6 +176,7 @@ func (s *Sender) attempt(ctx context.Context, d *Delivery, number int, note func
 	return false
 }
 
+// send sends one request and returns the status of the response.
 func (s *Sender) send(ctx context.Context, d *Delivery) (status int, err error) {
 	timeout := cmp.Or(s.Timeout, 10*time.Second)
 	if s.chance() < s.HangUps {
@@ -180,48 +191,58 @@ func (s *Sender) send(ctx context.Context, d *Delivery) (status int, err error) 
 	if err != nil {
 		return 0, err
 	}
-	client := s.Client
-	if client == nil {
-		client = http.DefaultClient
-	}
+	client := *cmp.Or(s.Client, http.DefaultClient)
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // lets the client reuse the connection
+	if redirect := redirected(resp.StatusCode, resp.Header); redirect != nil {
+		return resp.StatusCode, redirect
+	}
 	return resp.StatusCode, err
 }
 
-// serve calls the handler as a server would: it goes on when the sender has
-// left, and its panic ends the connection.
+// redirected returns an error if the response is a redirect.
+func redirected(status int, header http.Header) error {
+	if status < 300 || status > 399 {
+		return nil
+	}
+	return fmt.Errorf("webhooktest: the receiver redirected the delivery (%d) to %q: senders do not follow redirects; deliver to the final URL",
+		status, header.Get("Location"))
+}
+
+// serve calls the handler as a server does: the handler continues after the
+// sender has left, and a panic closes the connection.
 func serve(h http.Handler, r *http.Request) (status int, err error) {
-	type answer struct {
+	type response struct {
 		status int
 		err    error
 	}
-	answers := make(chan answer, 1)
+	responses := make(chan response, 1)
 	go func() {
 		w := httptest.NewRecorder()
-		a := answer{err: errors.New("webhooktest: the receiver hung up")}
+		got := response{err: errors.New("webhooktest: the receiver closed the connection")}
 		defer func() {
 			if p := recover(); p != nil {
-				a.err = fmt.Errorf("webhooktest: the receiver hung up: panic: %v", p)
+				got.err = fmt.Errorf("webhooktest: the receiver closed the connection: panic: %v", p)
 			}
-			answers <- a
+			responses <- got
 		}()
 		h.ServeHTTP(w, r)
-		a = answer{status: w.Code}
+		got = response{w.Code, redirected(w.Code, w.Header())}
 	}()
 	select {
-	case a := <-answers:
-		return a.status, a.err
+	case got := <-responses:
+		return got.status, got.err
 	case <-r.Context().Done():
 		return 0, r.Context().Err()
 	}
 }
 
-// chance is a number from 0 to 1.
+// chance returns a random number from 0 to 1.
 func (s *Sender) chance() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,7 +252,7 @@ func (s *Sender) chance() float64 {
 	return s.Rand.Float64()
 }
 
-// order is that in which n deliveries go out.
+// order returns the order in which to send n deliveries.
 func (s *Sender) order(n int) []int {
 	all := make([]int, n)
 	for i := range all {

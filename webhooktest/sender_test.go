@@ -3,6 +3,7 @@ package webhooktest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -27,8 +28,8 @@ func endpoint(t testing.TB) *geminihook.Endpoint {
 	return &geminihook.Endpoint{Verifier: v}
 }
 
-// TestSenderLosesNothing: a receiver that crashes, is slow, fails and is away
-// gets every event within the 24 hours, and runs each to success exactly once.
+// TestSenderLosesNothing checks that a receiver that crashes, stalls, and fails
+// gets every event within 24 hours, and succeeds with each exactly once.
 func TestSenderLosesNothing(t *testing.T) {
 	for seed := range uint64(5) {
 		synctest.Test(t, func(t *testing.T) {
@@ -43,9 +44,9 @@ func TestSenderLosesNothing(t *testing.T) {
 				mu.Unlock()
 				switch {
 				case time.Since(start) < 3*time.Hour && luck < 0.9:
-					return errors.New("the database is away")
+					return errors.New("the database is unavailable")
 				case luck < 0.2:
-					panic("a bug")
+					panic("bug")
 				case luck < 0.4:
 					<-time.After(time.Duration(luck * float64(time.Minute))) // longer than the sender waits
 				}
@@ -76,8 +77,8 @@ func TestSenderLosesNothing(t *testing.T) {
 	}
 }
 
-// TestSenderAttempts: the same id, a fresh timestamp and signature, growing
-// waits, until it is given up.
+// TestSenderAttempts checks that all attempts have the same id, a fresh timestamp
+// and signature, and growing waits, until the sender gives up.
 func TestSenderAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := endpoint(t)
@@ -85,7 +86,7 @@ func TestSenderAttempts(t *testing.T) {
 		s := &webhooktest.Sender{Signers: []webhooktest.Signer{signer}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ev, err := e.Receive(w, r)
 			assert.NoError(t, err)
-			assert.Equal(t, time.Now().Unix(), ev.SentAt.Unix(), "signed afresh")
+			assert.Equal(t, time.Now().Unix(), ev.SentAt.Unix(), "signed again")
 			signatures[r.Header.Get("webhook-signature")] = true
 			w.WriteHeader(http.StatusServiceUnavailable)
 		})}
@@ -149,7 +150,7 @@ func TestSenderEnds(t *testing.T) {
 	assert.Len(t, report.Attempts, 1)
 }
 
-// TestSenderOverHTTP goes through a real server, which crashes at first.
+// TestSenderOverHTTP delivers to a real server that crashes at first.
 func TestSenderOverHTTP(t *testing.T) {
 	e := endpoint(t)
 	runs := map[string]int{}
@@ -170,6 +171,42 @@ func TestSenderOverHTTP(t *testing.T) {
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []string{a.ID(), b.ID()}, report.Delivered)
 	for _, d := range []*webhooktest.Delivery{a, b} {
-		assert.Equal(t, 2, runs[d.ID()], "one that crashed, one that succeeded")
+		assert.Equal(t, 2, runs[d.ID()], "one run that crashed and one that succeeded")
 	}
+}
+
+// TestSenderRedirect checks that a redirect is a failed attempt, and that its
+// target gets nothing.
+func TestSenderRedirect(t *testing.T) {
+	var stolen atomic.Int64
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
+	defer thief.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		redirect := http.RedirectHandler(thief.URL+"/elsewhere", status)
+		srv := httptest.NewServer(redirect)
+		defer srv.Close()
+		for name, s := range map[string]*webhooktest.Sender{
+			"over HTTP":       {URL: srv.URL},
+			"with own client": {URL: srv.URL, Client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}},
+			"in process":      {Handler: redirect},
+		} {
+			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
+				s.GiveUp = -1
+				d := webhooktest.New(geminihook.EventBatchFailed, signer)
+				report, err := s.Deliver(t.Context(), d)
+				require.NoError(t, err)
+				assert.Equal(t, []string{d.ID()}, report.Lost)
+				require.Len(t, report.Attempts, 1)
+				a := report.Attempts[0]
+				assert.Equal(t, status, a.Status)
+				assert.False(t, a.Acknowledged())
+				require.ErrorContains(t, a.Err, "not follow redirects")
+				require.ErrorContains(t, a.Err, thief.URL)
+				if s.Client != nil {
+					assert.NoError(t, s.Client.CheckRedirect(nil, nil), "the caller's client is unchanged")
+				}
+			})
+		}
+	}
+	assert.Zero(t, stolen.Load())
 }

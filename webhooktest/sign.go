@@ -13,19 +13,22 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// Secret is a signing secret for tests. Everyone knows it: sign nothing real
-// with it.
+// Secret is a signing secret for tests. It is public, so a receiver that can be
+// reached by others must never accept it; use [NewSecret] there.
 const Secret = "whsec_Z2VtaW5paG9vay10ZXN0LXNlY3JldC0wMDAwMDAx"
 
-// A Signer makes one entry of webhook-signature: "<version>,<base64>" over
-// "<id>.<timestamp>.<body>".
+// A Signer makes one entry of the webhook-signature header.
 type Signer interface {
+	// Sign returns "<version>,<base64>", a signature of
+	// "<id>.<timestamp>.<body>" with the timestamp in Unix seconds.
 	Sign(id string, at time.Time, body []byte) string
 }
 
-// Static signs as Gemini signs static webhooks, "v1" with a secret, through the
-// reference library of Standard Webhooks. It takes the forms that
-// geminihook.ParseSecret takes and panics if the secret is not base64.
+// Static returns a [Signer] that signs like Gemini's static webhooks: "v1", an
+// HMAC-SHA256 with the secret. It uses the reference library of Standard
+// Webhooks. The secret may have any form that
+// [geminihook.ParseSecret] accepts. Static panics if the
+// secret is not base64.
 func Static(secret string) Signer {
 	text := strings.TrimPrefix(strings.TrimSpace(secret), "whsec_")
 	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))
@@ -50,7 +53,8 @@ func (s static) Sign(id string, at time.Time, body []byte) string {
 	return entry
 }
 
-// Dynamic signs as Gemini signs dynamic webhooks, "v1a" with a private key.
+// Dynamic returns a [Signer] that signs like Gemini's dynamic webhooks: "v1a",
+// an Ed25519 signature with the key.
 func Dynamic(key ed25519.PrivateKey) Signer { return dynamic(key) }
 
 type dynamic ed25519.PrivateKey
@@ -60,19 +64,22 @@ func (d dynamic) Sign(id string, at time.Time, body []byte) string {
 	return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(ed25519.PrivateKey(d), message))
 }
 
-// Key returns the nth private key for tests, the same in every run. Everyone
-// knows it: sign nothing real with it.
+// Key returns the nth private key for tests, the same in every run. These keys
+// are public, so a receiver that can be reached by others must never accept
+// them.
 func Key(n int) ed25519.PrivateKey {
 	seed := sha256.Sum256(fmt.Appendf(nil, "geminihook test key %d", n))
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-// Public returns the public half of a key, for geminihook.Ed25519 and KeyServer.
+// Public returns the public half of the key, for [NewKeyServer], [JWKS], and
+// [geminihook.Ed25519].
 func Public(key ed25519.PrivateKey) ed25519.PublicKey {
 	return key.Public().(ed25519.PublicKey)
 }
 
-// NewSecret returns a fresh signing secret: "whsec_" and 32 random bytes.
+// NewSecret returns a fresh signing secret: "whsec_" followed by 32 random bytes
+// in base64.
 func NewSecret() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails

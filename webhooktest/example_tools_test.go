@@ -1,0 +1,101 @@
+package webhooktest_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+// Test dynamic webhooks with a key server that stands in for Google's.
+func ExampleKeyServer() {
+	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(1)))
+	defer keys.Close()
+	endpoint := &geminihook.Endpoint{Verifier: &geminihook.KeySet{URL: keys.URL}}
+	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
+	for n := range 2 {
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(n))).Request("/"))
+		fmt.Println(recorder.Code)
+	}
+	fmt.Println(keys.Fetches(), "fetch")
+	// Output:
+	// 400
+	// 200
+	// 1 fetch
+}
+
+// Simulate an outage of the key server.
+func ExampleKeyServer_SetHandler() {
+	keys := webhooktest.NewKeyServer()
+	defer keys.Close()
+	keys.SetHandler(http.NotFoundHandler())
+	endpoint := &geminihook.Endpoint{Verifier: &geminihook.KeySet{URL: keys.URL}}
+	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(1))).Request("/"))
+	fmt.Println(recorder.Code)
+	// Output:
+	// 503
+}
+
+func ExampleJWKS() {
+	fmt.Println(string(webhooktest.JWKS(webhooktest.Public(webhooktest.Key(1)))))
+	// Output:
+	// {"keys":[{"crv":"Ed25519","kty":"OKP","x":"s1Jgewxb8nUK6ss35JEgca0-FoZtXpSaZBezfzkhhEI"}]}
+}
+
+// Test how a handler copes with retries. In a testing/synctest bubble, no short
+// waits are needed.
+func ExampleSender() {
+	calls := 0
+	flaky := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls++; calls < 3 {
+			panic("crash")
+		}
+		handler().ServeHTTP(w, r)
+	})
+	sender := &webhooktest.Sender{
+		Handler:    flaky,
+		Signers:    []webhooktest.Signer{webhooktest.Static(webhooktest.Secret)},
+		FirstRetry: time.Millisecond,
+	}
+	report, err := sender.Deliver(context.Background(), webhooktest.New(geminihook.EventBatchSucceeded))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, a := range report.Attempts {
+		fmt.Println(a.Number, a.Status, a.Acknowledged())
+	}
+	fmt.Println(len(report.Lost), "lost")
+	// Output:
+	// 1 0 false
+	// 2 0 false
+	// 3 200 true
+	// 0 lost
+}
+
+func ExampleRecord() {
+	dir, err := os.MkdirTemp("", "deliveries")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	handler := endpoint.Middleware(webhooktest.Record(dir, nil))
+	handler.ServeHTTP(httptest.NewRecorder(), webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.Secret)).Request("/"))
+	recorded, err := webhooktest.Load(os.DirFS(dir), "*.http")
+	fmt.Println(len(recorded), err)
+	// Output:
+	// 1 <nil>
+}
