@@ -10,8 +10,8 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-// explain tries what usually goes wrong between the sender and the receiver and
-// says which of it makes the signature match.
+// explain undoes what usually goes wrong between a sender and a receiver, and
+// returns a sentence for each change that makes the signature match.
 func (v *verifierFlags) explain(ctx context.Context, e *env, verifier geminihook.Verifier, d *webhooktest.Delivery) (hints []string) {
 	for _, change := range changes {
 		if body := change.undo(d.Body); body != nil && !bytes.Equal(body, d.Body) {
@@ -21,12 +21,13 @@ func (v *verifierFlags) explain(ctx context.Context, e *env, verifier geminihook
 		}
 	}
 	if len(hints) == 0 && v.rawSecret(e, d) {
-		hints = append(hints, `The signature matches if the text of the secret is the key: the sender did not decode its base64.`)
+		hints = append(hints, "The signature matches if the text of the secret is used as the key: the sender did not decode its base64.")
 	}
 	return hints
 }
 
-// rawSecret tries the secret's text as the key, with and without its prefix.
+// rawSecret reports whether the signature matches with the text of a secret as
+// the key, with or without its prefix.
 func (v *verifierFlags) rawSecret(e *env, d *webhooktest.Delivery) bool {
 	all, err := secrets(v.secretFile, e)
 	if err != nil {
@@ -47,28 +48,28 @@ func (v *verifierFlags) rawSecret(e *env, d *webhooktest.Delivery) bool {
 	return false
 }
 
-// changes are what proxies, editors and frameworks do to a body, and how to
-// take it back; nil where it cannot be.
+// changes lists what proxies, editors, and frameworks do to a body. Each undo
+// returns the original body, or nil if the change cannot be undone.
 var changes = []struct {
 	what string
 	undo func(body []byte) []byte
 }{
-	{"without the white space at the end of the body: something added it on the way.", func(b []byte) []byte {
+	{"without the white space at the end of the body: something added it in transit.", func(b []byte) []byte {
 		return bytes.TrimRight(b, " \t\r\n")
 	}},
-	{"with a newline at the end of the body: something removed it on the way.", func(b []byte) []byte {
+	{"with a newline at the end of the body: something removed it in transit.", func(b []byte) []byte {
 		return append(bytes.Clone(b), '\n')
 	}},
-	{"with LF in place of CRLF: something changed the line ends on the way.", func(b []byte) []byte {
+	{"with LF instead of CRLF: something changed the line endings in transit.", func(b []byte) []byte {
 		return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
 	}},
-	{"with CRLF in place of LF: something changed the line ends on the way.", func(b []byte) []byte {
+	{"with CRLF instead of LF: something changed the line endings in transit.", func(b []byte) []byte {
 		return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
 	}},
-	{"without the byte order mark: something put one in front of the body.", func(b []byte) []byte {
+	{"without the byte order mark: something added it in transit.", func(b []byte) []byte {
 		return bytes.TrimPrefix(b, []byte("\ufeff"))
 	}},
-	{"with the JSON made compact: something decoded the body and encoded it again. Verify the raw body.", func(b []byte) []byte {
+	{"with compact JSON: something decoded the body and encoded it again. Verify the raw body.", func(b []byte) []byte {
 		var out bytes.Buffer
 		if json.Compact(&out, b) != nil {
 			return nil
@@ -76,12 +77,13 @@ var changes = []struct {
 		return out.Bytes()
 	}},
 	{"with a space after each comma and colon: something decoded the body and encoded it again. Verify the raw body.", spaced},
-	{"with the JSON's special characters as they are: something escaped them. Verify the raw body.", func(b []byte) []byte {
+	{"with <, >, and & unescaped in the JSON: something escaped them. Verify the raw body.", func(b []byte) []byte {
 		return []byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(b)))
 	}},
 }
 
-// spaced is compact JSON as Python writes it.
+// spaced returns the JSON with a space after each comma and colon, as Python
+// writes it, or nil if b is not JSON.
 func spaced(b []byte) []byte {
 	var compact bytes.Buffer
 	if json.Compact(&compact, b) != nil {

@@ -1,15 +1,18 @@
-// Command geminihook is for developing receivers of Gemini webhooks without
-// Google: it sends deliveries, records them, and says why one does not verify.
+// Command geminihook helps to develop a receiver of Gemini webhooks without
+// Google. It sends deliveries, records them, and explains why a delivery does
+// not verify.
 //
 //	geminihook send -type batch.succeeded http://127.0.0.1:8080/gemini
 //	geminihook record -dir deliveries
 //	geminihook verify deliveries/*.http
 //	geminihook secret
 //
-// Secrets come from GEMINI_WEBHOOK_SECRET, separated by commas while one is
-// rotated, or from a file; never from the command line. "geminihook COMMAND -h"
-// lists the flags. The exit status is 0 if all went well, 1 if a delivery did
-// not, and 2 if the command line is wrong.
+// It reads the signing secrets from the environment variable
+// GEMINI_WEBHOOK_SECRET or from a file, never from the command line. Separate
+// several secrets with commas, for example while one is being rotated.
+// "geminihook COMMAND -h" lists the flags of a command. The exit status is 0 on
+// success, 1 if a delivery or the command failed, and 2 if the command line is
+// wrong.
 package main
 
 import (
@@ -26,17 +29,17 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-const usage = `geminihook sends, records and verifies Gemini webhooks, for local development.
+const usage = `geminihook sends, records, and verifies Gemini webhooks for local development.
 
 usage: geminihook COMMAND [flags] [arguments]
 
   send URL       deliver events to a receiver
   record         receive deliveries and write them to files
-  verify FILE    say whether a recorded delivery is genuine, and if not, why
+  verify FILE    report whether a recorded delivery is genuine, and if not, why
   secret         print a fresh signing secret
 
-Secrets are read from GEMINI_WEBHOOK_SECRET (separated by commas) or a file.
-"geminihook COMMAND -h" lists a command's flags.
+Secrets are read from GEMINI_WEBHOOK_SECRET (separated by commas) or from a file.
+"geminihook COMMAND -h" lists the flags of a command.
 `
 
 // Exit statuses.
@@ -46,7 +49,7 @@ const (
 	exitUsage  = 2
 )
 
-// env is what a command works with.
+// env is the environment of a command.
 type env struct {
 	in     io.Reader
 	out    io.Writer
@@ -74,7 +77,7 @@ func run(ctx context.Context, args []string, e *env) int {
 	}
 	command, ok := commands[args[0]]
 	if !ok {
-		fmt.Fprintf(e.err, "geminihook: there is no command %q\n\n%s", args[0], usage)
+		fmt.Fprintf(e.err, "geminihook: unknown command %q\n\n%s", args[0], usage)
 		return exitUsage
 	}
 	err := command(ctx, args[1:], e)
@@ -83,24 +86,25 @@ func run(ctx context.Context, args []string, e *env) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &wrong):
-		fmt.Fprintf(e.err, "geminihook %s: %v\n(geminihook %s -h lists the flags)\n", args[0], err, args[0])
+		fmt.Fprintf(e.err, "geminihook %s: %s\n(geminihook %s -h lists the flags)\n", args[0], visible(err.Error()), args[0])
 		return exitUsage
-	case errors.Is(err, errTold):
+	case errors.Is(err, errReported):
 		return exitFailed
 	}
-	fmt.Fprintf(e.err, "geminihook %s: %s\n", args[0], strings.ReplaceAll(err.Error(), "geminihook: ", ""))
+	fmt.Fprintf(e.err, "geminihook %s: %s\n", args[0], visible(plain(err)))
 	return exitFailed
 }
 
-// usageError is a command line that is wrong.
+// usageError says what is wrong with the command line.
 type usageError struct{ text string }
 
 func (u *usageError) Error() string { return u.text }
 
-// errTold ends a command whose output has said what is wrong.
-var errTold = errors.New("told")
+// errReported is the error of a command whose output already says what is wrong.
+var errReported = errors.New("reported")
 
-// parse parses the flags of a command; its help goes to standard output.
+// parse parses the flags of a command. With -h it prints the help to standard
+// output and returns [flag.ErrHelp].
 func parse(flags *flag.FlagSet, args []string, e *env, line, about string) error {
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
@@ -117,8 +121,8 @@ func parse(flags *flag.FlagSet, args []string, e *env, line, about string) error
 	return nil
 }
 
-// secrets reads the signing secrets from the file or the environment; there may
-// be none.
+// secrets returns the signing secrets from the file or, if file is empty, from
+// the environment. There may be none.
 func secrets(file string, e *env) ([]string, error) {
 	text := e.getenv("GEMINI_WEBHOOK_SECRET")
 	if file != "" {
@@ -138,4 +142,4 @@ func secrets(file string, e *env) ([]string, error) {
 	return all, nil
 }
 
-const secretFileHelp = "read the secrets from `FILE` in place of GEMINI_WEBHOOK_SECRET"
+const secretFileHelp = "read the secrets from `FILE` instead of GEMINI_WEBHOOK_SECRET"

@@ -5,12 +5,15 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,8 +42,8 @@ func TestUsage(t *testing.T) {
 		{"", 2, "usage: geminihook COMMAND"},
 		{"-h", 0, "usage: geminihook COMMAND"},
 		{"help", 0, "usage: geminihook COMMAND"},
-		{"fly", 2, `there is no command "fly"`},
-		{"send -h", 0, "-duplicates PART"},
+		{"fly", 2, `unknown command "fly"`},
+		{"send -h", 0, "-duplicates FRACTION"},
 		{"record -h", 0, "-dir FOLDER"},
 		{"verify -h", 0, "-secret-file FILE"},
 		{"secret -h", 0, "fresh signing secret"},
@@ -51,10 +54,10 @@ func TestUsage(t *testing.T) {
 		{"send -nonsense http://localhost/", 2, "not defined: -nonsense"},
 		{"send http://localhost/", 2, "no secret"},
 		{"send -file missing.http http://localhost/", 2, "no secret"},
-		{"record x", 2, "takes no argument"},
+		{"record x", 2, "takes no arguments"},
 		{"record", 2, "nothing to verify with"},
 		{"verify", 2, "takes files"},
-		{"secret x", 2, "takes no argument"},
+		{"secret x", 2, "takes no arguments"},
 		{"verify -secret-file missing x", 1, "missing"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
@@ -93,8 +96,8 @@ func build(t *testing.T) string {
 	return name
 }
 
-// TestRoundTrip runs the real program: record writes what send sent, verify
-// accepts it, and it replays to the same events.
+// TestRoundTrip runs the built command. It checks that record writes what send
+// sends, that verify accepts it, and that sending it again gives the same events.
 func TestRoundTrip(t *testing.T) {
 	command, dir := build(t), t.TempDir()
 	ctx, stop := context.WithCancel(t.Context())
@@ -136,7 +139,7 @@ func TestRoundTrip(t *testing.T) {
 		assert.Equal(t, tt.status, status, out)
 		assert.Contains(t, out, tt.text)
 		assert.NotContains(t, out, webhooktest.Secret[6:], "no secret is printed")
-		assert.NotContains(t, out, "\x1b", "colours are for terminals")
+		assert.NotContains(t, out, "\x1b", "colors are for terminals")
 		for line := range strings.Lines(out) {
 			assert.LessOrEqual(t, len([]rune(line)), 81, line)
 		}
@@ -174,30 +177,30 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// TestSendFails: what is not acknowledged, and what should be refused and is
-// not, is status 1.
+// TestSendFails checks that the exit status is 1 if a delivery is not
+// acknowledged, or if a bad delivery is not refused.
 func TestSendFails(t *testing.T) {
 	closed := "http://127.0.0.1:" + freePort(t) + "/"
 	status, out, errs := call(t, "", vars, "send", closed)
 	assert.Equal(t, 1, status)
-	assert.Contains(t, out, "no answer")
+	assert.Contains(t, out, "no response")
 	assert.Contains(t, errs, "refused")
 
 	server := acceptAll(t)
 	status, _, _ = call(t, "", vars, "send", "-tamper", server)
-	assert.Equal(t, 1, status, "a receiver that takes a forged delivery")
+	assert.Equal(t, 1, status, "a receiver that accepts a forged delivery")
 	status, _, _ = call(t, "", vars, "send", server)
 	assert.Zero(t, status)
 	for code, want := range map[int]int{400: 0, 401: 0, 403: 0, 404: 1, 405: 1, 500: 1} {
-		status, _, _ = call(t, "", vars, "send", "-stale", answerAll(t, code))
-		assert.Equal(t, want, status, "an answer of %d to a stale delivery", code)
+		status, _, _ = call(t, "", vars, "send", "-stale", respondAll(t, code))
+		assert.Equal(t, want, status, "response %d to a stale delivery", code)
 	}
 	status, out, _ = call(t, "", vars, "send", "-retry", "-give-up", "1ms", closed)
 	assert.Equal(t, 1, status)
 	assert.Contains(t, out, "attempts: 1")
 }
 
-func TestColours(t *testing.T) {
+func TestColors(t *testing.T) {
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // a character device, like a terminal
 	require.NoError(t, err)
 	defer null.Close()
@@ -214,4 +217,22 @@ func TestRecordEnds(t *testing.T) {
 	status := run(ctx, []string{"record", "-addr", "127.0.0.1:0", "-dir", filepath.Join(t.TempDir(), "new")},
 		&env{nil, &out, &out, func(name string) string { return vars[name] }})
 	assert.Zero(t, status, out.String())
+}
+
+// TestSendRedirect checks that a redirect is not followed, and is reported as a
+// failure.
+func TestSendRedirect(t *testing.T) {
+	var stolen atomic.Int64
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
+	defer thief.Close()
+	server := httptest.NewServer(http.RedirectHandler(thief.URL+"/elsewhere", http.StatusTemporaryRedirect))
+	defer server.Close()
+	for _, flags := range []string{"", "-tamper", "-stale"} {
+		status, out, errs := call(t, "", vars, append(append([]string{"send"}, strings.Fields(flags)...), server.URL)...)
+		assert.Equal(t, 1, status, flags)
+		assert.Contains(t, out, "307 Temporary Redirect")
+		assert.Contains(t, out, "0 of 1 acknowledged")
+		assert.Contains(t, errs, thief.URL+"/elsewhere")
+	}
+	assert.Zero(t, stolen.Load())
 }

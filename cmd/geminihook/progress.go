@@ -11,9 +11,10 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-const rows = 20 // deliveries, up to which each attempt has a row of its own
+const rows = 20 // with more deliveries, attempts are counted instead of listed
 
-// progress shows attempts as they end: each in a row, or, of many, a count.
+// progress shows each attempt in a row when it ends, or counts the attempts if
+// there are many.
 type progress struct {
 	env   *env
 	types map[string]string // by webhook-id
@@ -28,16 +29,16 @@ func newProgress(e *env, deliveries []*webhooktest.Delivery) *progress {
 	for _, d := range deliveries {
 		p.types[d.ID()] = "-"
 		if ev, err := geminihook.ParseUnverified(d.Body); err == nil && ev.Type != "" {
-			p.types[d.ID()] = string(ev.Type)
+			p.types[d.ID()] = visible(string(ev.Type))
 		}
 	}
 	if !p.many {
-		fmt.Fprintf(e.out, "%-14s  %-27s  %3s  %-22s  %6s\n", "ID", "TYPE", "TRY", "ANSWER", "TIME")
+		fmt.Fprintf(e.out, "%-14s  %-27s  %3s  %-22s  %6s\n", "ID", "TYPE", "TRY", "RESPONSE", "TIME")
 	}
 	return p
 }
 
-// attempt is called after each, one call at a time.
+// attempt shows an attempt that has ended. It must not be called concurrently.
 func (p *progress) attempt(a webhooktest.Attempt) {
 	p.tries++
 	p.acked[a.ID] = p.acked[a.ID] || a.Acknowledged()
@@ -48,21 +49,22 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 		}
 		return
 	}
-	colour := red
+	color := red
 	if a.Acknowledged() {
-		colour = green
+		color = green
 	}
 	try := fmt.Sprint(a.Number)
 	if a.Duplicate {
 		try += "+"
 	}
-	text := p.env.paint(colour, fmt.Sprintf("%-22s", cut(answer(a), 22)))
-	fmt.Fprintf(p.env.out, "%-14s  %-27s  %3s  %s  %6s\n", cut(a.ID, 14), cut(p.types[a.ID], 27), try, text, round(a.Elapsed))
+	text := p.env.paint(color, fmt.Sprintf("%-22s", cut(response(a), 22)))
+	fmt.Fprintf(p.env.out, "%-14s  %-27s  %3s  %s  %6s\n", cut(visible(a.ID), 14), cut(p.types[a.ID], 27), try, text, round(a.Elapsed))
 	if a.Err != nil {
-		fmt.Fprintf(p.env.err, "  %v\n", a.Err)
+		fmt.Fprintf(p.env.err, "  %s\n", visible(plain(a.Err)))
 	}
 }
 
+// done returns the number of acknowledged deliveries.
 func (p *progress) done() (n int) {
 	for _, ok := range p.acked {
 		if ok {
@@ -72,14 +74,15 @@ func (p *progress) done() (n int) {
 	return n
 }
 
-func answer(a webhooktest.Attempt) string {
-	if a.Err != nil {
-		return "no answer"
+func response(a webhooktest.Attempt) string {
+	if a.Status == 0 {
+		return "no response"
 	}
 	return fmt.Sprintf("%d %s", a.Status, http.StatusText(a.Status))
 }
 
-// summary says what became of all.
+// summary shows how many deliveries were acknowledged and how often each
+// response came.
 func (p *progress) summary(r webhooktest.Report) {
 	if p.many && terminal(p.env.out) {
 		fmt.Fprintln(p.env.out)
@@ -87,7 +90,7 @@ func (p *progress) summary(r webhooktest.Report) {
 	counts := map[string]int{}
 	var times []time.Duration
 	for _, a := range r.Attempts {
-		counts[answer(a)]++
+		counts[response(a)]++
 		times = append(times, a.Elapsed)
 	}
 	slices.Sort(times)
@@ -101,7 +104,8 @@ func (p *progress) summary(r webhooktest.Report) {
 	}
 }
 
-// asExpected: all were acknowledged or, of bad ones, all refused with 4xx.
+// asExpected reports whether all deliveries were acknowledged or, if they were
+// made bad, refused.
 func (p *progress) asExpected(r webhooktest.Report, bad bool) bool {
 	if !bad {
 		return len(r.Lost) == 0
@@ -109,18 +113,13 @@ func (p *progress) asExpected(r webhooktest.Report, bad bool) bool {
 	return !slices.ContainsFunc(r.Attempts, func(a webhooktest.Attempt) bool { return !refused(a.Status) })
 }
 
-// refused is false for the answers to a wrong URL: they prove nothing.
+// refused reports whether a receiver refused a delivery with this status. A 404
+// or a 405 rather means that the URL is wrong, and proves nothing.
 func refused(status int) bool {
 	return status >= 400 && status <= 499 && status != http.StatusNotFound && status != http.StatusMethodNotAllowed
 }
 
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n-3] + "..."
-}
-
+// round leaves three or four significant digits.
 func round(d time.Duration) time.Duration {
 	if d < 10*time.Millisecond {
 		return d.Round(10 * time.Microsecond)

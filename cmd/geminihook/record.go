@@ -15,21 +15,21 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-const recordAbout = `Receives deliveries at any path, verifies them, answers 200 and writes each
-event once to a file that "send -file" and "verify" read. Static webhooks need a
-secret, dynamic ones -jwks or -google. It ends when it is interrupted.`
+const recordAbout = `Receives deliveries at any path, verifies them, responds with 200, and writes
+each event once to a file that "send -file" and "verify" read. Static webhooks
+need a secret; dynamic webhooks need -jwks or -google. Interrupt it to end it.`
 
 func record(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("record", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "listen at this `ADDRESS`")
-	dir := flags.String("dir", "deliveries", "write the files to this `FOLDER`, which is made if need be")
+	dir := flags.String("dir", "deliveries", "write the files to this `FOLDER`, which is created if necessary")
 	var v verifierFlags
 	v.register(flags)
 	if err := parse(flags, args, e, "record [flags]", recordAbout); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return &usageError{"it takes no argument"}
+		return &usageError{"it takes no arguments"}
 	}
 	verifier, err := v.verifier(e, nil)
 	if err != nil {
@@ -45,10 +45,13 @@ func record(ctx context.Context, args []string, e *env) error {
 	log := &lines{env: e}
 	endpoint := &geminihook.Endpoint{Verifier: verifier, Observe: log.outcome}
 	server := &http.Server{
-		Handler:     endpoint.Middleware(webhooktest.Record(*dir, nil)),
-		ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		Handler:           endpoint.Middleware(webhooktest.Record(*dir, nil)),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20 * time.Second,
+		IdleTimeout:       time.Minute,
 	}
-	fmt.Fprintf(e.out, "recording http://%s/ to %s\n", l.Addr(), *dir)
+	fmt.Fprintf(e.out, "listening on http://%s/, writing to %s\n", l.Addr(), visible(*dir))
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	select {
@@ -61,7 +64,7 @@ func record(ctx context.Context, args []string, e *env) error {
 	return server.Shutdown(grace)
 }
 
-// lines prints one line a delivery, and below it why it was refused.
+// lines prints one line per delivery, followed by the reason if it was refused.
 type lines struct {
 	env *env
 	mu  sync.Mutex
@@ -70,46 +73,22 @@ type lines struct {
 func (l *lines) outcome(_ context.Context, o geminihook.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	colour, what := red, ""
+	color, what := red, ""
 	if o.Status == http.StatusOK {
-		colour = green
+		color = green
 	}
 	if o.Event != nil {
-		what = fmt.Sprintf("%-27s  %s", cut(string(o.Event.Type), 27), cut(o.Event.ID, 24))
+		what = fmt.Sprintf("%-27s  %s", cut(visible(string(o.Event.Type)), 27), cut(visible(o.Event.ID), 24))
 	}
 	line := fmt.Sprintf("%s  %s  %-10s  %s", time.Now().Format(time.TimeOnly),
-		l.env.paint(colour, fmt.Sprint(o.Status)), o.Result, what)
+		l.env.paint(color, fmt.Sprint(o.Status)), o.Result, what)
 	fmt.Fprintln(l.env.out, strings.TrimRight(line, " "))
 	if o.Err != nil {
 		fmt.Fprint(l.env.out, wrap(plain(o.Err), "          "))
 	}
 }
 
-// plain is the error without the package's name, which says nothing here.
-func plain(err error) string { return strings.ReplaceAll(err.Error(), "geminihook: ", "") }
-
-// wrap breaks the text into lines of at most 80 columns.
-func wrap(text, indent string) string {
-	var b strings.Builder
-	width := 81
-	for word := range strings.FieldsSeq(text) {
-		if width+1+len(word) > 80 {
-			if b.Len() > 0 {
-				b.WriteByte('\n')
-			}
-			b.WriteString(indent)
-			width = len(indent) - 1
-		} else {
-			b.WriteByte(' ')
-		}
-		b.WriteString(word)
-		width += 1 + len(word)
-	}
-	b.WriteByte('\n')
-	return b.String()
-}
-
-// verifierFlags say what to verify with.
+// verifierFlags are the flags that choose the verifier.
 type verifierFlags struct {
 	secretFile, jwks string
 	google           bool
@@ -121,7 +100,8 @@ func (v *verifierFlags) register(flags *flag.FlagSet) {
 	flags.BoolVar(&v.google, "google", false, "verify dynamic webhooks with Google's key set")
 }
 
-// verifier makes one of the flags and the environment. Its clock is now.
+// verifier returns the verifier that the flags and the environment describe. Its
+// clock is now; nil means the system clock.
 func (v *verifierFlags) verifier(e *env, now func() time.Time) (geminihook.Verifier, error) {
 	all, err := secrets(v.secretFile, e)
 	if err != nil {
@@ -140,7 +120,7 @@ func (v *verifierFlags) verifier(e *env, now func() time.Time) (geminihook.Verif
 		verifiers = append(verifiers, &geminihook.KeySet{URL: v.jwks, Now: now})
 	}
 	if len(verifiers) == 0 {
-		return nil, &usageError{"nothing to verify with: set GEMINI_WEBHOOK_SECRET, or give -secret-file, -jwks or -google"}
+		return nil, &usageError{"nothing to verify with: set GEMINI_WEBHOOK_SECRET, or use -secret-file, -jwks, or -google"}
 	}
 	return geminihook.AnyOf(verifiers...), nil
 }

@@ -14,7 +14,7 @@ func secret(_ context.Context, args []string, e *env) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return &usageError{"it takes no argument"}
+		return &usageError{"it takes no arguments"}
 	}
 	_, err := fmt.Fprintln(e.out, webhooktest.NewSecret())
 	return err

@@ -21,11 +21,12 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-const sendAbout = `Delivers events to a receiver as Google does, signed with the secrets (v1, one
-entry each) or, with -dynamic, with an Ed25519 key (v1a) whose key set it serves
-meanwhile. The status is 0 if every delivery was acknowledged with 2xx; with
--tamper and -stale, if every one was refused with 4xx, but for 404 and 405,
-which speak of the URL.`
+const sendAbout = `Delivers events to a receiver the way Google does. They are signed with the
+secrets (v1, one entry per secret) or, with -dynamic, with an Ed25519 key (v1a);
+the command then serves the key set while it runs. Redirects are not followed.
+The exit status is 0 if every delivery was acknowledged with 2xx. With -tamper
+or -stale, it is 0 if every attempt was refused with a 4xx status other than 404
+and 405, which rather mean that the URL is wrong.`
 
 type sendFlags struct {
 	typ, file, secretFile, keyFile, jwks string
@@ -38,18 +39,18 @@ type sendFlags struct {
 func send(ctx context.Context, args []string, e *env) error {
 	var f sendFlags
 	flags := flag.NewFlagSet("send", flag.ContinueOnError)
-	flags.StringVar(&f.typ, "type", string(geminihook.EventBatchSucceeded), "the event's `TYPE`, known or not")
-	flags.StringVar(&f.file, "file", "", "send this recorded delivery (*.http) or body (*.json) in place of -type")
+	flags.StringVar(&f.typ, "type", string(geminihook.EventBatchSucceeded), "the `TYPE` of the events, known or not")
+	flags.StringVar(&f.file, "file", "", "send the recorded delivery (*.http) or body (*.json) in `FILE` instead of -type")
 	flags.StringVar(&f.secretFile, "secret-file", "", secretFileHelp)
-	flags.BoolVar(&f.dynamic, "dynamic", false, "sign with an Ed25519 key, as dynamic webhooks are")
-	flags.StringVar(&f.keyFile, "key-file", "", "the key for -dynamic, a PKCS #8 PEM `FILE`; a fresh one if there is none")
-	flags.StringVar(&f.jwks, "jwks", "127.0.0.1:8081", "serve the key set of -dynamic at this `ADDRESS`")
-	flags.IntVar(&f.n, "n", 1, "how many events")
-	flags.Float64Var(&f.duplicates, "duplicates", 0, "the `PART` of the attempts that is sent twice at once, 0 to 1")
-	flags.BoolVar(&f.retry, "retry", false, "send again until it is acknowledged")
-	flags.DurationVar(&f.giveUp, "give-up", 24*time.Hour, "when -retry gives up")
-	flags.BoolVar(&f.tamper, "tamper", false, "change the body after signing")
-	flags.BoolVar(&f.stale, "stale", false, "sign as if it were an hour ago")
+	flags.BoolVar(&f.dynamic, "dynamic", false, "sign with an Ed25519 key, as Google signs dynamic webhooks")
+	flags.StringVar(&f.keyFile, "key-file", "", "read the key for -dynamic from `FILE` (PKCS #8, PEM) instead of making a fresh one")
+	flags.StringVar(&f.jwks, "jwks", "127.0.0.1:8081", "serve the key set for -dynamic at this `ADDRESS`")
+	flags.IntVar(&f.n, "n", 1, "the number of events")
+	flags.Float64Var(&f.duplicates, "duplicates", 0, "the `FRACTION` of attempts that are sent twice at the same time, from 0 to 1")
+	flags.BoolVar(&f.retry, "retry", false, "repeat each delivery until it is acknowledged")
+	flags.DurationVar(&f.giveUp, "give-up", 24*time.Hour, "the time after which -retry gives up")
+	flags.BoolVar(&f.tamper, "tamper", false, "change the body after signing it")
+	flags.BoolVar(&f.stale, "stale", false, "sign with a timestamp one hour in the past")
 	if err := parse(flags, args, e, "send [flags] URL", sendAbout); err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func send(ctx context.Context, args []string, e *env) error {
 		sender.GiveUp = -1
 	}
 	if f.tamper || f.stale {
-		sender.Signers = nil // or it would make them good again
+		sender.Signers = nil // keep the bad signatures
 	}
 	p := newProgress(e, deliveries)
 	sender.Observe = p.attempt
@@ -91,13 +92,13 @@ func send(ctx context.Context, args []string, e *env) error {
 		return err
 	}
 	if !p.asExpected(report, f.tamper || f.stale) {
-		return errTold
+		return errReported
 	}
 	return nil
 }
 
-// signers are the secrets' or, with -dynamic, the key's, whose set is served
-// until stop is called.
+// signers returns a signer per secret or, with -dynamic, one with the key, whose
+// key set it serves until stop is called.
 func (f *sendFlags) signers(e *env) (signers []webhooktest.Signer, stop func(), err error) {
 	if f.dynamic {
 		key, err := f.key()
@@ -106,15 +107,15 @@ func (f *sendFlags) signers(e *env) (signers []webhooktest.Signer, stop func(), 
 		}
 		l, err := net.Listen("tcp", f.jwks)
 		if err != nil {
-			return nil, nil, fmt.Errorf("the key set cannot be served: %w", err)
+			return nil, nil, fmt.Errorf("serving the key set: %w", err)
 		}
 		set := webhooktest.JWKS(webhooktest.Public(key))
-		server := &http.Server{ReadTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		server := &http.Server{ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write(set)
 		})}
 		go func() { _ = server.Serve(l) }()
-		fmt.Fprintf(e.out, "The receiver's KeySet.URL must be http://%s/ while this runs.\n\n", l.Addr())
+		fmt.Fprintf(e.out, "Set the receiver's KeySet.URL to http://%s/ while this runs.\n\n", l.Addr())
 		return []webhooktest.Signer{webhooktest.Dynamic(key)}, func() { _ = server.Close() }, nil
 	}
 	all, err := secrets(f.secretFile, e)
@@ -122,7 +123,7 @@ func (f *sendFlags) signers(e *env) (signers []webhooktest.Signer, stop func(), 
 		return nil, nil, err
 	}
 	if len(all) == 0 {
-		return nil, nil, &usageError{"no secret: set GEMINI_WEBHOOK_SECRET, or give -secret-file or -dynamic"}
+		return nil, nil, &usageError{"no secret: set GEMINI_WEBHOOK_SECRET, or use -secret-file or -dynamic"}
 	}
 	for _, s := range all {
 		signers = append(signers, webhooktest.Static(s))
@@ -130,7 +131,7 @@ func (f *sendFlags) signers(e *env) (signers []webhooktest.Signer, stop func(), 
 	return signers, func() {}, nil
 }
 
-// key reads the key of -key-file or makes one.
+// key reads the key from -key-file or makes a fresh one.
 func (f *sendFlags) key() (ed25519.PrivateKey, error) {
 	if f.keyFile == "" {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -142,15 +143,17 @@ func (f *sendFlags) key() (ed25519.PrivateKey, error) {
 	}
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return nil, fmt.Errorf("%s is not PEM; openssl genpkey -algorithm ed25519 makes a key", f.keyFile)
+		return nil, fmt.Errorf("%s is not a PEM file; make a key with: openssl genpkey -algorithm ed25519", f.keyFile)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if key, ok := parsed.(ed25519.PrivateKey); ok && err == nil {
 		return key, nil
 	}
-	return nil, errors.New(f.keyFile + " has no Ed25519 private key in PKCS #8; openssl genpkey -algorithm ed25519 makes one")
+	return nil, errors.New(f.keyFile + " has no Ed25519 private key in PKCS #8; make one with: openssl genpkey -algorithm ed25519")
 }
 
+// deliveries makes -n deliveries of -type or -file. All but the first of a
+// recorded delivery get a fresh id.
 func (f *sendFlags) deliveries(signers []webhooktest.Signer) ([]*webhooktest.Delivery, error) {
 	first := webhooktest.New(geminihook.EventType(f.typ))
 	if f.file != "" {

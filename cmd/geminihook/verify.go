@@ -14,13 +14,14 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-const verifyAbout = `Says whether recorded deliveries are genuine, and if not, why. A FILE is a whole
-HTTP request, as "record" writes it; "-" is standard input. The clock is set to
-when each delivery was sent, for recorded ones are old; -now uses the real one.`
+const verifyAbout = `Reports whether recorded deliveries are genuine, and if not, why. A FILE is a
+complete HTTP request, as "record" writes it; "-" is standard input. Each
+delivery is verified at the time when it was sent, because recorded deliveries
+are old; with -now, at the current time.`
 
 func verify(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
-	now := flags.Bool("now", false, "refuse what is not of the last five minutes, as a receiver does")
+	now := flags.Bool("now", false, "refuse deliveries that are more than five minutes old, as a receiver does")
 	var v verifierFlags
 	v.register(flags)
 	if err := parse(flags, args, e, "verify [flags] FILE...", verifyAbout); err != nil {
@@ -30,11 +31,11 @@ func verify(ctx context.Context, args []string, e *env) error {
 		return &usageError{`it takes files, or "-" for standard input`}
 	}
 	if _, err := v.verifier(e, nil); err != nil {
-		return err // before any file is looked at
+		return err // before reading any file
 	}
 	at := time.Now
 	if !*now {
-		at = nil // each delivery's own
+		at = nil // the time when each delivery was sent
 	}
 	failed := false
 	for _, name := range flags.Args() {
@@ -45,7 +46,7 @@ func verify(ctx context.Context, args []string, e *env) error {
 		failed = failed || !ok
 	}
 	if failed {
-		return errTold
+		return errReported
 	}
 	return nil
 }
@@ -68,12 +69,12 @@ func (v *verifierFlags) one(ctx context.Context, e *env, name string, at func() 
 	if err == nil {
 		var ev *geminihook.Event
 		if ev, err = geminihook.ParseUnverified(d.Body); err == nil {
-			fmt.Fprintf(e.out, "%s: %s\n  %s %s\n  signed %s with %s, sent %s (%s)\n", name, e.paint(green, "genuine"),
-				ev.Type, d.ID(), proof.Scheme, proof.Key, time.Unix(sent, 0).UTC().Format(time.RFC3339), age(sent))
+			fmt.Fprintf(e.out, "%s: %s\n  %s %s\n  signed %s with %s, sent %s (%s)\n", visible(name), e.paint(green, "genuine"),
+				visible(string(ev.Type)), visible(d.ID()), visible(proof.Scheme), visible(proof.Key), time.Unix(sent, 0).UTC().Format(time.RFC3339), age(sent))
 			return true, nil
 		}
 	}
-	fmt.Fprintf(e.out, "%s: %s\n%s", name, e.paint(red, "not accepted"), wrap(plain(err), "  "))
+	fmt.Fprintf(e.out, "%s: %s\n%s", visible(name), e.paint(red, "not accepted"), wrap(plain(err), "  "))
 	if errors.Is(err, geminihook.ErrSignature) {
 		for _, hint := range v.explain(ctx, e, verifier, d) {
 			fmt.Fprint(e.out, wrap(hint, "  "))
@@ -82,6 +83,7 @@ func (v *verifierFlags) one(ctx context.Context, e *env, name string, at func() 
 	return false, nil
 }
 
+// readDelivery reads the file, or standard input if the name is "-".
 func readDelivery(name string, e *env) (*webhooktest.Delivery, error) {
 	const limit = 16 << 20
 	if name == "-" {
@@ -95,7 +97,7 @@ func readDelivery(name string, e *env) (*webhooktest.Delivery, error) {
 	return webhooktest.Read(io.LimitReader(file, limit))
 }
 
-// age is how long ago that was, in words.
+// age returns how long ago a delivery was sent, in words.
 func age(sent int64) string {
 	d := time.Since(time.Unix(sent, 0))
 	switch {

@@ -23,20 +23,22 @@ func listenLoopback(t *testing.T) net.Listener {
 	return l
 }
 
-// acceptAll is a receiver that verifies nothing.
+// acceptAll starts a receiver that verifies nothing and returns its URL.
 func acceptAll(t *testing.T) string {
 	t.Helper()
-	return answerAll(t, http.StatusOK)
+	return respondAll(t, http.StatusOK)
 }
 
-func answerAll(t *testing.T, status int) string {
+// respondAll starts a server that responds with the status to every request, and
+// returns its URL.
+func respondAll(t *testing.T, status int) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
 	t.Cleanup(srv.Close)
 	return srv.URL
 }
 
-// TestVerify: the verdict, and in words what is wrong.
+// TestVerify checks the verdict and the words that say what is wrong.
 func TestVerify(t *testing.T) {
 	signer := webhooktest.Static(webhooktest.Secret)
 	body := "{\n  \"type\": \"batch.failed\",\r\n  \"data\": {\"id\": \"b<>\"}\n}\n"
@@ -70,10 +72,10 @@ func TestVerify(t *testing.T) {
 		{name: "another secret", delivery: signed(signer, body).WrongSecret(), status: 1, want: "whsec_...MDAx"},
 		{name: "newline added", delivery: changed(strings.TrimSpace(body), body), status: 1, want: "without the white space at the end"},
 		{name: "newline removed", delivery: changed(body, body[:len(body)-1]), status: 1, want: "with a newline at the end"},
-		{name: "line ends made CRLF", delivery: changed("{\n}", "{\r\n}"), status: 1, want: "with LF in place of CRLF"},
-		{name: "line ends made LF", delivery: changed("{\r\n}", "{\n}"), status: 1, want: "with CRLF in place of LF"},
+		{name: "line endings made CRLF", delivery: changed("{\n}", "{\r\n}"), status: 1, want: "with LF instead of CRLF"},
+		{name: "line endings made LF", delivery: changed("{\r\n}", "{\n}"), status: 1, want: "with CRLF instead of LF"},
 		{name: "byte order mark", delivery: changed("{}", "\ufeff{}"), status: 1, want: "without the byte order mark"},
-		{name: "pretty", delivery: changed(`{"a":1,"b":[1,2]}`, "{\n \"a\": 1,\n \"b\": [1,2]}"), status: 1, want: "with the JSON made compact"},
+		{name: "pretty", delivery: changed(`{"a":1,"b":[1,2]}`, "{\n \"a\": 1,\n \"b\": [1,2]}"), status: 1, want: "with compact JSON"},
 		{name: "compact", delivery: changed(`{"a": 1, "b": ["x,\"y:", 2]}`, `{"a":1,"b":["x,\"y:",2]}`), status: 1, want: "with a space after each comma"},
 		{name: "escaped", delivery: changed(`{"a":"<&>"}`, `{"a":"\u003c\u0026\u003e"}`), status: 1, want: "something escaped them"},
 		{name: "raw secret", delivery: signed(webhooktest.Static(text), body), status: 1, want: "did not decode its base64"},
