@@ -1,11 +1,11 @@
-// Nats answers each delivery at once and does the work later, from a stream of
-// NATS JetStream. The stream drops duplicates by webhook-id, so that the
-// receiver needs no store.
+// Nats responds to each delivery at once and does the work later, from a stream
+// of NATS JetStream. The stream drops duplicates by webhook-id, so the receiver
+// needs no store.
 //
 //	go run .
 //
-// Without GEMINI_WEBHOOK_SECRET it makes one, and delivers some events to
-// itself. Without -nats it runs a NATS server in the same process.
+// Without GEMINI_WEBHOOK_SECRET it makes a fresh secret and delivers some events
+// to itself. Without -nats it runs a NATS server in the same process.
 package main
 
 import (
@@ -35,9 +35,9 @@ type options struct{ addr, nats, dir string }
 func main() {
 	log.SetFlags(0)
 	var o options
-	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "where to receive deliveries")
-	flag.StringVar(&o.nats, "nats", "", "URL of a NATS server with JetStream; empty: one in this process")
-	flag.StringVar(&o.dir, "dir", "nats-data", "where the server in this process keeps its stream")
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "receive deliveries at this `ADDRESS`")
+	flag.StringVar(&o.nats, "nats", "", "the `URL` of a NATS server with JetStream; if empty, run a server in this process")
+	flag.StringVar(&o.dir, "dir", "nats-data", "the `FOLDER` in which the server in this process keeps its stream")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -48,8 +48,9 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer, o options, getenv func(string) string) error {
-	secret := getenv("GEMINI_WEBHOOK_SECRET")
-	verifier, err := geminihook.NewHMAC(cmp.Or(secret, webhooktest.Secret))
+	given := getenv("GEMINI_WEBHOOK_SECRET")
+	secret := cmp.Or(given, webhooktest.NewSecret())
+	verifier, err := geminihook.NewHMAC(secret)
 	if err != nil {
 		return fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err)
 	}
@@ -62,8 +63,8 @@ func run(ctx context.Context, out io.Writer, o options, getenv func(string) stri
 	if err != nil {
 		return err
 	}
-	w := &worker{out: out, done: make(map[string]int)}
-	stopWork, err := w.start(ctx, stream)
+	p := &program{out: out, done: make(map[string]int)}
+	stopWork, err := (&worker{fn: p.handle}).start(ctx, stream)
 	if err != nil {
 		return err
 	}
@@ -75,13 +76,17 @@ func run(ctx context.Context, out io.Writer, o options, getenv func(string) stri
 	}
 	server := &http.Server{
 		Handler:           receiver(&geminihook.Endpoint{Verifier: verifier}, js),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      20 * time.Second,
+		IdleTimeout:       2 * time.Minute,
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	fmt.Fprintln(out, "receiving at http://"+l.Addr().String())
-	if secret == "" {
-		if err := show(ctx, out, stream, w, "http://"+l.Addr().String()); err != nil {
+	url := "http://" + l.Addr().String() + "/gemini" // any other path works as well
+	fmt.Fprintln(out, "listening on", url)
+	if given == "" {
+		if err := p.show(ctx, stream, secret, url); err != nil {
 			return errors.Join(err, server.Close())
 		}
 	}
@@ -92,11 +97,11 @@ func run(ctx context.Context, out io.Writer, o options, getenv func(string) stri
 	}
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return server.Shutdown(grace) // deliveries that are under way end
+	return server.Shutdown(grace) // waits for the deliveries that are under way
 }
 
-// receiver publishes each genuine delivery, and answers when the stream has
-// it. It keeps nothing: what comes again, the stream knows by its id.
+// receiver publishes each genuine delivery and responds when the stream has
+// stored it. It keeps nothing, because the stream knows duplicates by their id.
 func receiver(endpoint *geminihook.Endpoint, js jetstream.JetStream) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ev, err := endpoint.Receive(w, r)
@@ -108,22 +113,56 @@ func receiver(endpoint *geminihook.Endpoint, js jetstream.JetStream) http.Handle
 			if status == http.StatusMethodNotAllowed {
 				w.Header().Set("Allow", http.MethodPost)
 			}
-			log.Printf("answered %d: %v", status, err)
+			log.Printf("response %d: %v", status, err)
 			http.Error(w, http.StatusText(status), status)
 		}
 	})
 }
 
-// show delivers some events as Google does, every one twice, and waits until
-// they are handled.
-func show(ctx context.Context, out io.Writer, stream jetstream.Stream, w *worker, url string) error {
-	fmt.Fprintln(out, "no GEMINI_WEBHOOK_SECRET: delivering six events, every one twice")
+// program is what you would write: the work for an event. This one prints the
+// events and counts them.
+type program struct {
+	out io.Writer
+
+	mu   sync.Mutex
+	done map[string]int // by webhook-id
+}
+
+// handle is the place for the program's own work, such as fetching a result and
+// storing it.
+func (p *program) handle(_ context.Context, ev *geminihook.Event, attempt uint64) error {
+	if ev.Type == geminihook.EventBatchSucceeded && attempt == 1 {
+		return errors.New("the result is not available yet") // to show a second attempt
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done[ev.ID]++
+	_, err := fmt.Fprintf(p.out, "  handled %s, attempt %d, id %q\n", ev.Type, attempt, ev.ID)
+	return err
+}
+
+// count returns how many of the events were handled.
+func (p *program) count(ids []string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		if p.done[id] > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// show delivers some events the way Google does, each of them twice, and waits
+// until they are handled.
+func (p *program) show(ctx context.Context, stream jetstream.Stream, secret, url string) error {
+	fmt.Fprintln(p.out, "GEMINI_WEBHOOK_SECRET is not set: delivering six events, each of them twice")
 	var deliveries []*webhooktest.Delivery
 	for _, t := range webhooktest.Types()[:6] {
 		deliveries = append(deliveries, webhooktest.New(t))
 	}
 	sender := &webhooktest.Sender{
-		URL: url, Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.Secret)}, Duplicates: 1,
+		URL: url, Signers: []webhooktest.Signer{webhooktest.Static(secret)}, Duplicates: 1,
 		FirstRetry: 100 * time.Millisecond,
 	}
 	report, err := sender.Deliver(ctx, deliveries...)
@@ -134,48 +173,15 @@ func show(ctx context.Context, out io.Writer, stream jetstream.Stream, w *worker
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "acknowledged: %d events in %d attempts; messages in the stream: %d\n",
+	fmt.Fprintf(p.out, "acknowledged: %d events in %d attempts; messages in the stream: %d\n",
 		len(report.Delivered), len(report.Attempts), info.State.Msgs)
-	for w.count(report.Delivered) < len(report.Delivered) {
+	for p.count(report.Delivered) < len(report.Delivered) {
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	fmt.Fprintln(out, "all events are handled; Ctrl-C ends the program")
+	fmt.Fprintln(p.out, "all events are handled; press Ctrl-C to end the program")
 	return nil
-}
-
-// worker handles what the stream has.
-type worker struct {
-	out io.Writer
-
-	mu   sync.Mutex
-	done map[string]int // by webhook-id
-}
-
-// handle is where the program's own work goes: to fetch a result and keep it.
-// It may see an event twice, if an acknowledgement is lost.
-func (w *worker) handle(_ context.Context, ev *geminihook.Event, attempt uint64) error {
-	if ev.Type == geminihook.EventBatchSucceeded && attempt == 1 {
-		return errors.New("the result cannot be had just now") // to show that it comes again
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.done[ev.ID]++
-	_, err := fmt.Fprintf(w.out, "  handled %s, attempt %d: %+v\n", ev.Type, attempt, ev.Data)
-	return err
-}
-
-// count says how many of the events were handled.
-func (w *worker) count(ids []string) (n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, id := range ids {
-		if w.done[id] > 0 {
-			n++
-		}
-	}
-	return n
 }

@@ -32,21 +32,22 @@ func build(t *testing.T) string {
 	return program
 }
 
-// TestGoRun starts the program as the README says, with the server in its
-// process and with one elsewhere, and ends it.
+// TestGoRun starts the program as in the README, with a NATS server in its
+// process and with a separate one, and ends it. The secret that it makes is not
+// the published one.
 func TestGoRun(t *testing.T) {
-	elsewhere, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})
+	separate, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})
 	require.NoError(t, err)
-	elsewhere.Start()
-	defer elsewhere.Shutdown()
-	require.True(t, elsewhere.ReadyForConnections(10*time.Second))
-	program := build(t)
+	separate.Start()
+	defer separate.Shutdown()
+	require.True(t, separate.ReadyForConnections(10*time.Second))
+	binary := build(t)
 	for name, flags := range map[string][]string{
 		"in process": {"-dir", t.TempDir()},
-		"elsewhere":  {"-nats", elsewhere.ClientURL()},
+		"separate":   {"-nats", separate.ClientURL()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), program, append(flags, "-addr", "127.0.0.1:0")...)
+			cmd := exec.CommandContext(t.Context(), binary, append(flags, "-addr", "127.0.0.1:0")...)
 			cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET=")
 			cmd.Stderr = os.Stderr
 			stdout, err := cmd.StdoutPipe()
@@ -61,26 +62,41 @@ func TestGoRun(t *testing.T) {
 			}
 			assert.Contains(t, text.String(), "acknowledged: 6 events in 12 attempts; messages in the stream: 6\n")
 			assert.Equal(t, 6, strings.Count(text.String(), "  handled "), &text)
-			assert.Contains(t, text.String(), "handled batch.succeeded, attempt 2:")
+			assert.Contains(t, text.String(), "handled batch.succeeded, attempt 2,")
+			_, url, _ := strings.Cut(text.String(), "listening on ")
+			url, _, _ = strings.Cut(url, "\n")
+			assert.Regexp(t, `^http://127\.0\.0\.1:\d+/gemini$`, url)
+			assert.Equal(t, http.StatusBadRequest, post(t, url, webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.Secret))))
 			require.NoError(t, cmd.Process.Signal(os.Interrupt))
 			require.NoError(t, cmd.Wait())
 		})
 	}
 }
 
-// TestKill kills the program, and the server in it, at random under a sender
-// that tries again. The stream has every event once, and all are handled.
+// post sends the delivery and returns the status of the response.
+func post(t *testing.T, url string, d *webhooktest.Delivery) int {
+	t.Helper()
+	req, err := d.ClientRequest(url)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	return resp.StatusCode
+}
+
+// TestKill kills the program and the NATS server in it at random, while a sender
+// repeats its deliveries. Every event must be in the stream once, and be handled.
 func TestKill(t *testing.T) {
 	port, err := testserver.FreePort()
 	require.NoError(t, err)
 	addr, dir := fmt.Sprintf("127.0.0.1:%d", port), t.TempDir()
-	program, out := build(t), filepath.Join(t.TempDir(), "out")
+	binary, out := build(t), filepath.Join(t.TempDir(), "out")
 	log, err := os.OpenFile(out, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	require.NoError(t, err)
 	defer log.Close()
 	var cmd *exec.Cmd
 	start := func() {
-		cmd = exec.CommandContext(context.WithoutCancel(t.Context()), program, "-dir", dir, "-addr", addr)
+		cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary, "-dir", dir, "-addr", addr)
 		cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET="+webhooktest.Secret)
 		cmd.Stdout = log
 		require.NoError(t, cmd.Start())
@@ -118,7 +134,7 @@ func TestKill(t *testing.T) {
 	require.Eventually(t, func() bool {
 		b, err := os.ReadFile(out)
 		return err == nil && strings.Count(string(b), "  handled ") >= len(ids)
-	}, time.Minute, 50*time.Millisecond)
+	}, 3*time.Minute, 50*time.Millisecond)
 	kill()
 
 	js, stop, err := connect(options{dir: dir})
@@ -127,8 +143,8 @@ func TestKill(t *testing.T) {
 	stream, err := openStream(t.Context(), js)
 	require.NoError(t, err)
 	var pending uint64 = 1
-	require.Eventually(t, func() bool { // what was handled and not acknowledged comes again
-		w := &worker{out: io.Discard, done: make(map[string]int)}
+	require.Eventually(t, func() bool { // handled events without an acknowledgement are handed out again
+		w := &worker{fn: (&program{out: io.Discard, done: make(map[string]int)}).handle}
 		stopWork, err := w.start(t.Context(), stream)
 		require.NoError(t, err)
 		<-time.After(200 * time.Millisecond)
@@ -138,7 +154,7 @@ func TestKill(t *testing.T) {
 		info := consumer.CachedInfo()
 		pending = info.NumPending + uint64(info.NumAckPending)
 		return pending == 0
-	}, time.Minute, 100*time.Millisecond)
+	}, 3*time.Minute, 100*time.Millisecond)
 	seen := map[string]int{}
 	info, err := stream.Info(t.Context())
 	require.NoError(t, err)
@@ -157,12 +173,10 @@ func TestKill(t *testing.T) {
 		len(ids), attempts, kills, info.State.Msgs, strings.Count(string(b), "  handled "))
 }
 
-// TestReceiver: what is refused never reaches the stream, and a stream that is
-// away is answered with 503.
+// TestReceiver checks that a refused delivery does not reach the stream, and that
+// the response is 503 if the stream is unavailable.
 func TestReceiver(t *testing.T) {
-	js, stop, err := connect(options{dir: t.TempDir()})
-	require.NoError(t, err)
-	defer stop()
+	js := newServer(t)
 	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
 	require.NoError(t, err)
 	h := receiver(&geminihook.Endpoint{Verifier: verifier}, js)
@@ -172,7 +186,7 @@ func TestReceiver(t *testing.T) {
 		h.ServeHTTP(w, r)
 		return w.Code
 	}
-	assert.Equal(t, 503, status(genuine.Request("/")), "no stream yet")
+	assert.Equal(t, 503, status(genuine.Request("/")), "before the stream exists")
 	stream, err := openStream(t.Context(), js)
 	require.NoError(t, err)
 	assert.Equal(t, 200, status(genuine.Request("/")))

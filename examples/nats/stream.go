@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/geminihook/geminihook"
@@ -15,11 +16,13 @@ import (
 )
 
 const (
-	window  = 24 * time.Hour // in which Google sends an event again
-	subject = "gemini.events"
+	streamName = "GEMINI"
+	subject    = "gemini.events"
+	window     = 24 * time.Hour // Google repeats a delivery for this long
 )
 
-// connect connects to the server, or runs one in this process.
+// connect connects to the NATS server, or starts one in this process if no URL is
+// given.
 func connect(o options) (js jetstream.JetStream, stop func(), err error) {
 	url, settings, shutdown := o.nats, []nats.Option{nats.MaxReconnects(-1)}, func() {}
 	if url == "" {
@@ -45,7 +48,7 @@ func connect(o options) (js jetstream.JetStream, stop func(), err error) {
 	}, err
 }
 
-// serve runs a server that only this process reaches.
+// serve starts a NATS server that only this process can reach.
 func serve(dir string) (*server.Server, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -53,7 +56,7 @@ func serve(dir string) (*server.Server, error) {
 	}
 	s, err := server.NewServer(&server.Options{
 		JetStream: true, StoreDir: dir, DontListen: true, NoSigs: true,
-		SyncAlways: true, // what is acknowledged is on the disk
+		SyncAlways: true, // an acknowledged message is on the disk
 	})
 	if err != nil {
 		return nil, err
@@ -61,74 +64,69 @@ func serve(dir string) (*server.Server, error) {
 	s.Start()
 	if !s.ReadyForConnections(10 * time.Second) {
 		s.Shutdown()
-		return nil, errors.New("the NATS server in this process does not start")
+		return nil, errors.New("the NATS server in this process did not start")
 	}
 	return s, nil
 }
 
-// openStream makes the stream, or finds it. Messages stay for longer than the
-// window, handled or not: after a restart the server knows the ids of a window
-// from the messages that it still has.
+// openStream returns the stream, and creates it if it does not exist. It does not
+// change an existing one, which may have an operator's settings, but logs those
+// that endanger the promise.
+//
+// Messages stay for longer than the window, handled or not, because a server
+// that restarts knows the ids of the window only from the messages it has.
 func openStream(ctx context.Context, js jetstream.JetStream) (jetstream.Stream, error) {
-	return js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
-		Name: "GEMINI", Subjects: []string{subject},
-		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy,
-		Duplicates: window, MaxAge: 2 * window,
-	})
+	stream, err := js.Stream(ctx, streamName)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = js.CreateStream(ctx, jetstream.StreamConfig{
+			Name: streamName, Subjects: []string{subject},
+			Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy,
+			Duplicates: window, MaxAge: 2 * window,
+		})
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process created it first
+			stream, err = js.Stream(ctx, streamName)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the stream %s: %w", streamName, err)
+	}
+	for _, text := range streamWarnings(stream.CachedInfo().Config) {
+		log.Printf("stream %s: %s", streamName, text)
+	}
+	return stream, nil
 }
 
-// publish returns when the stream has the event, be it for the second time.
-// Its errors wrap ErrStore: the answer is 503, and Google sends it again.
+// streamWarnings says which settings can lose an event, or let one be handled
+// twice.
+func streamWarnings(c jetstream.StreamConfig) (texts []string) {
+	warn := func(bad bool, text string, args ...any) {
+		if bad {
+			texts = append(texts, fmt.Sprintf(text, args...))
+		}
+	}
+	warn(!slices.Contains(c.Subjects, subject), "its subjects do not list %s: events may be refused with 503", subject)
+	warn(c.NoAck, "it does not acknowledge messages: every event is refused with 503")
+	warn(c.Storage == jetstream.MemoryStorage, "it is stored in memory: a restart of the server loses events")
+	warn(c.PersistMode == jetstream.AsyncPersistMode, "it acknowledges messages before it stores them: a crash of the server loses events")
+	warn(c.Duplicates < window, "its duplicate window is %v: Google repeats deliveries for %v", c.Duplicates, window)
+	warn(c.MaxAge > 0 && c.MaxAge < window, "it deletes messages after %v: events may be lost or handled twice", c.MaxAge)
+	warn(c.Retention != jetstream.LimitsPolicy, "it deletes handled messages: after a restart of the server, repeated deliveries are handled again")
+	limited := c.MaxMsgs > 0 || c.MaxBytes > 0 || c.MaxMsgsPerSubject > 0
+	warn(limited && c.Discard == jetstream.DiscardOld, "its size is limited, and it discards old messages: events may be lost before they are handled")
+	warn(c.MaxMsgSize > 0 && int64(c.MaxMsgSize) < geminihook.DefaultMaxBody,
+		"its messages may have at most %d bytes: larger events are refused with 503", c.MaxMsgSize)
+	return texts
+}
+
+// publish returns nil when the stream has stored the event, now or earlier. Its
+// errors wrap [geminihook.ErrStore], so that the response is 503 and Google
+// delivers the event again.
 func publish(ctx context.Context, js jetstream.JetStream, ev *geminihook.Event) error {
-	// Once begun it ends, even if the sender hangs up.
+	// Go on even if the sender closes the connection.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if _, err := js.Publish(ctx, subject, ev.Raw, jetstream.WithMsgID(ev.ID)); err != nil {
 		return fmt.Errorf("%w: %w", geminihook.ErrStore, err)
 	}
 	return nil
-}
-
-// start handles messages until stop: one that fails comes again, later each
-// time, and is dead after the last attempt. Dead ones stay in the stream.
-func (w *worker) start(ctx context.Context, stream jetstream.Stream) (stop func(), err error) {
-	consumer, err := stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: "workers", AckPolicy: jetstream.AckExplicitPolicy,
-		MaxDeliver: 8, BackOff: []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 5 * time.Minute},
-	})
-	if err != nil {
-		return nil, err
-	}
-	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
-		if err := w.take(ctx, msg); err != nil {
-			log.Print(err)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	return func() {
-		consuming.Drain()
-		<-consuming.Closed()
-	}, nil
-}
-
-// take handles one message, and tells the stream what became of it.
-func (w *worker) take(ctx context.Context, msg jetstream.Msg) error {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return err
-	}
-	ev, err := geminihook.ParseUnverified(msg.Data()) // verified before it was published
-	if err != nil {
-		return errors.Join(err, msg.Term())
-	}
-	ev.ID = msg.Headers().Get(jetstream.MsgIDHeader)
-	if err := w.handle(ctx, ev, meta.NumDelivered); err != nil {
-		if meta.NumDelivered == 1 {
-			return msg.NakWithDelay(time.Second)
-		}
-		return fmt.Errorf("%v, attempt %d: %w", ev, meta.NumDelivered, err) // it comes again as BackOff says
-	}
-	return msg.DoubleAck(ctx) // returns when the server knows
 }
