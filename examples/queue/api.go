@@ -12,8 +12,8 @@ import (
 	"google.golang.org/genai"
 )
 
-// newClient is the official SDK's client, of Google's API or, without a key, of
-// a fake.
+// newClient returns a client of the official SDK. Without a key, it talks to a
+// fake of the API, which runs until stop is called.
 func newClient(ctx context.Context, key string, delay time.Duration) (client *genai.Client, stop func(), err error) {
 	config := &genai.ClientConfig{Backend: genai.BackendGeminiAPI, APIKey: cmp.Or(key, "none")}
 	stop = func() {}
@@ -31,9 +31,9 @@ func newClient(ctx context.Context, key string, delay time.Duration) (client *ge
 	return client, stop, err
 }
 
-// fake answers the few calls that this program makes. It knows every id but
-// those with "missing" in them, fails for good on those with "broken" in them,
-// and on every fifth of the others once.
+// fake is a fake of the few API methods that this program calls. It knows every
+// id except those that contain "missing". It always fails for an id that
+// contains "broken", and fails once for every fifth of the other ids.
 type fake struct {
 	delay time.Duration
 
@@ -48,16 +48,16 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	_, id, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/") // past the version
+	_, id, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/") // without the version
 	switch status := f.status(id); {
 	case status != http.StatusOK:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 		var code any = status
 		if strings.HasPrefix(id, "interactions/") {
-			code = http.StatusText(status) // a string there
+			code = http.StatusText(status) // this API has strings here
 		}
-		reply(w, map[string]any{"error": map[string]any{"code": code, "message": "of the fake"}})
+		reply(w, map[string]any{"error": map[string]any{"code": code, "message": "from the fake"}})
 	case strings.HasPrefix(id, "batches/"):
 		reply(w, map[string]any{"name": id, "metadata": map[string]any{"state": "BATCH_STATE_SUCCEEDED"}})
 	default:
@@ -84,4 +84,4 @@ func (f *fake) status(id string) int {
 	return http.StatusOK
 }
 
-func reply(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) } // the client may be gone
+func reply(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) } // the client may have gone away

@@ -27,9 +27,9 @@ var server testserver.Shared
 
 func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 
-// TestKill kills processes that receive and work, at random, under a sender
-// that tries again. Every event is queued once, and every job runs to success.
-// QUEUE_KILLS says how many are killed.
+// TestKill kills processes that receive and work at random times, while a sender
+// repeats its deliveries. Every event must be queued once, and every job must
+// succeed. QUEUE_KILLS is the number of processes to kill.
 func TestKill(t *testing.T) {
 	kills, err := strconv.Atoi(cmp.Or(os.Getenv("QUEUE_KILLS"), "8"))
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func kill(t *testing.T, program string, o options, kills int, database ...string
 	}
 	attempts := 0
 	queued := map[string]bool{}
-	for range kills { // a wave of events each
+	for range kills { // with a wave of events each
 		wave := make([]*webhooktest.Delivery, 20)
 		for i := range wave {
 			wave[i] = webhooktest.New(webhooktest.Types()[i%len(webhooktest.Types())])
@@ -87,18 +87,18 @@ func kill(t *testing.T, program string, o options, kills int, database ...string
 	ran := 0
 	jobs := finished(t, o, len(queued))
 	for id, rows := range jobs {
-		assert.True(t, queued[id], "a job of no event")
+		assert.True(t, queued[id], "a job without an event")
 		assert.Len(t, rows, 1, "jobs of %s", id)
 		assert.Equal(t, rivertype.JobStateCompleted, rows[0].State, id)
 		ran += rows[0].Attempt
 	}
-	assert.Len(t, jobs, len(queued), "events that were acknowledged and not queued")
+	assert.Len(t, jobs, len(queued), "events that were acknowledged but not queued")
 	t.Logf("events %d, deliveries %d, processes killed %d; jobs %d, each queued once and completed, in %d attempts",
 		len(queued), attempts, kills, len(jobs), ran)
 }
 
-// finished waits until no job is under way, and returns them by webhook-id. The
-// jobs of a process that was killed are taken over after a while.
+// finished waits until all jobs have ended, including those that have to be taken
+// over from a killed process, and returns them by webhook-id.
 func finished(t *testing.T, o options, want int) map[string][]*rivertype.JobRow {
 	t.Helper()
 	q, err := open(t.Context(), o, &worker{})
@@ -126,7 +126,7 @@ func finished(t *testing.T, o options, want int) map[string][]*rivertype.JobRow 
 	return jobs
 }
 
-// process is the program, as a user starts it.
+// process is the program as a user starts it.
 type process struct {
 	addr    string
 	command []string
@@ -146,7 +146,7 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// anyOf passes each request on to one of the processes.
+// anyOf forwards each request to one of the processes.
 func anyOf(client *http.Client, processes []*process) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := r.Clone(context.WithoutCancel(r.Context()))
@@ -162,8 +162,9 @@ func anyOf(client *http.Client, processes []*process) http.Handler {
 	})
 }
 
-// TestDead: what no attempt can mend ends at once, and what never succeeds
-// after the last attempt. Neither is lost: the rows stay.
+// TestDead checks that a job whose result does not exist ends at once, that a job
+// that always fails ends after its last attempt, and that both stay in the
+// database.
 func TestDead(t *testing.T) {
 	o := options{sqlite: filepath.Join(t.TempDir(), "queue.db"), workers: 4, attempts: 2, timeout: 5 * time.Second}
 	client, stop, err := newClient(t.Context(), "", 0)
@@ -197,7 +198,7 @@ func TestDead(t *testing.T) {
 		require.NoError(t, err)
 		d := webhooktest.NewBody(body, webhooktest.Static(webhooktest.Secret))
 		for range 2 { // the second is a duplicate
-			w := newAnswer()
+			w := newResponse()
 			h.ServeHTTP(w, d.Request("/"))
 			require.Equal(t, http.StatusOK, w.status)
 		}

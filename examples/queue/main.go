@@ -1,12 +1,12 @@
-// Queue answers each delivery at once and does the work later: the job that
-// fetches a result is written in the same transaction as the mark that the
-// event was handled, so that each event is queued exactly once.
+// Queue responds to each delivery at once and does the work later. It writes the
+// job that fetches a result in the same transaction as the mark that the event
+// was handled, so that each event is queued exactly once.
 //
 //	go run .
 //
-// Without GEMINI_WEBHOOK_SECRET it makes one, and delivers some events to
-// itself. Without GEMINI_API_KEY it asks a fake of the API in the same process
-// for the results. With -postgres it runs on many machines at once.
+// Without GEMINI_WEBHOOK_SECRET it makes a fresh secret and delivers some events
+// to itself. Without GEMINI_API_KEY it fetches the results from a fake of the API
+// in the same process. With -postgres it can run on several machines.
 package main
 
 import (
@@ -42,14 +42,14 @@ type options struct {
 func main() {
 	log.SetFlags(0)
 	var o options
-	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "where to receive deliveries")
-	flag.StringVar(&o.ui, "ui", "127.0.0.1:8081", "where River's web UI is, which asks for no password; empty: nowhere")
-	flag.StringVar(&o.sqlite, "sqlite", "queue.db", "the database's file")
-	flag.StringVar(&o.postgres, "postgres", "", "URL of a PostgreSQL database, in place of SQLite")
-	flag.IntVar(&o.workers, "workers", 8, "jobs at a time in this process; 0 only receives")
-	flag.IntVar(&o.attempts, "attempts", 12, "of a job, before it is dead")
-	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "of one attempt")
-	flag.DurationVar(&o.delay, "fake-delay", 50*time.Millisecond, "how long the fake API takes for an answer")
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "receive deliveries at this `ADDRESS`")
+	flag.StringVar(&o.ui, "ui", "127.0.0.1:8081", "serve River's web UI, which has no password, at this `ADDRESS`; if empty, do not serve it")
+	flag.StringVar(&o.sqlite, "sqlite", "queue.db", "the `FILE` of the SQLite database")
+	flag.StringVar(&o.postgres, "postgres", "", "the `URL` of a PostgreSQL database to use instead of SQLite")
+	flag.IntVar(&o.workers, "workers", 8, "the number of concurrent jobs in this process; 0 means that it only receives")
+	flag.IntVar(&o.attempts, "attempts", 12, "the number of attempts before a job is discarded")
+	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "the time limit for one attempt")
+	flag.DurationVar(&o.delay, "fake-delay", 50*time.Millisecond, "the time that the fake API takes to respond")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -71,8 +71,9 @@ func run(ctx context.Context, out io.Writer, o options, getenv func(string) stri
 	}
 	defer q.close()
 
-	secret := getenv("GEMINI_WEBHOOK_SECRET")
-	verifier, err := geminihook.NewHMAC(cmp.Or(secret, webhooktest.Secret))
+	given := getenv("GEMINI_WEBHOOK_SECRET")
+	secret := cmp.Or(given, webhooktest.NewSecret())
+	verifier, err := geminihook.NewHMAC(secret)
 	if err != nil {
 		return fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err)
 	}
@@ -82,20 +83,21 @@ func run(ctx context.Context, out io.Writer, o options, getenv func(string) stri
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	fmt.Fprintln(out, "receiving at", url)
+	url += "/gemini" // any other path works as well
+	fmt.Fprintln(out, "listening on", url)
 	if o.ui != "" {
 		uiURL, stopUI, err := listen(o.ui, q.ui)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = stopUI() }()
-		fmt.Fprintln(out, "the queue is at", uiURL)
+		fmt.Fprintln(out, "the queue's web UI is at", uiURL)
 	}
 	if err := q.start(ctx); err != nil {
 		return err
 	}
-	if secret == "" {
-		if err := show(ctx, out, q, url); err != nil {
+	if given == "" {
+		if err := show(ctx, out, q, secret, url); err != nil {
 			return err
 		}
 	}
@@ -103,7 +105,7 @@ func run(ctx context.Context, out io.Writer, o options, getenv func(string) stri
 	return q.stopped()
 }
 
-// handler queues each event, and answers.
+// handler queues a job for each event.
 func handler(q *queue, verifier geminihook.Verifier, logger *slog.Logger) http.Handler {
 	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: q.store, Logger: logger}
 	return endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
@@ -111,31 +113,38 @@ func handler(q *queue, verifier geminihook.Verifier, logger *slog.Logger) http.H
 	})
 }
 
-// listen serves h, and returns its URL.
+// listen serves h in the background and returns its URL. The server runs until
+// stop is called, which waits for the requests that are under way.
 func listen(addr string, h http.Handler) (url string, stop func() error, err error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return "", nil, err
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest transaction and its response
+		IdleTimeout:       2 * time.Minute,
+	}
 	go func() { _ = server.Serve(l) }()
 	return "http://" + l.Addr().String(), func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		return server.Shutdown(ctx) // deliveries that are under way end
+		return server.Shutdown(ctx)
 	}, nil
 }
 
-// show delivers some events as Google does, some of them twice, and waits for
+// show delivers some events the way Google does, each of them twice, and waits for
 // their results.
-func show(ctx context.Context, out io.Writer, q *queue, url string) error {
-	fmt.Fprintln(out, "no GEMINI_WEBHOOK_SECRET: delivering six events, every one twice")
+func show(ctx context.Context, out io.Writer, q *queue, secret, url string) error {
+	fmt.Fprintln(out, "GEMINI_WEBHOOK_SECRET is not set: delivering six events, each of them twice")
 	var deliveries []*webhooktest.Delivery
 	for _, t := range webhooktest.Types()[:6] {
 		deliveries = append(deliveries, webhooktest.New(t))
 	}
 	sender := &webhooktest.Sender{
-		URL: url, Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.Secret)}, Duplicates: 1,
+		URL: url, Signers: []webhooktest.Signer{webhooktest.Static(secret)}, Duplicates: 1,
 		FirstRetry: 100 * time.Millisecond,
 	}
 	report, err := sender.Deliver(ctx, deliveries...)
@@ -150,6 +159,6 @@ func show(ctx context.Context, out io.Writer, q *queue, url string) error {
 		}
 		fmt.Fprintf(out, "  job %d, attempt %d, %s: %s\n", job.ID, job.Attempt, job.State, job.Output())
 	}
-	fmt.Fprintln(out, "all jobs are done; Ctrl-C ends the program")
+	fmt.Fprintln(out, "all jobs are done; press Ctrl-C to end the program")
 	return nil
 }

@@ -19,8 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestGoRun starts the program as the README says, on both engines, looks at
-// the queue's page and ends it.
+// TestGoRun starts the program as in the README, on both engines, looks at the web
+// UI of the queue, and ends it. The secret that it makes is not the published
+// one.
 func TestGoRun(t *testing.T) {
 	for name, database := range map[string][]string{
 		"sqlite":   {"-sqlite", filepath.Join(t.TempDir(), "queue.db")},
@@ -46,10 +47,19 @@ func TestGoRun(t *testing.T) {
 			text := strings.Join(lines, "\n")
 			assert.Contains(t, text, "acknowledged: 6 events in 12 attempts")
 			assert.Equal(t, 6, strings.Count(text, ", completed: "), text)
-			_, ui, _ := strings.Cut(text, "the queue is at ")
+			_, ui, _ := strings.Cut(text, "the queue's web UI is at ")
 			ui, _, _ = strings.Cut(ui, "\n")
 			assert.Contains(t, get(t, ui+"/"), "<html")
 			assert.Contains(t, get(t, ui+"/api/jobs?state=completed"), "gemini_result")
+			_, url, _ := strings.Cut(text, "listening on ")
+			url, _, _ = strings.Cut(url, "\n")
+			assert.Regexp(t, `^http://127\.0\.0\.1:\d+/gemini$`, url)
+			forged, err := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.Secret)).ClientRequest(url)
+			require.NoError(t, err)
+			resp, err := http.DefaultClient.Do(forged)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			assert.Equal(t, http.StatusBadRequest, resp.StatusCode)
 			require.NoError(t, cmd.Process.Signal(os.Interrupt))
 			require.NoError(t, cmd.Wait())
 		})
@@ -75,21 +85,21 @@ func TestBadSecret(t *testing.T) {
 	require.ErrorContains(t, err, "GEMINI_WEBHOOK_SECRET")
 }
 
-// answer is a ResponseWriter that keeps the status.
-type answer struct {
+// response is a ResponseWriter that keeps only the status.
+type response struct {
 	header http.Header
 	status int
 }
 
-func newAnswer() *answer { return &answer{header: make(http.Header)} }
+func newResponse() *response { return &response{header: make(http.Header)} }
 
-func (a *answer) Header() http.Header         { return a.header }
-func (a *answer) Write(b []byte) (int, error) { return len(b), nil }
-func (a *answer) WriteHeader(status int)      { a.status = status }
+func (r *response) Header() http.Header         { return r.header }
+func (r *response) Write(b []byte) (int, error) { return len(b), nil }
+func (r *response) WriteHeader(status int)      { r.status = status }
 
-// BenchmarkAnswer is the answer's 99th percentile while jobs of 10 seconds run,
-// beside that of a function that does nothing, in turns.
-func BenchmarkAnswer(b *testing.B) {
+// BenchmarkResponse measures the 99th percentile of the response time while jobs
+// of 10 seconds run, in turns with that of a function that does nothing.
+func BenchmarkResponse(b *testing.B) {
 	for name, o := range map[string]options{
 		"sqlite":   {sqlite: filepath.Join(b.TempDir(), "queue.db")},
 		"postgres": {postgres: server.Postgres(b).URL},
@@ -113,7 +123,7 @@ func BenchmarkAnswer(b *testing.B) {
 			for b.Loop() {
 				for i, h := range handlers {
 					r := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret)).Request("/")
-					w, start := newAnswer(), time.Now()
+					w, start := newResponse(), time.Now()
 					h.ServeHTTP(w, r)
 					took[i] = append(took[i], time.Since(start))
 					require.Equal(b, http.StatusOK, w.status)

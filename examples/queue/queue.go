@@ -25,7 +25,7 @@ import (
 	"riverqueue.com/riverui"
 )
 
-// queue is the store of the endpoint and the jobs, in one database.
+// queue is the endpoint's store and the job queue in one database.
 type queue struct {
 	store   geminihook.Store
 	insert  func(ctx context.Context, j job) error // in the store's transaction
@@ -57,9 +57,10 @@ func openPostgres(ctx context.Context, o options, w *worker) (*queue, error) {
 }
 
 func openSQLite(ctx context.Context, o options, w *worker) (*queue, error) {
-	// A transaction that begins as a writer waits for its turn and is never
-	// told halfway that another was faster. River wants one connection; the
-	// endpoint gets one of its own, so that it never waits for a worker's.
+	// With _txlock=immediate, a transaction waits for its turn when it begins,
+	// and cannot fail later because another one wrote first. River needs exactly
+	// one connection. The endpoint has another one, so that it never waits for a
+	// worker to finish.
 	dsn := "file:" + o.sqlite + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_txlock=immediate"
 	var dbs [2]*sql.DB
 	for i := range dbs {
@@ -82,7 +83,8 @@ func openSQLite(ctx context.Context, o options, w *worker) (*queue, error) {
 	return newQueue(ctx, riversqlite.New(dbs[1]), store.Transactional(), sqlitestore.Tx, closeAll, o, w)
 }
 
-// newQueue is the same for both engines, whose transactions are of type TTx.
+// newQueue makes the queue for either engine; TTx is the type of its
+// transactions.
 func newQueue[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], store geminihook.Store,
 	txOf func(context.Context) (TTx, bool), closeDB func(), o options, w *worker,
 ) (_ *queue, err error) {
@@ -103,7 +105,7 @@ func newQueue[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], stor
 		MaxAttempts: o.attempts,
 		RetryPolicy: backoff{},
 		JobTimeout:  o.timeout,
-		// The jobs of a process that died are another's after this time.
+		// After this time, another process takes over the jobs of one that died.
 		RescueStuckJobsAfter: o.timeout + o.timeout/2,
 		SoftStopTimeout:      10 * time.Second,
 	}
@@ -125,7 +127,7 @@ func newQueue[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], stor
 	q.insert = func(ctx context.Context, j job) error {
 		tx, ok := txOf(ctx)
 		if !ok {
-			return errors.New("the event is not handled in a transaction of the store")
+			return errors.New("the store runs the function without a transaction: use Transactional")
 		}
 		_, err := client.InsertTx(ctx, tx, j, nil)
 		return err
@@ -153,8 +155,8 @@ func newQueue[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], stor
 	return q, nil
 }
 
-// migrate makes River's tables. Where several processes start at once, one of
-// them does it, and the others find it done when they try again.
+// migrate creates River's tables. If several processes start at the same time, one
+// of them creates the tables, and the others succeed when they try again.
 func migrate[TTx any](ctx context.Context, driver riverdriver.Driver[TTx]) error {
 	migrator, err := rivermigrate.New(driver, nil)
 	if err != nil {
@@ -170,10 +172,10 @@ func migrate[TTx any](ctx context.Context, driver riverdriver.Driver[TTx]) error
 			return ctx.Err()
 		}
 	}
-	return fmt.Errorf("making River's tables: %w", err)
+	return fmt.Errorf("creating River's tables: %w", err)
 }
 
-// wait returns the job of an event when it has ended.
+// wait waits until the job for an event has ended, and returns it.
 func (q *queue) wait(ctx context.Context, webhookID string) (*rivertype.JobRow, error) {
 	for {
 		jobs, err := q.jobs(ctx)
@@ -197,8 +199,8 @@ func (q *queue) wait(ctx context.Context, webhookID string) (*rivertype.JobRow, 
 	}
 }
 
-// backoff waits a second after the first attempt, then twice as long after each
-// until it is 5 minutes.
+// backoff waits one second after the first attempt and doubles the wait after each
+// further attempt, up to 5 minutes.
 type backoff struct{}
 
 func (backoff) NextRetry(row *rivertype.JobRow) time.Time {

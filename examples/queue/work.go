@@ -14,8 +14,8 @@ import (
 	"google.golang.org/genai/interactions/models/operations"
 )
 
-// job is what a worker needs to know of an event. Only what the job is about
-// is kept: the events carry pointers, not results.
+// job is what a worker needs to know about an event. Events carry pointers, not
+// results, so a job does as well.
 type job struct {
 	WebhookID string               `json:"webhook_id"`
 	Type      geminihook.EventType `json:"type"`
@@ -24,9 +24,10 @@ type job struct {
 	Failure   string               `json:"failure,omitempty"`
 }
 
-// Kind implements river.JobArgs.
+// Kind implements [river.JobArgs].
 func (job) Kind() string { return "gemini_result" }
 
+// jobFor returns the job for an event.
 func jobFor(ev *geminihook.Event) job {
 	j := job{WebhookID: ev.ID, Type: ev.Type}
 	switch data := ev.Data.(type) {
@@ -52,7 +53,7 @@ func jobFor(ev *geminihook.Event) job {
 	return j
 }
 
-// result is what a job leaves behind: River keeps it with the job.
+// result is the output of a job. River stores it with the job.
 type result struct {
 	What  string `json:"what"`
 	State string `json:"state,omitempty"`
@@ -65,8 +66,9 @@ type worker struct {
 	client *genai.Client
 }
 
-// Work implements river.Worker. An error is tried again; one that no further
-// attempt can mend ends the job as cancelled, and too many as discarded.
+// Work implements [river.Worker]. After an error, River runs the job again. If
+// the result does not exist, no further attempt can help, and the job is
+// cancelled; after too many errors, it is discarded.
 func (w *worker) Work(ctx context.Context, row *river.Job[job]) error {
 	r, err := w.fetch(ctx, row.Args)
 	if err != nil {
@@ -78,6 +80,7 @@ func (w *worker) Work(ctx context.Context, row *river.Job[job]) error {
 	return river.RecordOutput(ctx, r)
 }
 
+// fetch asks the API about what the job is about.
 func (w *worker) fetch(ctx context.Context, j job) (result, error) {
 	switch j.Type {
 	case geminihook.EventBatchSucceeded:
@@ -91,21 +94,22 @@ func (w *worker) fetch(ctx context.Context, j job) (result, error) {
 		}
 		return r, nil
 	case geminihook.EventInteractionCompleted, geminihook.EventInteractionRequiresAction:
-		answer, err := w.client.Interactions.Get(ctx, operations.GetInteractionByIDRequest{ID: j.ID})
+		response, err := w.client.Interactions.Get(ctx, operations.GetInteractionByIDRequest{ID: j.ID})
 		if err != nil {
 			return result{}, err
 		}
-		if answer.Interaction == nil {
-			return result{}, fmt.Errorf("the answer for %s is no interaction", j.ID)
+		if response.Interaction == nil {
+			return result{}, fmt.Errorf("the response for %s has no interaction", j.ID)
 		}
-		return result{What: j.ID, State: string(answer.Interaction.Status)}, nil
+		return result{What: j.ID, State: string(response.Interaction.Status)}, nil
 	}
-	// A video's event has the URI of its file; the others say that there is
-	// nothing to fetch.
+	// The event of a video has the URI of its file. For all other types there
+	// is nothing to fetch.
 	return result{What: j.ID, State: strings.TrimSpace(string(j.Type) + " " + j.Failure), File: j.FileURI}, nil
 }
 
-// named puts the collection before an id that lacks it: both are seen.
+// named returns the id as a resource name. Whether the id of an event begins with
+// the collection is not documented, so both forms are accepted.
 func named(collection, id string) string {
 	if strings.HasPrefix(id, collection) {
 		return id
@@ -113,7 +117,7 @@ func named(collection, id string) string {
 	return collection + id
 }
 
-// gone says whether the API knows that there is no such result.
+// gone reports whether the API said that the result does not exist.
 func gone(err error) bool {
 	status := 0
 	if e, ok := errors.AsType[genai.APIError](err); ok {
