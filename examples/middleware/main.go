@@ -1,27 +1,62 @@
-// Middleware puts geminihook in front of a handler that exists: it reads the
-// body as before, but gets genuine deliveries only, each event once.
+// Middleware wraps an existing handler with geminihook. The handler reads the
+// body as before, but receives only genuine deliveries, and each event once.
 //
 //	GEMINI_WEBHOOK_SECRET=whsec_... go run ./examples/middleware
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/geminihook/geminihook"
 )
 
 func main() {
-	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
-	if err != nil {
-		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	listener, err := net.Listen("tcp", "127.0.0.1:8080")
+	if err == nil {
+		err = run(ctx, listener, os.Getenv("GEMINI_WEBHOOK_SECRET"))
 	}
-	server := &http.Server{Addr: "127.0.0.1:8080", Handler: routes(verifier), ReadTimeout: 10 * time.Second}
-	log.Print("listening on http://", server.Addr, "/webhooks/gemini")
-	log.Fatal(server.ListenAndServe())
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run serves until the context ends, and then waits for the deliveries that are
+// under way.
+func run(ctx context.Context, listener net.Listener, secret string) error {
+	verifier, err := geminihook.NewHMAC(secret)
+	if err != nil {
+		return errors.Join(fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err), listener.Close())
+	}
+	server := &http.Server{
+		Handler:           routes(verifier),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest run and its response
+		IdleTimeout:       2 * time.Minute,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	log.Printf("listening on http://%s/webhooks/gemini", listener.Addr())
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.Background(), geminihook.DefaultLease)
+	defer cancel()
+	return server.Shutdown(grace)
 }
 
 func routes(verifier geminihook.Verifier) http.Handler {
@@ -31,16 +66,16 @@ func routes(verifier geminihook.Verifier) http.Handler {
 	return mux
 }
 
-// existing is a handler that was there before. A 2xx says that the event is
-// done, anything else that Google shall send it again.
+// existing is the handler that the program had before. A 2xx status means that
+// the event is done; after any other status, Google delivers it again.
 func existing(w http.ResponseWriter, r *http.Request) {
 	var body struct{ Type string }
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		http.Error(w, "bad body", http.StatusBadRequest)
 		return
 	}
-	if ev, ok := geminihook.FromContext(r.Context()); ok { // what the middleware has decoded
-		log.Printf("%s: %s, attempt %d", ev.ID, body.Type, ev.Attempt)
+	if ev, ok := geminihook.FromContext(r.Context()); ok { // the event that the middleware decoded
+		log.Printf("%q: %q, attempt %d", ev.ID, body.Type, ev.Attempt)
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

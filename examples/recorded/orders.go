@@ -1,5 +1,4 @@
-// Package recorded is a part of a program, for its unit test: a handler that is
-// tested against recorded payloads.
+// Package recorded shows how to test a handler with recorded deliveries.
 package recorded
 
 import (
@@ -9,12 +8,14 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// Orders notes what became of the jobs of orders.
+// Orders keeps the results of jobs.
 type Orders struct {
-	Results map[string]string // by the job's id
+	Results map[string]string // by the id of the job
 }
 
-// Handle is the function that the program gives to Endpoint.Handler.
+// Handle is the function that the program passes to
+// [geminihook.Endpoint.Handler]. It returns a permanent error for an event whose
+// data does not fit its type, because another delivery would not fit either.
 func (o *Orders) Handle(_ context.Context, ev *geminihook.Event) error {
 	switch data := ev.Data.(type) {
 	case *geminihook.BatchSucceeded:
@@ -22,7 +23,7 @@ func (o *Orders) Handle(_ context.Context, ev *geminihook.Event) error {
 	case *geminihook.BatchFailed:
 		o.Results[data.ID] = fmt.Sprintf("failed: %s (%s)", data.ErrorMessage, data.ErrorCode)
 	case *geminihook.Unknown:
-		if data.Err != nil { // a type that we use, in a form that we do not know
+		if data.Err != nil { // a known type with data of an unknown form
 			return geminihook.Permanent(data.Err)
 		}
 	}

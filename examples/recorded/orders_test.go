@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDecoded: the function alone, with what a recorded payload decodes to.
+// TestDecoded tests the function alone, with an event decoded from a body.
 func TestDecoded(t *testing.T) {
 	orders := &recorded.Orders{Results: map[string]string{}}
 	ev, err := geminihook.ParseUnverified([]byte(`{"type":"batch.failed","data":{"id":"b","error_code":13,"error_message":"bad input"}}`))
@@ -22,7 +22,8 @@ func TestDecoded(t *testing.T) {
 	assert.Equal(t, "failed: bad input (13)", orders.Results["b"])
 }
 
-// TestRecorded: the whole way, with the clock set to when they were recorded.
+// TestRecorded tests the endpoint with recorded deliveries. The clock is set to
+// the time when they were recorded.
 func TestRecorded(t *testing.T) {
 	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
 	require.NoError(t, err)

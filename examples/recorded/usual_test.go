@@ -9,7 +9,8 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-// TestUsual: the three tests that every handler wants.
+// TestUsual tests a handler with a genuine delivery, a duplicate, and a forged
+// delivery.
 func TestUsual(t *testing.T) {
 	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
 	if err != nil {

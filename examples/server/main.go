@@ -1,10 +1,11 @@
-// Server receives Gemini webhooks in an HTTP server that also does other
-// things, with timeouts and a graceful shutdown.
+// Server receives Gemini webhooks in an HTTP server that also has other routes,
+// with timeouts and a graceful shutdown.
 //
 //	GEMINI_WEBHOOK_SECRET=whsec_... go run ./examples/server
 //
-// While a secret is being rotated, GEMINI_WEBHOOK_SECRET has both, separated by
-// a comma. ADDR is where to listen, 127.0.0.1:8080 by default.
+// While a secret is being rotated, set GEMINI_WEBHOOK_SECRET to both secrets,
+// separated by a comma. ADDR is the address to listen on; the default is
+// 127.0.0.1:8080.
 package main
 
 import (
@@ -52,33 +53,33 @@ func run(ctx context.Context, logger *slog.Logger, getenv func(string) string) e
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest run and its answer
+		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest run and its response
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelError),
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	logger.Info("listening", "url", "http://"+listener.Addr().String()+"/webhooks/gemini")
+	logger.Info("listening on http://" + listener.Addr().String() + "/webhooks/gemini")
 	select {
 	case err := <-served:
 		return err
 	case <-ctx.Done():
 	}
-	// Deliveries that are under way end; what comes meanwhile, Google sends
-	// again.
+	// Wait for the deliveries that are under way. Google repeats those that
+	// arrive after the listener is closed.
 	grace, cancel := context.WithTimeout(context.Background(), geminihook.DefaultLease)
 	defer cancel()
 	return server.Shutdown(grace)
 }
 
-// handle is where the program's own work goes.
+// handle is the place for the program's own work.
 func handle(logger *slog.Logger) func(context.Context, *geminihook.Event) error {
 	return func(_ context.Context, ev *geminihook.Event) error {
 		switch data := ev.Data.(type) {
 		case *geminihook.BatchSucceeded:
-			logger.Info("batch is done", "id", data.ID, "output", data.OutputFileURI)
+			logger.Info("batch succeeded", "id", data.ID, "output", data.OutputFileURI)
 		case *geminihook.InteractionCompleted:
-			logger.Info("interaction is done", "id", data.ID)
+			logger.Info("interaction completed", "id", data.ID)
 		default:
 			logger.Info("event", "event", ev)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestServer starts the program as a user would, while a secret is rotated.
+// TestServer runs the program while a secret is being rotated.
 func TestServer(t *testing.T) {
 	old := webhooktest.NewSecret()
 	env := map[string]string{"GEMINI_WEBHOOK_SECRET": webhooktest.Secret + ", " + old, "ADDR": "127.0.0.1:0"}
@@ -38,7 +38,7 @@ func TestServer(t *testing.T) {
 			lines <- string(buf[:n])
 		}
 	}()
-	url := regexp.MustCompile(`url=(\S+)`).FindStringSubmatch(<-lines)[1]
+	url := regexp.MustCompile(`listening on (http://[^\s"]+)`).FindStringSubmatch(<-lines)[1]
 
 	post := func(d *webhooktest.Delivery) int {
 		req, err := d.ClientRequest(url)
@@ -62,7 +62,7 @@ func TestServer(t *testing.T) {
 	case err := <-ended:
 		require.NoError(t, err)
 	case <-time.After(30 * time.Second):
-		t.Fatal("no graceful shutdown")
+		t.Fatal("the server did not shut down")
 	}
 }
 
