@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -43,7 +44,7 @@ func record(ctx context.Context, args []string, e *env) error {
 		return err
 	}
 	log := &lines{env: e}
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Observe: log.outcome}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Observe: log.outcome, Logger: slog.New(slog.DiscardHandler)}
 	server := &http.Server{
 		Handler:           endpoint.Middleware(webhooktest.Record(*dir, nil)),
 		ReadHeaderTimeout: 5 * time.Second,

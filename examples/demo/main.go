@@ -1,11 +1,11 @@
-// Demo shows geminihook at work: it starts a real server on a loopback port,
-// delivers every recorded delivery to it over HTTP, signed afresh where it must
-// be fresh, with duplicates, failures and forgeries, and prints a table. Run it
-// in the root of the repository:
+// Demo shows geminihook at work. It starts a server on a loopback port, sends all
+// recorded deliveries to it, signed again if they must be fresh, together with
+// duplicates, failures, and forgeries, and prints a table of the responses. Run
+// it in the root of the repository:
 //
 //	go run ./examples/demo
 //
-// It ends by itself, with status 0 only if every answer is the expected one.
+// It ends by itself. The exit status is 0 if every response is as expected.
 package main
 
 import (
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -32,7 +33,7 @@ func main() {
 	}
 }
 
-// run plays the scenes and returns an error if an answer is not as expected.
+// run plays the scenes and returns an error if a response is not as expected.
 func run(out io.Writer) error {
 	recorded, err := webhooktest.Load(os.DirFS("testdata/deliveries"), "*.http")
 	if err != nil {
@@ -45,48 +46,48 @@ func run(out io.Writer) error {
 	}
 	defer stop()
 
-	fmt.Fprintf(out, "A receiver listens on %s\n\n", url)
+	fmt.Fprintf(out, "listening on %s\n\n", url)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "DELIVERY\tANSWER\tTHE FUNCTION SAW\tRUNS")
-	fmt.Fprintln(table, "--------\t------\t----------------\t----")
+	fmt.Fprintln(table, "DELIVERY\tRESPONSE\tTHE FUNCTION SAW\tRUNS")
+	fmt.Fprintln(table, "--------\t--------\t----------------\t----")
 	wrong := 0
 	start := time.Now()
 	rows := scenes(recorded)
 	for _, s := range rows {
-		answer, err := s.play(url)
+		response, err := s.play(url)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		saw, runs := p.what(s.delivery.ID())
 		mark := ""
-		if answer != s.answer || runs != s.runs {
+		if response != s.response || runs != s.runs {
 			wrong++
-			mark = fmt.Sprintf("  <- expected %s, %d runs", s.answer, s.runs)
+			mark = fmt.Sprintf("  <- expected %s, %d runs", s.response, s.runs)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d%s\n", s.name, answer, saw, runs, mark)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d%s\n", s.name, response, saw, runs, mark)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	if wrong > 0 {
-		return fmt.Errorf("%d of %d answers are wrong", wrong, len(rows))
+		return fmt.Errorf("%d of %d responses are not as expected", wrong, len(rows))
 	}
 	fmt.Fprintf(out, "\nAll %d as expected, in %v.\n", len(rows), time.Since(start).Round(time.Millisecond))
 	return nil
 }
 
-// program is what a user writes: an Endpoint with a function. It remembers
+// program is what you would write: an Endpoint with a function. This one remembers
 // what it saw, for the table.
 type program struct {
 	mu      sync.Mutex
-	seen    map[string]string // by webhook-id
+	seen    map[string]string // all three by webhook-id
 	runs    map[string]int
 	reasons map[string]string // why an event was refused
 }
 
-// start serves the endpoint and, in place of Google's, a key server.
+// start serves the endpoint, and starts a key server that stands in for Google's.
 func (p *program) start() (url string, stop func(), err error) {
-	static, err := geminihook.NewHMAC(webhooktest.Secret)
+	static, err := geminihook.NewHMAC(secret)
 	if err != nil {
 		return "", nil, err
 	}
@@ -97,8 +98,8 @@ func (p *program) start() (url string, stop func(), err error) {
 	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(0)), webhooktest.Public(webhooktest.Key(1)))
 	endpoint := &geminihook.Endpoint{
 		Verifier:  geminihook.AnyOf(static, &geminihook.KeySet{URL: keys.URL}),
-		Authorize: binding.Authorize,
-		Observe:   p.observe,
+		Authorize: p.authorize(binding),
+		Logger:    slog.New(slog.DiscardHandler), // the table shows what it would log
 	}
 	url, stopReceiver, err := listen(endpoint.Handler(p.handle))
 	if err != nil {
@@ -108,7 +109,7 @@ func (p *program) start() (url string, stop func(), err error) {
 	return url, func() { stopReceiver(); keys.Close() }, nil
 }
 
-// handle is the program's function.
+// handle is the program's own work.
 func (p *program) handle(_ context.Context, ev *geminihook.Event) error {
 	p.mu.Lock()
 	p.seen[ev.ID] = describe(ev)
@@ -119,16 +120,17 @@ func (p *program) handle(_ context.Context, ev *geminihook.Event) error {
 		time.Sleep(300 * time.Millisecond)
 	case "fails at first":
 		if ev.Attempt == 1 {
-			return errors.New("the database is away")
+			return errors.New("the database is unavailable")
 		}
 	case "panics at first":
 		if ev.Attempt == 1 {
-			panic("a bug")
+			panic("bug")
 		}
 	}
 	return nil
 }
 
+// describe returns what the table shows of an event.
 func describe(ev *geminihook.Event) string {
 	switch data := ev.Data.(type) {
 	case *geminihook.BatchSucceeded:
@@ -145,15 +147,21 @@ func describe(ev *geminihook.Event) string {
 	return fmt.Sprintf("%T", ev.Data)[len("*geminihook."):]
 }
 
-// observe is where a program counts its metrics.
-func (p *program) observe(_ context.Context, o geminihook.Outcome) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if o.Event != nil && o.Result == geminihook.Forbidden {
-		p.reasons[o.Event.ID] = "nothing: not our job"
+// authorize accepts the events that belong to jobs of this program, and remembers
+// the others.
+func (p *program) authorize(binding *geminihook.Binding) func(context.Context, *geminihook.Event) error {
+	return func(ctx context.Context, ev *geminihook.Event) error {
+		err := binding.Authorize(ctx, ev)
+		if err != nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.reasons[ev.ID] = "nothing: not our job"
+		}
+		return err
 	}
 }
 
+// what returns what the function saw of an event, and how often it ran.
 func (p *program) what(id string) (saw string, runs int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -167,7 +175,7 @@ func (p *program) what(id string) (saw string, runs int) {
 	return saw, p.runs[id]
 }
 
-// listen serves h on a free loopback port.
+// listen serves h on a free loopback port and returns its URL.
 func listen(h http.Handler) (url string, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -175,8 +183,8 @@ func listen(h http.Handler) (url string, stop func(), err error) {
 	}
 	srv := &http.Server{
 		Handler: h, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
-		ErrorLog: log.New(io.Discard, "", 0), // which would tell of the panic in the middle of the table
+		ErrorLog: log.New(io.Discard, "", 0), // which would print the panic in the middle of the table
 	}
 	go func() { _ = srv.Serve(l) }()
-	return "http://" + l.Addr().String(), func() { _ = srv.Close() }, nil
+	return "http://" + l.Addr().String() + "/gemini", func() { _ = srv.Close() }, nil
 }

@@ -13,37 +13,40 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-const bindingSecret = "whsec_ZGVtby1iaW5kaW5nLXNlY3JldC0wMDAwMDAx"
-
+// The secrets are fresh in each run: a receiver must never accept a published
+// one, not even for the moment that this program takes.
 var (
-	static  = webhooktest.Static(webhooktest.Secret)
+	secret        = webhooktest.NewSecret()
+	bindingSecret = webhooktest.NewSecret()
+
+	static  = webhooktest.Static(secret)
 	dynamic = webhooktest.Dynamic(webhooktest.Key(1))
 )
 
-// scene is a delivery, how often it is sent, and what must come of it.
+// scene is a delivery, how often it is sent, and the expected result.
 type scene struct {
 	name     string
 	delivery *webhooktest.Delivery
-	answer   string // the statuses of all attempts
-	runs     int    // of the function, up to here
-	attempts int    // one after the other; zero means one
-	atOnce   int    // copies beside the first, while it runs
+	response string // the statuses of all attempts
+	runs     int    // of the function for this event, so far
+	attempts int    // consecutive attempts; zero means one
+	atOnce   int    // further copies that are sent at the same time
 }
 
-// play sends the delivery and returns the answers.
+// play sends the delivery and returns the responses.
 func (s *scene) play(url string) (string, error) {
 	if s.atOnce > 0 {
 		return s.playAtOnce(url)
 	}
-	var answers []string
+	var responses []string
 	for range max(1, s.attempts) {
-		answer, err := send(url, s.delivery)
+		response, err := send(url, s.delivery)
 		if err != nil {
 			return "", err
 		}
-		answers = append(answers, answer)
+		responses = append(responses, response)
 	}
-	return strings.Join(answers, ", "), nil
+	return strings.Join(responses, ", "), nil
 }
 
 func (s *scene) playAtOnce(url string) (string, error) {
@@ -53,25 +56,26 @@ func (s *scene) playAtOnce(url string) (string, error) {
 	var wg sync.WaitGroup
 	for range s.atOnce + 1 {
 		wg.Go(func() {
-			answer, err := send(url, s.delivery)
+			response, err := send(url, s.delivery)
 			mu.Lock()
 			defer mu.Unlock()
-			counts[answer]++
+			counts[response]++
 			if err != nil {
 				failed = err
 			}
 		})
 	}
 	wg.Wait()
-	var answers []string
-	for answer, n := range counts {
-		answers = append(answers, fmt.Sprintf("%d x %s", n, answer))
+	var responses []string
+	for response, n := range counts {
+		responses = append(responses, fmt.Sprintf("%d x %s", n, response))
 	}
-	sort.Strings(answers)
-	return strings.Join(answers, ", "), failed
+	sort.Strings(responses)
+	return strings.Join(responses, ", "), failed
 }
 
-// send returns the status, or what a sender sees when the receiver crashes.
+// send returns the status of the response, or "hung up" if the receiver closed the
+// connection.
 func send(url string, d *webhooktest.Delivery) (string, error) {
 	req, err := d.ClientRequest(url)
 	if err != nil {
@@ -86,7 +90,7 @@ func send(url string, d *webhooktest.Delivery) (string, error) {
 	return fmt.Sprint(resp.StatusCode), err
 }
 
-// scenes makes the scenes of the recorded deliveries and some more.
+// scenes returns the scenes with the recorded deliveries and some more.
 func scenes(recorded []webhooktest.Recorded) []scene {
 	files := map[string]*webhooktest.Delivery{}
 	for _, r := range recorded {
@@ -97,38 +101,38 @@ func scenes(recorded []webhooktest.Recorded) []scene {
 	}
 	var all []scene
 	for _, t := range webhooktest.Types() {
-		all = append(all, scene{name: string(t), delivery: fresh(string(t), static), answer: "200", runs: 1})
+		all = append(all, scene{name: string(t), delivery: fresh(string(t), static), response: "200", runs: 1})
 	}
 	jwt := fresh("jwt")
 	jwt.Header.Set("webhook-signature", files["jwt"].Header.Get("webhook-signature"))
 	return append(all,
-		scene{name: "the first once more", delivery: fresh("duplicate", static), answer: "200", runs: 1},
-		scene{name: "20 copies at once", delivery: trouble("slow"), atOnce: 19, answer: "1 x 200, 19 x 503", runs: 1},
-		scene{name: "fails, then a retry", delivery: trouble("fails at first"), attempts: 3, answer: "500, 200, 200", runs: 2},
-		scene{name: "panics, then a retry", delivery: trouble("panics at first"), attempts: 2, answer: "hung up, 200", runs: 2},
-		scene{name: "secret being rotated", delivery: fresh("rotated-secret", webhooktest.Static(webhooktest.NewSecret()), static), answer: "200", runs: 1},
-		scene{name: "unknown type", delivery: fresh("unknown-type", static), answer: "200", runs: 1},
-		scene{name: "dynamic, our job", delivery: webhooktest.NewBody(bound(), dynamic), answer: "200", runs: 1},
-		scene{name: "dynamic, not our job", delivery: fresh("dynamic", dynamic), answer: "403"},
-		scene{name: "stale", delivery: files["stale"], answer: "400"},
-		scene{name: "body tampered with", delivery: fresh("tampered", static).Tampered(), answer: "400"},
-		scene{name: "wrong secret", delivery: fresh("wrong-secret").WrongSecret(), answer: "400"},
-		scene{name: "a JWT as signature", delivery: jwt, answer: "400"},
-		scene{name: "not JSON", delivery: fresh("not-json", static), answer: "400"},
-		scene{name: "over 1 MiB", delivery: fresh("oversized", static), answer: "413"},
+		scene{name: "the first once more", delivery: fresh("duplicate", static), response: "200", runs: 1},
+		scene{name: "20 copies at once", delivery: trouble("slow"), atOnce: 19, response: "1 x 200, 19 x 503", runs: 1},
+		scene{name: "fails, then a retry", delivery: trouble("fails at first"), attempts: 3, response: "500, 200, 200", runs: 2},
+		scene{name: "panics, then a retry", delivery: trouble("panics at first"), attempts: 2, response: "hung up, 200", runs: 2},
+		scene{name: "secret being rotated", delivery: fresh("rotated-secret", webhooktest.Static(webhooktest.NewSecret()), static), response: "200", runs: 1},
+		scene{name: "unknown type", delivery: fresh("unknown-type", static), response: "200", runs: 1},
+		scene{name: "dynamic, our job", delivery: webhooktest.NewBody(bound(), dynamic), response: "200", runs: 1},
+		scene{name: "dynamic, not our job", delivery: fresh("dynamic", dynamic), response: "403"},
+		scene{name: "stale", delivery: fresh("stale").Stale(static), response: "400"},
+		scene{name: "body tampered with", delivery: fresh("tampered", static).Tampered(), response: "400"},
+		scene{name: "wrong secret", delivery: fresh("wrong-secret").WrongSecret(), response: "400"},
+		scene{name: "a JWT as signature", delivery: jwt, response: "400"},
+		scene{name: "not JSON", delivery: fresh("not-json", static), response: "400"},
+		scene{name: "over 1 MiB", delivery: fresh("oversized", static), response: "413"},
 	)
 }
 
-// trouble is a delivery whose metadata tells the function how to behave.
+// trouble returns a delivery whose metadata tells the function how to behave.
 func trouble(how string) *webhooktest.Delivery {
 	return webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventBatchSucceeded, map[string]any{"demo": how}), static)
 }
 
-// bound is the body of an event about a job that this program created.
+// bound returns the body of an event about a job that this program created.
 func bound() []byte {
 	binding, err := geminihook.NewBinding(bindingSecret)
 	if err != nil {
-		panic(err) // the secret is a constant
+		panic(err) // the secret is valid
 	}
 	metadata, err := binding.Metadata("order-1042")
 	if err != nil {

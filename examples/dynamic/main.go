@@ -1,13 +1,12 @@
-// Dynamic receives static and dynamic webhooks at one endpoint and drives both
-// through the official SDK: it registers, pings and rotates a static webhook,
-// and creates a batch that has a webhook of its own.
+// Dynamic receives static and dynamic webhooks at one endpoint and sets up both
+// through the official SDK: it registers, pings, and rotates a static webhook,
+// and creates a batch with a dynamic webhook.
 //
 //	go run .
 //
-// Without GEMINI_API_KEY it talks to a fake of the API in the same process,
-// which delivers as Google does. With GEMINI_API_KEY and PUBLIC_URL, the https
-// address under which the port of ADDR (default 127.0.0.1:8080) can be reached
-// from the internet, it talks to Google.
+// Without GEMINI_API_KEY it talks to a fake of the API in the same process, which
+// delivers the way Google does. To talk to Google, set GEMINI_API_KEY, and set
+// PUBLIC_URL to an https URL that forwards to ADDR (default 127.0.0.1:8080).
 package main
 
 import (
@@ -39,8 +38,8 @@ func main() {
 }
 
 func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
-	// The binding's secret is the program's own. A real program keeps it, so
-	// that a restart still knows the jobs from before.
+	// The secret of the binding belongs to this program alone. A real program
+	// stores it, so that it still recognizes its earlier jobs after a restart.
 	binding, err := geminihook.NewBinding(webhooktest.NewSecret())
 	if err != nil {
 		return err
@@ -50,14 +49,15 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	}
 	public := strings.TrimSuffix(getenv("PUBLIC_URL"), "/")
 	if !strings.HasPrefix(public, "https://") {
-		return errors.New("with GEMINI_API_KEY, set PUBLIC_URL to the https address under which Google reaches this program")
+		return errors.New("with GEMINI_API_KEY, set PUBLIC_URL to the https URL at which Google can reach this program")
 	}
 	r := newReceiver(&geminihook.KeySet{}, binding)
-	_, stop, err := listen(cmp.Or(getenv("ADDR"), "127.0.0.1:8080"), r.routes())
+	url, stop, err := listen(cmp.Or(getenv("ADDR"), "127.0.0.1:8080"), r.routes())
 	if err != nil {
 		return err
 	}
 	defer stop()
+	fmt.Fprintf(out, "listening on %s/gemini\n", url)
 	client, err := genai.NewClient(ctx, &genai.ClientConfig{Backend: genai.BackendGeminiAPI, APIKey: getenv("GEMINI_API_KEY")})
 	if err != nil {
 		return err
@@ -66,17 +66,17 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	return p.play(ctx)
 }
 
-// program is what the two modes have in common.
+// program is what the modes with and without an API key have in common.
 type program struct {
 	out      io.Writer
 	client   *genai.Client
 	receiver *receiver
 	binding  *geminihook.Binding
-	url      string        // of the receiver, as Google sees it
-	wait     time.Duration // for a delivery
+	url      string        // of the receiver, as Google reaches it
+	wait     time.Duration // how long to wait for a delivery
 }
 
-// play goes through the life of a static webhook and of a dynamic one.
+// play goes through the lifetime of a static webhook and of a dynamic one.
 func (p *program) play(ctx context.Context) (err error) {
 	id, err := p.register(ctx)
 	if err != nil {
@@ -102,19 +102,26 @@ func (p *program) next(ctx context.Context) (*geminihook.Event, error) {
 		fmt.Fprintf(p.out, "  received %s, signed %s with %s\n", ev.Type, ev.Proof.Scheme, ev.Proof.Key)
 		return ev, nil
 	case <-time.After(p.wait):
-		return nil, fmt.Errorf("nothing was delivered within %v", p.wait)
+		return nil, fmt.Errorf("no delivery arrived within %v", p.wait)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// listen serves h and returns its URL.
+// listen serves h in the background and returns its URL. The server runs until
+// stop is called.
 func listen(addr string, h http.Handler) (url string, stop func(), err error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return "", nil, err
 	}
-	server := &http.Server{Handler: h, ReadTimeout: 10 * time.Second}
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest run and its response
+		IdleTimeout:       2 * time.Minute,
+	}
 	go func() { _ = server.Serve(l) }()
 	return "http://" + l.Addr().String(), func() { _ = server.Close() }, nil
 }

@@ -12,7 +12,7 @@ func env(vars map[string]string) func(string) string {
 	return func(name string) string { return vars[name] }
 }
 
-// TestOffline runs the program as "go run ." does without a key.
+// TestOffline runs the program as "go run ." does without an API key.
 func TestOffline(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), &out, env(nil)), "%s", &out)

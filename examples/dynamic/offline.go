@@ -17,7 +17,8 @@ import (
 	"google.golang.org/genai"
 )
 
-// offline plays both parts, and then two that Google would not.
+// offline runs the program with a fake of the API, and then makes deliveries that
+// the program must tell apart.
 func offline(ctx context.Context, out io.Writer, binding *geminihook.Binding) error {
 	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(0)), webhooktest.Public(webhooktest.Key(1)))
 	defer keys.Close()
@@ -39,7 +40,8 @@ func offline(ctx context.Context, out io.Writer, binding *geminihook.Binding) er
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "No GEMINI_API_KEY: a fake of the API delivers in place of Google.")
+	fmt.Fprintf(out, "listening on %s/gemini\n", url)
+	fmt.Fprintln(out, "GEMINI_API_KEY is not set: a fake of the API delivers instead of Google.")
 	p := &program{out: out, client: client, receiver: r, binding: binding, url: url, wait: 10 * time.Second}
 	if err := p.play(ctx); err != nil {
 		return err
@@ -50,8 +52,8 @@ func offline(ctx context.Context, out io.Writer, binding *geminihook.Binding) er
 	return strangers(out, binding, google, url)
 }
 
-// strangers delivers what is signed by Google and not meant for us, and the
-// other way to bind a delivery, by its URL.
+// strangers makes genuinely signed deliveries about jobs of other programs, and
+// one that is bound by its URL instead of its metadata.
 func strangers(out io.Writer, binding *geminihook.Binding, google *fake, url string) error {
 	token, err := binding.Token("order-1043")
 	if err != nil {
@@ -72,21 +74,20 @@ func strangers(out io.Writer, binding *geminihook.Binding, google *fake, url str
 		}
 		fmt.Fprintf(out, "%-42s %d\n", d.what, status)
 		if status != d.want {
-			return fmt.Errorf("%s was answered %d, not %d", d.what, status, d.want)
+			return fmt.Errorf("%s: the response was %d, not %d", d.what, status, d.want)
 		}
 	}
 	return nil
 }
 
-// fake answers the few calls of the API that the program makes, and delivers
-// webhooks as Google does. It takes from the requests where to and with which
-// metadata.
+// fake is a fake of the few API methods that the program calls. It delivers
+// webhooks the way Google does, to the URL and with the metadata in the requests.
 type fake struct {
 	key ed25519.PrivateKey
 
 	mu      sync.Mutex
 	uri     string
-	secrets []string // the newest first
+	secrets []string // the newest is first
 	err     error
 }
 
@@ -111,7 +112,8 @@ func (f *fake) create(w http.ResponseWriter, r *http.Request) {
 	reply(w, map[string]any{"id": "webhook_1", "uri": f.uri, "new_signing_secret": f.secrets[0]})
 }
 
-// call is a custom method: "webhook_1:ping" or "webhook_1:rotateSigningSecret".
+// call handles the custom methods, "webhook_1:ping" and
+// "webhook_1:rotateSigningSecret".
 func (f *fake) call(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -120,7 +122,7 @@ func (f *fake) call(w http.ResponseWriter, r *http.Request) {
 		reply(w, map[string]any{"secret": f.secrets[0]})
 		return
 	}
-	signers := make([]webhooktest.Signer, len(f.secrets)) // one entry for each valid secret
+	signers := make([]webhooktest.Signer, len(f.secrets)) // one entry per valid secret
 	for i, s := range f.secrets {
 		signers[i] = webhooktest.Static(s)
 	}
@@ -128,7 +130,7 @@ func (f *fake) call(w http.ResponseWriter, r *http.Request) {
 	reply(w, struct{}{})
 }
 
-// batch takes the webhook_config of a batch and delivers its end.
+// batch reads the webhook_config of a new batch and delivers that it succeeded.
 func (f *fake) batch(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Batch struct {
@@ -151,7 +153,7 @@ func (f *fake) batch(w http.ResponseWriter, r *http.Request) {
 func (f *fake) event(uri string, body []byte, signers ...webhooktest.Signer) {
 	status, err := f.deliver(uri, body, signers...)
 	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("a delivery was answered %d", status)
+		err = fmt.Errorf("the response to a delivery was %d", status)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -178,5 +180,5 @@ func (f *fake) deliver(url string, body []byte, signers ...webhooktest.Signer) (
 
 func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // the client may be gone
+	_ = json.NewEncoder(w).Encode(v) // the client may have gone away
 }

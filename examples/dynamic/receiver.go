@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"sync/atomic"
 
@@ -18,22 +19,23 @@ type receiver struct {
 }
 
 func newReceiver(keys *geminihook.KeySet, binding *geminihook.Binding) *receiver {
-	static := &rotating{}
-	static.use(&geminihook.HMAC{}) // until a webhook is registered, it rejects
+	static, quiet := &rotating{}, slog.New(slog.DiscardHandler) // the program prints what arrives
+	static.use(&geminihook.HMAC{})                              // rejects everything until a webhook is registered
 	return &receiver{
 		static:  static,
 		binding: binding,
 		endpoint: &geminihook.Endpoint{
 			Verifier:  geminihook.AnyOf(static, keys),
 			Authorize: binding.Authorize,
+			Logger:    quiet,
 		},
-		byURL:  &geminihook.Endpoint{Verifier: keys},
+		byURL:  &geminihook.Endpoint{Verifier: keys, Logger: quiet},
 		events: make(chan *geminihook.Event, 100),
 	}
 }
 
-// routes has the endpoint, and beside it the other way to bind deliveries: a
-// token in the URL of webhook_config.uris.
+// routes returns the routes of the endpoint, and of a second endpoint that binds
+// deliveries by a token in the URL instead of the metadata.
 func (r *receiver) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/gemini", r.endpoint.Handler(r.handle))
@@ -60,7 +62,7 @@ type rotating struct {
 
 func (r *rotating) use(h *geminihook.HMAC) { r.current.Store(h) }
 
-// Verify implements geminihook.Verifier.
+// Verify implements [geminihook.Verifier].
 func (r *rotating) Verify(ctx context.Context, header http.Header, body []byte) (geminihook.Proof, error) {
 	return r.current.Load().Verify(ctx, header, body)
 }

@@ -13,10 +13,10 @@ import (
 
 const model = "gemini-2.5-flash"
 
-// register registers a static webhook. Its secret is in the answer, and nowhere
-// else afterwards.
+// register registers a static webhook. The response is the only place that ever
+// shows its secret.
 func (p *program) register(ctx context.Context) (id string, err error) {
-	answer, err := p.client.Webhooks.Create(ctx, operations.CreateWebhookRequest{Body: webhooks.WebhookInput{
+	response, err := p.client.Webhooks.Create(ctx, operations.CreateWebhookRequest{Body: webhooks.WebhookInput{
 		Name: genai.Ptr("geminihook example"),
 		URI:  p.url + "/gemini",
 		SubscribedEvents: []webhooks.WebhookSubscribedEvent{
@@ -27,19 +27,19 @@ func (p *program) register(ctx context.Context) (id string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("Webhooks.Create: %w", err)
 	}
-	if answer.Webhook == nil || answer.Webhook.ID == nil || answer.Webhook.NewSigningSecret == nil {
-		return "", errors.New("Webhooks.Create: the answer has no id or no secret")
+	if response.Webhook == nil || response.Webhook.ID == nil || response.Webhook.NewSigningSecret == nil {
+		return "", errors.New("Webhooks.Create: the response has no id or no secret")
 	}
-	verifier, err := geminihook.NewHMAC(*answer.Webhook.NewSigningSecret)
+	verifier, err := geminihook.NewHMAC(*response.Webhook.NewSigningSecret)
 	if err != nil {
 		return "", err
 	}
 	p.receiver.static.use(verifier)
 	fmt.Fprintf(p.out, "static webhook registered, secret %v\n", verifier.Secrets[0])
-	return *answer.Webhook.ID, nil
+	return *response.Webhook.ID, nil
 }
 
-// ping has Google send a delivery.
+// ping asks Google for a test delivery and waits for it.
 func (p *program) ping(ctx context.Context, id string) error {
 	if _, err := p.client.Webhooks.Ping(ctx, operations.PingWebhookRequest{ID: id}); err != nil {
 		return fmt.Errorf("Webhooks.Ping: %w", err)
@@ -49,10 +49,10 @@ func (p *program) ping(ctx context.Context, id string) error {
 	return err
 }
 
-// rotate lets the old secret be valid for another day and gives the endpoint
-// both, without a restart.
+// rotate rotates the secret, keeps the old one valid for another day, and gives
+// both to the endpoint without a restart.
 func (p *program) rotate(ctx context.Context, id string) error {
-	answer, err := p.client.Webhooks.RotateSigningSecret(ctx, operations.RotateSigningSecretRequest{
+	response, err := p.client.Webhooks.RotateSigningSecret(ctx, operations.RotateSigningSecretRequest{
 		ID: id,
 		Body: webhooks.RotateSigningSecretRequest{
 			RevocationBehavior: webhooks.RevocationBehaviorRevokePreviousSecretsAfterH24.ToPointer(),
@@ -61,9 +61,9 @@ func (p *program) rotate(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("Webhooks.RotateSigningSecret: %w", err)
 	}
-	rotated := answer.WebhookRotateSigningSecretResponse
+	rotated := response.WebhookRotateSigningSecretResponse
 	if rotated == nil || rotated.Secret == nil {
-		return errors.New("Webhooks.RotateSigningSecret: the answer has no secret")
+		return errors.New("Webhooks.RotateSigningSecret: the response has no secret")
 	}
 	fresh, err := geminihook.ParseSecret(*rotated.Secret)
 	if err != nil {
@@ -71,11 +71,11 @@ func (p *program) rotate(ctx context.Context, id string) error {
 	}
 	old := p.receiver.static.current.Load().Secrets[0]
 	p.receiver.static.use(&geminihook.HMAC{Secrets: []geminihook.Secret{fresh, old}})
-	fmt.Fprintf(p.out, "secret rotated, both are good for 24 hours: %v and %v\n", fresh, old)
+	fmt.Fprintf(p.out, "secret rotated, both are valid for 24 hours: %v and %v\n", fresh, old)
 	return nil
 }
 
-// batch creates a batch with a webhook of its own, bound to a label, and waits
+// batch creates a batch with a dynamic webhook that is bound to a label, and waits
 // for its event.
 func (p *program) batch(ctx context.Context, label string) error {
 	metadata, err := p.binding.Metadata(label)
