@@ -1,4 +1,4 @@
-// Quickstart is the program on the first screen of the README.
+// Quickstart is the first program in the README.
 package main
 
 import (
@@ -18,9 +18,15 @@ func main() {
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier}
 	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-		log.Printf("%s: %+v", ev.Type, ev.Data) // batch.succeeded: &{ID:... OutputFileURI:...}
-		return nil                              // an error here makes Google send it again
+		switch data := ev.Data.(type) {
+		case *geminihook.BatchSucceeded:
+			// Fetch the results of data.ID with the official SDK,
+			// google.golang.org/genai: client.Batches.Get.
+			log.Printf("batch %q succeeded", data.ID)
+		}
+		return nil // after an error, Google delivers the event again
 	}))
-	server := &http.Server{Addr: ":8080", ReadTimeout: 10 * time.Second}
+	server := &http.Server{Addr: "127.0.0.1:8080", ReadTimeout: 10 * time.Second}
+	log.Printf("listening on http://%s/gemini", server.Addr)
 	log.Fatal(server.ListenAndServe())
 }
