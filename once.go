@@ -157,16 +157,17 @@ func (r *run) release(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
-var errStoreSlow = errors.New("the store took longer than Endpoint.StoreTimeout")
+var errStoreSlow = errors.New("the store took more than half of the lease to begin, or more than StoreTimeout to end, the transaction")
 
-// transact runs the function inside the store's transaction. The store's own
-// work is bounded by StoreTimeout, once before and once after the function.
+// transact runs the function inside the store's transaction. The store may wait
+// for half of the lease before, because writers may have to queue, and for
+// StoreTimeout after the function.
 func (r *run) transact(ctx context.Context, tx Transactor) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, r.lease+r.storeTimeout)
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	timer := time.AfterFunc(r.storeTimeout, func() { giveUp(errStoreSlow) })
+	timer := time.AfterFunc(r.lease/2, func() { giveUp(errStoreSlow) })
 	defer timer.Stop()
 	ran := false
 	var fnErr error

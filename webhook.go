@@ -109,7 +109,8 @@ type Endpoint struct {
 	// ResponseWriter has no Unwrap method: set http.Server.ReadTimeout there.
 	ReadTimeout time.Duration
 
-	// StoreTimeout bounds each call of the Store. Zero means
+	// StoreTimeout bounds each call of the Store, and the commit of a
+	// Transactor, which may take half of Lease to begin. Zero means
 	// DefaultStoreTimeout.
 	StoreTimeout time.Duration
 
