@@ -32,9 +32,12 @@ func serve(ctx context.Context, verifier geminihook.Verifier) error {
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store.Transactional()}
 	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-		tx, _ := sqlitestore.Tx(ctx)
-		_, err := tx.ExecContext(ctx, "INSERT INTO results (id) VALUES (?)", ev.ID)
-		return err // nil commits the row and the mark together
+		tx, err := sqlitestore.RequireTx(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO results (id) VALUES (?)", ev.ID)
+		return err // nil commits the row together with the event
 	})
 	return http.ListenAndServe("127.0.0.1:8080", handler)
 }

@@ -1,7 +1,7 @@
 // Package sqlitestore is a [geminihook.Store] in SQLite, through database/sql
-// and a driver of your choice, for the processes of one machine. Begin with
-// [New], [Store.Migrate] and, so that what a function writes commits together
-// with the mark that it ran, [Store.Transactional]:
+// and a driver of your choice, for the processes of one machine. Start with
+// [New], [Store.Migrate] and [Store.Transactional], which commits what your
+// function writes together with the record that the event was handled:
 //
 //	db, err := sql.Open("sqlite", "file:app.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)")
 //	if err != nil {
@@ -13,20 +13,27 @@
 //	}
 //	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store.Transactional()}
 //	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-//		tx, _ := sqlitestore.Tx(ctx)
-//		_, err := tx.ExecContext(ctx, "INSERT INTO results (id) VALUES (?)", ev.ID)
-//		return err
+//		tx, err := sqlitestore.RequireTx(ctx)
+//		if err != nil {
+//			return err
+//		}
+//		_, err = tx.ExecContext(ctx, "INSERT INTO results (id) VALUES (?)", ev.ID)
+//		return err // nil commits the row together with the event
 //	})
 //
-// The write-ahead log and a busy timeout are needed: several connections and
-// processes write. Call [Store.Purge] from time to time.
+// The database must use the write-ahead log and a busy timeout, because several
+// connections and processes write to it. [Store.Migrate] and [Store.Check]
+// refuse a database that does not.
+//
+// Expired rows are removed by the claims that follow, 500 per minute and
+// process at most. A process that handles more events than that calls
+// [Store.Purge] on a schedule.
 package sqlitestore
 
 import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	_ "embed"
 	"errors"
 	"fmt"
 	"math"
@@ -36,123 +43,129 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// Store is a geminihook.Store in SQLite 3.35 or newer. Make it with New. Its
-// table is geminihook_deliveries.
+// Store is a [geminihook.Store] in SQLite 3.35 or newer. Create it with [New].
+// Its table is geminihook_deliveries.
 //
-// SQLite has one writer at a time. Of one Store the writers wait for each other
-// in turn, until their contexts end; those of other processes, and those that
-// go around the Store, as long as the busy timeout says.
+// SQLite has one writer at a time. The writers of one Store wait for each other
+// in order of arrival until their contexts end. Writers of other processes, and
+// those that write to the database without the Store, are waited for as long as
+// the busy timeout of the connection says.
 type Store struct {
-	Now func() time.Time // the clock of the machine; nil means time.Now
+	// Now is the clock. Nil means time.Now.
+	Now func() time.Time
 
-	db     *sql.DB
-	writer chan struct{} // holds a value while one writes
+	// MaxWaiting is how many claims and transactions may wait for the writer.
+	// One more fails at once with geminihook.ErrStore, which is a 503 to the
+	// sender. Zero means DefaultMaxWaiting.
+	MaxWaiting int
 
-	mu      sync.Mutex
-	running map[string]struct{} // keys whose function runs in a transaction of this Store
+	db    *sql.DB
+	queue queue
+
+	mu        sync.Mutex
+	running   map[string]struct{} // keys whose function runs, or waits to run, in a transaction of this Store
+	nextPurge int64               // microseconds; zero before the first
 }
 
-// New returns a Store that uses the database, which the caller closes. Migrate
-// makes its table.
+// New returns a Store that uses the database. The caller closes the database,
+// and calls [Store.Migrate] before the first event arrives.
 func New(db *sql.DB) *Store {
-	return &Store{db: db, writer: make(chan struct{}, 1), running: map[string]struct{}{}}
+	return &Store{
+		db:      db,
+		queue:   queue{place: make(chan struct{}, 1), writer: make(chan struct{}, 1)},
+		running: map[string]struct{}{},
+	}
 }
 
+// The states of a row, as in schema.sql.
 const (
-	released = iota
-	claimed
-	done
+	claimed = 1
+	done    = 2
 )
 
-//go:embed schema.sql
-var schema string
-
-// Migrate makes the table and its index if they are missing. It may run at every
-// start, in several processes at once. Who migrates with a tool of their own
-// finds the statements in schema.sql.
-func (s *Store) Migrate(ctx context.Context) error {
-	return failure(s.write(ctx, func() error {
-		_, err := s.db.ExecContext(ctx, schema)
-		return err
-	}))
-}
-
-// write waits its turn. A busy timeout alone would be unfair, and deaf to the
-// context.
-func (s *Store) write(ctx context.Context, f func() error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	select {
-	case s.writer <- struct{}{}:
-		defer func() { <-s.writer }()
-		return f()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// ?1 key, ?2 token, ?3 the end of the lease, ?4 when it expires, ?5 now.
 const (
-	free = `(expires <= ?5 OR state = 0 OR state = 1 AND lease <= ?5)`
-
+	// ?1 key, ?2 token, ?3 end of the lease, ?4 expiry, ?5 now.
 	claimSQL = `
 INSERT INTO geminihook_deliveries (key, state, token, attempt, lease, expires) VALUES (?1, 1, ?2, 1, ?3, ?4)
 ON CONFLICT (key) DO UPDATE SET state = 1, token = excluded.token, lease = excluded.lease, expires = excluded.expires,
 	attempt = CASE WHEN expires <= ?5 THEN 1 ELSE attempt + 1 END
-WHERE ` + free + `
+WHERE expires <= ?5 OR state = 0 OR state = 1 AND lease <= ?5
 RETURNING attempt`
 
 	stateSQL = `SELECT state, lease FROM geminihook_deliveries
 WHERE key = ?1 AND expires > ?2 AND (state = 2 OR state = 1 AND lease > ?2)`
 
-	completeSQL = `UPDATE geminihook_deliveries SET state = 2, expires = ?3
+	// A repeated Complete does not extend the time that the key is kept.
+	completeSQL = `UPDATE geminihook_deliveries SET state = 2, expires = CASE state WHEN 1 THEN ?3 ELSE expires END
 WHERE key = ?1 AND token = ?2 AND state IN (1, 2) AND expires > ?4`
 
 	releaseSQL = `UPDATE geminihook_deliveries SET state = 0, token = NULL
 WHERE key = ?1 AND token = ?2 AND state = 1 AND expires > ?3`
 
-	purgeSQL = `DELETE FROM geminihook_deliveries WHERE key IN (
-	SELECT key FROM geminihook_deliveries WHERE expires <= ?1 ORDER BY expires LIMIT ?2)`
+	renewSQL = `UPDATE geminihook_deliveries SET lease = ?3, expires = max(expires, ?3)
+WHERE key = ?1 AND token = ?2 AND state = 1 AND expires > ?4`
 )
 
-// Claim implements geminihook.Store.
+// Claim implements [geminihook.Store]. Reading the state of a key that is done
+// or in progress waits for no writer.
 func (s *Store) Claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
-	c, err := s.look(ctx, key) // which waits for no writer
+	c, err := s.look(ctx, key)
 	if err != nil || c.State != 0 {
 		return c, failure(err)
 	}
-	err = s.write(ctx, func() error {
-		now, token := s.now(), rand.Text()
-		err := s.db.QueryRowContext(ctx, claimSQL, []byte(key), []byte(token), after(now, lease), after(now, max(lease, keep)), now).
-			Scan(&c.Attempt)
-		if err == nil {
-			c.State, c.Token = geminihook.Acquired, token
-		}
-		return err
-	})
-	if !errors.Is(err, sql.ErrNoRows) {
-		return c, failure(err)
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return geminihook.Claim{}, failure(err)
+	}
+	defer leave()
+	now, token := s.now(), rand.Text()
+	err = s.db.QueryRowContext(ctx, claimSQL, []byte(key), []byte(token), after(now, lease), after(now, max(lease, keep)), now).
+		Scan(&c.Attempt)
+	switch {
+	case err == nil:
+		c.State, c.Token = geminihook.Acquired, token
+		s.purgeNow(ctx)
+		return c, nil
+	case !errors.Is(err, sql.ErrNoRows):
+		s.undo(ctx, key, token)
+		return geminihook.Claim{}, failure(err)
 	}
 	if c, err = s.look(ctx, key); err != nil || c.State != 0 {
 		return c, failure(err)
 	}
-	// Another held it and let go of it between the two looks.
+	// Another process held the key and let go of it between the two statements.
 	return geminihook.Claim{State: geminihook.InProgress, RetryIn: min(lease, time.Second)}, nil
 }
 
-// look returns the state of a key that is not free, and no state of one that is.
+// undo releases a claim that may have been committed although its context ended
+// before the token could be returned. Otherwise it would block the event until
+// the lease ends.
+func (s *Store) undo(ctx context.Context, key, token string) {
+	if ctx.Err() == nil {
+		return // SQLite refused the statement
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, _ = s.db.ExecContext(ctx, releaseSQL, []byte(key), []byte(token), s.now())
+}
+
+// look returns the state of a key that is done or in progress, and the zero
+// Claim for one that is free.
 func (s *Store) look(ctx context.Context, key string) (geminihook.Claim, error) {
-	s.mu.Lock()
-	_, running := s.running[key]
-	s.mu.Unlock()
-	if running {
+	if s.isRunning(key) {
 		return geminihook.Claim{State: geminihook.InProgress, RetryIn: time.Second}, nil
 	}
-	now := s.now()
+	return stateOf(ctx, s.db, key, s.now())
+}
+
+type queryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func stateOf(ctx context.Context, db queryer, key string, now int64) (geminihook.Claim, error) {
 	var state int
 	var lease int64
-	err := s.db.QueryRowContext(ctx, stateSQL, []byte(key), now).Scan(&state, &lease)
+	err := db.QueryRowContext(ctx, stateSQL, []byte(key), now).Scan(&state, &lease)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return geminihook.Claim{}, nil
@@ -164,18 +177,31 @@ func (s *Store) look(ctx context.Context, key string) (geminihook.Claim, error) 
 	return geminihook.Claim{State: geminihook.InProgress, RetryIn: time.Duration(lease-now) * time.Microsecond}, nil
 }
 
-// Complete implements geminihook.Store.
+// Complete implements [geminihook.Store].
 func (s *Store) Complete(ctx context.Context, key, token string, keep time.Duration) error {
 	now := s.now()
 	return s.held(ctx, completeSQL, []byte(key), []byte(token), after(now, keep), now)
 }
 
-// Release implements geminihook.Store.
+// Release implements [geminihook.Store]. It succeeds even after the lease has
+// expired, unless another claim has taken the key.
 func (s *Store) Release(ctx context.Context, key, token string) error {
 	return s.held(ctx, releaseSQL, []byte(key), []byte(token), s.now())
 }
 
+// Renew implements [geminihook.Renewer].
+func (s *Store) Renew(ctx context.Context, key, token string, lease time.Duration) error {
+	now := s.now()
+	return s.held(ctx, renewSQL, []byte(key), []byte(token), after(now, lease), now)
+}
+
+// held runs a statement that changes a row if the token still holds it.
 func (s *Store) held(ctx context.Context, query string, args ...any) error {
+	leave, err := s.queue.enterFirst(ctx)
+	if err != nil {
+		return failure(err)
+	}
+	defer leave()
 	n, err := s.exec(ctx, query, args...)
 	if err == nil && n == 0 {
 		return geminihook.ErrLeaseLost
@@ -183,40 +209,13 @@ func (s *Store) held(ctx context.Context, query string, args ...any) error {
 	return failure(err)
 }
 
-func (s *Store) exec(ctx context.Context, query string, args ...any) (n int64, err error) {
-	err = s.write(ctx, func() error {
-		result, err := s.db.ExecContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		n, err = result.RowsAffected()
-		return err
-	})
-	return n, err
-}
-
-const purgeBatch = 500
-
-// Purge removes up to limit rows that have expired, the oldest first, in
-// transactions of at most 500, and returns how many it removed. A limit of 0 or
-// less means all. Rows that have expired but are not purged only take space.
-func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
-	purged := 0
-	for limit <= 0 || purged < limit {
-		batch := purgeBatch
-		if limit > 0 {
-			batch = min(batch, limit-purged)
-		}
-		n, err := s.exec(ctx, purgeSQL, s.now(), batch)
-		if err != nil {
-			return purged, failure(err)
-		}
-		purged += int(n)
-		if int(n) < batch {
-			break
-		}
+// exec is for whoever is the writer.
+func (s *Store) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	result, err := s.db.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
 	}
-	return purged, nil
+	return result.RowsAffected()
 }
 
 func (s *Store) now() int64 {
@@ -226,7 +225,7 @@ func (s *Store) now() int64 {
 	return time.Now().UnixMicro()
 }
 
-// after rounds up and does not pass the end of time.
+// after rounds up, and saturates instead of overflowing.
 func after(now int64, d time.Duration) int64 {
 	micros := max(0, int64((d-1)/time.Microsecond)+1)
 	if now > math.MaxInt64-micros {

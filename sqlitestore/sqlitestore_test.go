@@ -3,25 +3,25 @@ package sqlitestore_test
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"net/http/httptest"
+	"database/sql/driver"
 	"path/filepath"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/sqlitestore"
 	"github.com/geminihook/geminihook/storetest"
-	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite"
+	"modernc.org/sqlite"
 )
+
+const settings = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)"
 
 func connect(t testing.TB, file string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)")
+	db, err := sql.Open("sqlite", "file:"+file+settings)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	return db
@@ -35,11 +35,22 @@ func open(t testing.TB, file string) (*sqlitestore.Store, *sql.DB) {
 	return store, db
 }
 
+func newStore(t testing.TB) (*sqlitestore.Store, *sql.DB) {
+	t.Helper()
+	return open(t, filepath.Join(t.TempDir(), "test.db"))
+}
+
 func closed(t *testing.T) *sqlitestore.Store {
 	t.Helper()
-	store, db := open(t, filepath.Join(t.TempDir(), "gone.db"))
+	store, db := newStore(t)
 	require.NoError(t, db.Close())
 	return store
+}
+
+func count(t testing.TB, db *sql.DB, query string, args ...any) (n int) {
+	t.Helper()
+	require.NoError(t, db.QueryRowContext(t.Context(), query, args...).Scan(&n))
+	return n
 }
 
 func TestStore(t *testing.T) {
@@ -55,147 +66,10 @@ func TestStore(t *testing.T) {
 	}.Run(t)
 }
 
-func TestTransactional(t *testing.T) {
-	var store *sqlitestore.Store
-	storetest.Suite{
-		New: func(t *testing.T) geminihook.Store {
-			store, _ = open(t, filepath.Join(t.TempDir(), "test.db"))
-			return store.Transactional()
-		},
-		Second: func(*testing.T, geminihook.Store) geminihook.Store { return store.Transactional() },
-		Gone:   func(t *testing.T) geminihook.Store { return closed(t).Transactional() },
-	}.Run(t)
-}
-
-// TestTwoProcesses: what two handles that know nothing of each other do with
-// the same keys.
-func TestTwoProcesses(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "test.db")
-	one, db := open(t, file)
-	two, _ := open(t, file)
-	_, err := db.ExecContext(t.Context(), "CREATE TABLE effects (id TEXT)")
-	require.NoError(t, err)
-	const keys = 50
-	var all sync.WaitGroup
-	for i := range 8 {
-		store := []*sqlitestore.Store{one, two}[i%2].Transactional().(geminihook.Transactor)
-		all.Go(func() {
-			for k := range keys {
-				for {
-					state, err := store.Transact(t.Context(), string(rune('a'+k)), time.Hour, func(ctx context.Context) error {
-						tx, _ := sqlitestore.Tx(ctx)
-						_, err := tx.ExecContext(ctx, "INSERT INTO effects VALUES (?)", k)
-						return err
-					})
-					if err == nil && (state == geminihook.Acquired || state == geminihook.Done) {
-						break
-					}
-				}
-			}
-		})
-	}
-	all.Wait()
-	var effects, distinct int
-	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*), count(DISTINCT id) FROM effects").Scan(&effects, &distinct))
-	assert.Equal(t, keys, effects)
-	assert.Equal(t, keys, distinct)
-}
-
-func TestMigrateAtOnce(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "test.db")
-	open(t, file) // makes it a file with a write-ahead log, which needs to be alone
-	var all sync.WaitGroup
-	errs := make([]error, 8)
-	for i := range errs {
-		store := sqlitestore.New(connect(t, file))
-		all.Go(func() { errs[i] = store.Migrate(t.Context()) })
-	}
-	all.Wait()
-	require.NoError(t, errors.Join(errs...))
-}
-
-func TestPurge(t *testing.T) {
-	store, db := open(t, filepath.Join(t.TempDir(), "test.db"))
-	fill(t, db, "expired", 1300, time.Now().Add(-time.Hour))
-	fill(t, db, "fresh", 10, time.Now().Add(time.Hour))
-	for _, want := range []struct{ limit, purged int }{{600, 600}, {0, 700}, {0, 0}} {
-		n, err := store.Purge(t.Context(), want.limit)
-		require.NoError(t, err)
-		assert.Equal(t, want.purged, n)
-	}
-	var rows int
-	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM geminihook_deliveries").Scan(&rows))
-	assert.Equal(t, 10, rows)
-}
-
-// fill makes rows that are done.
-func fill(t testing.TB, db *sql.DB, prefix string, n int, expires time.Time) {
-	t.Helper()
-	_, err := db.ExecContext(t.Context(), `WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i < ?2)
-		INSERT INTO geminihook_deliveries SELECT CAST(?1 || i AS BLOB), 2, randomblob(26), 1, 0, ?3 FROM c`,
-		prefix, n, expires.UnixMicro())
-	require.NoError(t, err)
-}
-
-// TestWrites: what the function writes is there if and only if the mark is.
-func TestWrites(t *testing.T) {
-	store, db := open(t, filepath.Join(t.TempDir(), "test.db"))
-	_, err := db.ExecContext(t.Context(), "CREATE TABLE effects (id TEXT)")
-	require.NoError(t, err)
-	for _, tt := range []struct {
-		name            string
-		end             func() error
-		status, effects int
-		again           geminihook.Result
-	}{
-		{"nil", func() error { return nil }, 200, 1, geminihook.Duplicate},
-		{"error", func() error { return assert.AnError }, 500, 0, geminihook.Processed},
-		{"permanent", func() error { return geminihook.Permanent(assert.AnError) }, 200, 0, geminihook.Duplicate},
-		{"panic", func() error { panic("its own") }, 0, 0, geminihook.Processed},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			verifier, err := geminihook.NewHMAC(webhooktest.Secret)
-			require.NoError(t, err)
-			var last geminihook.Result
-			endpoint := &geminihook.Endpoint{
-				Verifier: verifier, Store: store.Transactional(),
-				Observe: func(_ context.Context, o geminihook.Outcome) { last = o.Result },
-			}
-			first := true
-			handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-				tx, ok := sqlitestore.Tx(ctx)
-				require.True(t, ok)
-				_, err := tx.ExecContext(ctx, "INSERT INTO effects VALUES (?)", ev.ID)
-				require.NoError(t, err)
-				if first {
-					first = false
-					return tt.end()
-				}
-				return nil
-			})
-			d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
-			deliver := func() (status int) {
-				defer func() { _ = recover() }()
-				w := httptest.NewRecorder()
-				handler.ServeHTTP(w, d.Request("/"))
-				return w.Code
-			}
-			assert.Equal(t, tt.status, deliver())
-			var n int
-			require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM effects WHERE id = ?", d.ID()).Scan(&n))
-			assert.Equal(t, tt.effects, n)
-			assert.Equal(t, 200, deliver())
-			assert.Equal(t, tt.again, last)
-		})
-	}
-	_, ok := sqlitestore.Tx(t.Context())
-	assert.False(t, ok)
-}
-
-// TestClock: the clock that is given is the one that counts.
+// TestClock tests that Now decides when a lease ends.
 func TestClock(t *testing.T) {
 	now := time.Now()
-	store, _ := open(t, filepath.Join(t.TempDir(), "test.db"))
+	store, _ := newStore(t)
 	store.Now = func() time.Time { return now }
 	for _, want := range []geminihook.State{geminihook.Acquired, geminihook.InProgress} {
 		c, err := store.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
@@ -207,4 +81,124 @@ func TestClock(t *testing.T) {
 	c, err := store.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, geminihook.Acquired, c.State)
+}
+
+// TestAfterTheLease tests what the holder of a lapsed lease can still do.
+func TestAfterTheLease(t *testing.T) {
+	now := time.Now()
+	store, _ := newStore(t)
+	store.Now = func() time.Time { return now }
+	claim := func(want geminihook.State) geminihook.Claim {
+		t.Helper()
+		c, err := store.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, want, c.State)
+		return c
+	}
+	first := claim(geminihook.Acquired)
+	now = now.Add(2 * time.Minute)
+	require.NoError(t, store.Release(t.Context(), "msg_1", first.Token))
+	second := claim(geminihook.Acquired)
+	assert.Equal(t, 2, second.Attempt)
+	now = now.Add(2 * time.Minute)
+	require.NoError(t, store.Renew(t.Context(), "msg_1", second.Token, 3*time.Minute))
+	require.ErrorIs(t, store.Renew(t.Context(), "msg_1", first.Token, 3*time.Minute), geminihook.ErrLeaseLost)
+	now = now.Add(3*time.Minute - time.Millisecond)
+	assert.LessOrEqual(t, claim(geminihook.InProgress).RetryIn, time.Millisecond)
+	now = now.Add(time.Millisecond)
+	third := claim(geminihook.Acquired)
+	require.ErrorIs(t, store.Release(t.Context(), "msg_1", second.Token), geminihook.ErrLeaseLost)
+	require.ErrorIs(t, store.Renew(t.Context(), "msg_1", second.Token, time.Minute), geminihook.ErrLeaseLost)
+	require.NoError(t, store.Complete(t.Context(), "msg_1", third.Token, time.Hour))
+	require.ErrorIs(t, store.Renew(t.Context(), "msg_1", third.Token, time.Minute), geminihook.ErrLeaseLost)
+	claim(geminihook.Done)
+}
+
+// TestRenewBeyondKeep tests that an entry is not forgotten within its lease.
+func TestRenewBeyondKeep(t *testing.T) {
+	now := time.Now()
+	store, _ := newStore(t)
+	store.Now = func() time.Time { return now }
+	c, err := store.Claim(t.Context(), "msg_1", time.Minute, time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, store.Renew(t.Context(), "msg_1", c.Token, time.Hour))
+	now = now.Add(59 * time.Minute)
+	_, err = store.Purge(t.Context(), 0)
+	require.NoError(t, err)
+	require.NoError(t, store.Complete(t.Context(), "msg_1", c.Token, time.Hour))
+}
+
+// TestCompleteAgain tests that a repeated Complete does not keep the key longer.
+func TestCompleteAgain(t *testing.T) {
+	now := time.Now()
+	store, _ := newStore(t)
+	store.Now = func() time.Time { return now }
+	c, err := store.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
+	require.NoError(t, err)
+	for range 2 {
+		require.NoError(t, store.Complete(t.Context(), "msg_1", c.Token, time.Hour))
+		now = now.Add(40 * time.Minute)
+	}
+	c, err = store.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.Acquired, c.State)
+}
+
+// TestGhostClaim tests that a claim which was committed, although its context
+// ended before its token was returned, does not block the event.
+func TestGhostClaim(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "test.db")
+	open(t, file)
+	ctx, cancel := context.WithCancel(t.Context())
+	db := sql.OpenDB(lateConnector{"file:" + file + settings, cancel})
+	t.Cleanup(func() { _ = db.Close() })
+	store := sqlitestore.New(db)
+	_, err := store.Claim(ctx, "msg_1", time.Hour, time.Hour)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, 1, count(t, db, "SELECT count(*) FROM geminihook_deliveries"), "the claim was committed")
+	again := sqlitestore.New(connect(t, file))
+	c, err := again.Claim(t.Context(), "msg_1", time.Hour, time.Hour)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.Acquired, c.State)
+}
+
+// lateConnector connects to SQLite with a driver that notices the end of the
+// context only after it has done what it was asked to do.
+type lateConnector struct {
+	dsn    string
+	cancel context.CancelFunc
+}
+
+func (c lateConnector) Driver() driver.Driver { return &sqlite.Driver{} }
+
+func (c lateConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.Driver().Open(c.dsn)
+	return lateConn{conn, c.cancel}, err
+}
+
+type lateConn struct {
+	driver.Conn
+	cancel context.CancelFunc
+}
+
+func (c lateConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.Conn.(driver.QueryerContext).QueryContext(context.WithoutCancel(ctx), query, args)
+	if err != nil || !strings.Contains(query, "RETURNING") {
+		return rows, err
+	}
+	return lateRows{rows, ctx, c.cancel}, nil
+}
+
+type lateRows struct {
+	driver.Rows
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func (r lateRows) Next(dest []driver.Value) error {
+	if err := r.Rows.Next(dest); err != nil {
+		return err
+	}
+	r.cancel()
+	return r.ctx.Err()
 }

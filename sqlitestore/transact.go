@@ -10,36 +10,57 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// Transactional returns the store as a geminihook.Transactor: Endpoint then runs
-// its function inside a transaction, which Tx finds, and what the function
-// writes there commits together with the mark that it ran: exactly once. Nothing
-// else can write to the database while the function runs: keep it short. The
-// table is the same as that of the plain store.
+// Transactional returns the store as a [geminihook.Transactor]: Endpoint runs
+// its function inside a transaction, which [Tx] returns, and what the function
+// writes there commits together with the record that the event was handled:
+// exactly once. Nothing else can write to the database while the function runs,
+// so keep it short. The table is the same as that of the plain store.
+//
+// Runs that were rolled back are not counted, and [geminihook.Event.Attempt] is
+// zero: the count would be rolled back with them, and counting it in another
+// transaction would double the commits of every event.
 func (s *Store) Transactional() geminihook.Store { return &transactional{s} }
 
 type transactional struct{ *Store }
 
 type txKey struct{}
 
-// Tx returns the transaction that the function runs in. The store commits it or
-// rolls it back by what the function returns: the function must not, and must
-// not write to the database in any other way, which would wait for itself.
+// Tx returns the transaction that the function runs in, and false if there is
+// none.
+//
+// What the function returns decides: nil commits, an error rolls back. Commit
+// and Rollback of the Tx end its use but not the transaction: after Commit and
+// an error everything is rolled back and the event is delivered again, and
+// after Rollback, deferred or not, and nil everything is committed. Commit
+// returns nil. Rollback returns an error that wraps [sql.ErrTxDone].
+//
+// The function must not write to the database in any other way, which would
+// wait for the function itself. Statements that were prepared on the pool
+// cannot be used in the Tx: prepare them on the Tx.
 func Tx(ctx context.Context) (*sql.Tx, bool) {
 	tx, ok := ctx.Value(txKey{}).(*sql.Tx)
 	return tx, ok
 }
 
-// markSQL is the first statement of its transaction: one that begins by reading
-// cannot write if another wrote meanwhile. ?1 key, ?2 nothing, ?3 the end of the lease,
-// which is over, ?4 when it expires, ?5 now.
-const markSQL = `
-INSERT INTO geminihook_deliveries (key, state, attempt, lease, expires) VALUES (?1, 2, 1, ?3, ?4)
-ON CONFLICT (key) DO UPDATE SET state = 2, token = NULL, attempt = attempt + 1, expires = excluded.expires
-WHERE ` + free
+// RequireTx is [Tx] with an error that says what to do if there is no
+// transaction.
+func RequireTx(ctx context.Context) (*sql.Tx, error) {
+	if tx, ok := Tx(ctx); ok {
+		return tx, nil
+	}
+	return nil, errors.New("sqlitestore: the context has no transaction: set Endpoint.Store to store.Transactional(); " +
+		"a store that wraps it must have its Transact method, too; and pass on the context that the function was called with")
+}
 
-// Transact implements geminihook.Transactor.
+// ?1 key, ?2 expiry. It is the last statement before the commit: nothing that
+// the function does can make the mark permanent without the outcome.
+const markSQL = `
+INSERT INTO geminihook_deliveries (key, state, attempt, lease, expires) VALUES (?1, 2, 1, 0, ?2)
+ON CONFLICT (key) DO UPDATE SET state = 2, token = NULL, attempt = attempt + 1, expires = excluded.expires`
+
+// Transact implements [geminihook.Transactor].
 func (t *transactional) Transact(ctx context.Context, key string, keep time.Duration, fn func(context.Context) error) (
-	state geminihook.State, err error,
+	geminihook.State, error,
 ) {
 	c, err := t.look(ctx, key)
 	switch {
@@ -51,73 +72,118 @@ func (t *transactional) Transact(ctx context.Context, key string, keep time.Dura
 		return geminihook.InProgress, nil
 	}
 	defer t.end(key)
-	var own error
-	err = t.write(ctx, func() error {
-		state, own, err = t.run(ctx, key, keep, fn)
-		return err
-	})
+	leave, err := t.enter(ctx)
 	if err != nil {
-		return state, errors.Join(storeFailed(err), own)
+		return 0, storeFailed(err)
 	}
-	return state, own
+	defer leave()
+	r := run{store: t.Store, key: key, keep: keep, fn: fn}
+	if err := r.do(ctx); err != nil {
+		return r.state, errors.Join(storeFailed(err), r.own)
+	}
+	if r.state == geminihook.Acquired {
+		t.purgeNow(ctx)
+	}
+	return r.state, r.own
 }
 
-// start says that the key runs, unless it does already.
-func (t *transactional) start(key string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, ok := t.running[key]; ok {
+func (s *Store) isRunning(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.running[key]
+	return ok
+}
+
+// start records that the key runs, unless it does already.
+func (s *Store) start(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.running[key]; ok {
 		return false
 	}
-	t.running[key] = struct{}{}
+	s.running[key] = struct{}{}
 	return true
 }
 
-func (t *transactional) end(key string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.running, key)
+func (s *Store) end(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.running, key)
 }
 
-// run returns the function's own error apart from the store's.
-func (t *transactional) run(ctx context.Context, key string, keep time.Duration, fn func(context.Context) error) (
-	state geminihook.State, own, err error,
-) {
-	tx, err := t.db.BeginTx(ctx, nil)
+// run is one transaction.
+type run struct {
+	store *Store
+	key   string
+	keep  time.Duration
+	fn    func(context.Context) error
+
+	state geminihook.State
+	own   error // what fn returned
+}
+
+// do returns the store's error, if it failed.
+func (r *run) do(ctx context.Context) error {
+	conn, err := r.store.db.Conn(ctx)
 	if err != nil {
-		return 0, nil, err
+		return err
 	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	now := t.now()
-	result, err := tx.ExecContext(ctx, markSQL, []byte(key), nil, now, after(now, keep), now)
-	if err != nil {
-		return 0, nil, err
-	}
-	if n, err := result.RowsAffected(); err != nil {
-		return 0, nil, err
-	} else if n == 0 { // another process was faster
-		var state int
-		err := tx.QueryRowContext(ctx, "SELECT state FROM geminihook_deliveries WHERE key = ?1", []byte(key)).Scan(&state)
-		if state == done {
-			return geminihook.Done, nil, err
+	defer func() { _ = conn.Close() }()
+	var failed error
+	_ = conn.Raw(func(raw any) (discard error) {
+		s, err := openSession(ctx, raw)
+		if err != nil {
+			failed = err
+			return nil
 		}
-		return geminihook.InProgress, nil, err
+		defer func() { discard = s.close(ctx) }() // also if fn panics
+		failed = r.inside(ctx, s)
+		return nil
+	})
+	return failed
+}
+
+func (r *run) inside(ctx context.Context, s *session) error {
+	if err := s.begin(ctx); err != nil {
+		return err
 	}
-	if _, err := tx.ExecContext(ctx, "SAVEPOINT geminihook"); err != nil {
-		return 0, nil, err
+	c, err := stateOf(ctx, s.conn, r.key, r.store.now())
+	if err != nil || c.State != 0 { // another process was faster
+		r.state = c.State
+		return err
 	}
-	own = fn(context.WithValue(ctx, txKey{}, tx))
-	if own != nil && !errors.Is(own, geminihook.ErrPermanent) {
-		return geminihook.Acquired, own, nil
+	if err := s.exec(ctx, "SAVEPOINT geminihook"); err != nil {
+		return err
 	}
-	if own != nil {
-		if _, err := tx.ExecContext(ctx, "ROLLBACK TO geminihook"); err != nil {
-			return geminihook.Acquired, own, err
-		}
+	r.state = geminihook.Acquired
+	if r.own, err = s.call(ctx, r.fn); err != nil {
+		return err
 	}
-	return geminihook.Acquired, own, tx.Commit()
+	end := "RELEASE geminihook"
+	switch {
+	case errors.Is(r.own, geminihook.ErrPermanent):
+		end = "ROLLBACK TO geminihook"
+	case r.own != nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("rolled back, because the time was over when the function returned: %w", context.Cause(ctx))
+	}
+	// From here on it takes milliseconds, and the context would only leave the
+	// outcome unknown.
+	ctx = context.WithoutCancel(ctx)
+	if err := s.exec(ctx, end); err != nil {
+		return fmt.Errorf("the transaction had ended before the function returned, by a statement of the function or by SQLite: %w", err)
+	}
+	now := r.store.now()
+	if err := s.exec(ctx, markSQL, []byte(r.key), after(now, r.keep)); err != nil {
+		return err
+	}
+	return s.commit(ctx)
 }
 
 func storeFailed(err error) error {
+	if errors.Is(err, geminihook.ErrStore) {
+		return failure(err)
+	}
 	return fmt.Errorf("%w: %w", geminihook.ErrStore, failure(err))
 }

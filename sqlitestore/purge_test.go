@@ -1,0 +1,130 @@
+package sqlitestore_test
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestPurge(t *testing.T) {
+	store, db := newStore(t)
+	fill(t, db, "expired", 1300, time.Now().Add(-time.Hour))
+	fill(t, db, "fresh", 10, time.Now().Add(time.Hour))
+	for _, want := range []struct{ limit, purged int }{{600, 600}, {0, 700}, {0, 0}} {
+		n, err := store.Purge(t.Context(), want.limit)
+		require.NoError(t, err)
+		assert.Equal(t, want.purged, n)
+	}
+	assert.Equal(t, 10, rows(t, db))
+}
+
+// TestPurgeRidesOnClaims tests that expired rows go, a batch per minute, if
+// nobody calls Purge.
+func TestPurgeRidesOnClaims(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		call func(store geminihook.Store, key string) error
+	}{
+		{"claim", func(store geminihook.Store, key string) error {
+			_, err := store.Claim(t.Context(), key, time.Minute, time.Hour)
+			return err
+		}},
+		{"transact", func(store geminihook.Store, key string) error {
+			_, err := store.(geminihook.Transactor).Transact(t.Context(), key, time.Hour, func(context.Context) error { return nil })
+			return err
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			now := time.Now()
+			store, db := newStore(t)
+			store.Now = func() time.Time { return now }
+			fill(t, db, "expired", 1300, now.Add(-time.Hour))
+			for i, step := range []struct {
+				pass time.Duration
+				left int
+			}{
+				{0, 800},
+				{0, 800},
+				{59 * time.Second, 800},
+				{time.Second, 300},
+				{59 * time.Second, 300},
+				{-30 * time.Minute, 0}, // a clock that was set back does not stop it
+			} {
+				now = now.Add(step.pass)
+				require.NoError(t, tt.call(store.Transactional(), "msg_"+string(rune('a'+i))))
+				assert.Equal(t, step.left+i+1, rows(t, db), "step %d", i)
+			}
+		})
+	}
+}
+
+func rows(t testing.TB, db *sql.DB) int {
+	t.Helper()
+	return count(t, db, "SELECT count(*) FROM geminihook_deliveries")
+}
+
+// fill makes rows that are done.
+func fill(t testing.TB, db *sql.DB, prefix string, n int, expires time.Time) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), `WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i < ?2)
+		INSERT INTO geminihook_deliveries
+		SELECT CAST(?1 || lower(hex(randomblob(16))) AS BLOB), 2, randomblob(26), 1, 0, ?3 FROM c`,
+		prefix, n, expires.UnixMicro())
+	require.NoError(t, err)
+}
+
+// BenchmarkPurge purges a million rows of which some have expired. It also
+// reports how long the slowest of the claims took that came meanwhile.
+func BenchmarkPurge(b *testing.B) {
+	const million = 1_000_000
+	for _, bb := range []struct {
+		name    string
+		expired int
+	}{{"none expired", 0}, {"1% expired", million / 100}, {"all expired", million}} {
+		b.Run(bb.name, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				store, db := open(b, filepath.Join(b.TempDir(), "bench.db"))
+				fill(b, db, "old_", bb.expired, time.Now().Add(-time.Hour))
+				fill(b, db, "new_", million-bb.expired, time.Now().Add(time.Hour))
+				_, err := db.ExecContext(b.Context(), "PRAGMA wal_checkpoint(TRUNCATE)")
+				require.NoError(b, err)
+				b.StartTimer()
+				purged := make(chan error, 1)
+				go func() {
+					_, err := store.Purge(b.Context(), 0)
+					purged <- err
+				}()
+				claims, slowest := claimUntil(b, store, purged)
+				b.StopTimer()
+				b.ReportMetric(float64(slowest.Microseconds())/1000, "slowest-claim-ms")
+				b.ReportMetric(float64(claims), "claims")
+				require.NoError(b, db.Close())
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+func claimUntil(b *testing.B, store geminihook.Store, end <-chan error) (claims int, slowest time.Duration) {
+	b.Helper()
+	for {
+		start := time.Now()
+		_, err := store.Claim(b.Context(), "msg_"+start.String(), time.Minute, time.Hour)
+		require.NoError(b, err)
+		slowest = max(slowest, time.Since(start))
+		claims++
+		select {
+		case err := <-end:
+			require.NoError(b, err)
+			return claims, slowest
+		default:
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package sqlitestore_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/sqlitestore"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// crowd is a writer at work, and others that wait for it.
+type crowd struct {
+	store   *sqlitestore.Store
+	proceed chan struct{} // each value lets one function return
+	began   chan struct{} // each value is a function that began
+	ended   chan error    // each value is a transaction that ended
+}
+
+// gather starts n transactions and waits until no more can happen.
+func gather(ctx context.Context, store *sqlitestore.Store, prefix string, n int) *crowd {
+	c := &crowd{store: store, proceed: make(chan struct{}, n), began: make(chan struct{}, n), ended: make(chan error, n)}
+	for i := range n {
+		go func() {
+			_, err := store.Transactional().(geminihook.Transactor).Transact(ctx, prefix+string(rune('A'+i)), time.Hour, func(context.Context) error {
+				c.began <- struct{}{}
+				<-c.proceed
+				return nil
+			})
+			c.ended <- err
+		}()
+	}
+	synctest.Wait()
+	return c
+}
+
+// TestQueueWaits tests that transactions wait as long as their context allows,
+// and no longer than that.
+func TestQueueWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, db := newStore(t)
+		defer func() { _ = db.Close() }()
+		const n = 64
+		c := gather(t.Context(), store, "msg_", n)
+		impatient, cancel := context.WithTimeoutCause(t.Context(), time.Minute, assert.AnError)
+		defer cancel()
+		_, err := store.Transactional().(geminihook.Transactor).Transact(impatient, "msg_impatient", time.Hour, nil)
+		require.ErrorIs(t, err, geminihook.ErrStore)
+		require.ErrorIs(t, err, assert.AnError, "the cause")
+		require.ErrorContains(t, err, "waited for the writer")
+		for range n {
+			c.proceed <- struct{}{}
+			require.NoError(t, <-c.ended)
+		}
+	})
+}
+
+// TestQueueIsBounded tests that one more than MaxWaiting fails at once, and
+// that what ends a claim is not refused.
+func TestQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, db := newStore(t)
+		defer func() { _ = db.Close() }()
+		store.MaxWaiting = 3
+		held, err := store.Claim(t.Context(), "msg_held", time.Minute, time.Hour)
+		require.NoError(t, err)
+		first := gather(t.Context(), store, "first_", 1)
+		rest := gather(t.Context(), store, "msg_", 3)
+		_, err = store.Claim(t.Context(), "msg_claim", time.Minute, time.Hour)
+		require.ErrorIs(t, err, geminihook.ErrStore)
+		_, err = store.Transactional().(geminihook.Transactor).Transact(t.Context(), "msg_transact", time.Hour, nil)
+		require.ErrorIs(t, err, geminihook.ErrStore)
+		require.ErrorContains(t, err, "3 claims and transactions wait")
+		completed := make(chan error, 1)
+		go func() { completed <- store.Complete(t.Context(), "msg_held", held.Token, time.Hour) }()
+		synctest.Wait()
+		first.proceed <- struct{}{}
+		for range 3 {
+			rest.proceed <- struct{}{}
+			require.NoError(t, <-rest.ended)
+		}
+		require.NoError(t, <-completed)
+	})
+}
+
+// TestQueueCompletesFirst tests that a call that ends a claim has at most one
+// transaction ahead of it, beside the one that runs.
+func TestQueueCompletesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, db := newStore(t)
+		defer func() { _ = db.Close() }()
+		held, err := store.Claim(t.Context(), "msg_held", time.Minute, time.Hour)
+		require.NoError(t, err)
+		c := gather(t.Context(), store, "msg_", 20)
+		completed := make(chan error, 1)
+		go func() { completed <- store.Complete(t.Context(), "msg_held", held.Token, time.Hour) }()
+		synctest.Wait()
+		for range 2 {
+			assert.Empty(t, completed)
+			c.proceed <- struct{}{}
+			synctest.Wait()
+		}
+		require.Len(t, completed, 1)
+		require.NoError(t, <-completed)
+		for range 18 {
+			c.proceed <- struct{}{}
+		}
+		for range 20 {
+			require.NoError(t, <-c.ended)
+		}
+	})
+}
