@@ -18,7 +18,12 @@ func Example() {
 	}
 	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
 	defer client.Close()
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: redisstore.New(client)}
+	store := redisstore.New(client)
+	if err := store.Check(context.Background()); err != nil {
+		fmt.Println(err)
+		return
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store}
 	http.Handle("/webhooks/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		fmt.Println(ev.Type, ev.ID)
 		return nil

@@ -1,20 +1,23 @@
-// Package redisstore is a [geminihook.Store] in Redis, for several instances
-// that share it. Begin with [New]:
+// Package redisstore is a [geminihook.Store] in Redis or Valkey, for several
+// instances that share it. Start with [New], and with [Store.Check], which
+// refuses a server that may evict keys:
 //
-//	endpoint := &geminihook.Endpoint{
-//		Verifier: verifier,
-//		Store:    redisstore.New(redis.NewClient(&redis.Options{Addr: "localhost:6379"})),
+//	store := redisstore.New(redis.NewClient(&redis.Options{Addr: "localhost:6379"}))
+//	if err := store.Check(ctx); err != nil {
+//		return err
 //	}
+//	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store}
 //
-// Each call is one script and one round trip, on one key, and so works on a
-// cluster. Redis' own clock decides.
+// Each call is one script, one round trip and one key, and therefore works on a
+// cluster. The server's clock decides when a lease ends.
 //
-// Redis must not evict (maxmemory-policy noeviction), and can forget what it
-// acknowledged when it restarts without its log or fails over: then an event
-// may be handled again. The README says which settings keep how much.
+// Redis can forget what it has acknowledged when it restarts without
+// persistence or fails over to a replica. The event may then be handled again.
+// The README lists which settings keep how much.
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -25,64 +28,38 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// DefaultPrefix is put before every key where Store.Prefix is empty.
+// DefaultPrefix is the value of [Store.Prefix] if it is empty.
 const DefaultPrefix = "geminihook:"
 
-// Store is a geminihook.Store in Redis 6 or newer. Make it with New. An id
-// takes one hash, which expires by itself.
+// Store is a [geminihook.Store] in Redis 6 or newer, or Valkey. Create it with
+// [New]. Each event is one hash, which expires by itself.
 type Store struct {
-	Prefix string // put before every key; empty means DefaultPrefix
+	// Prefix is put before every key. Empty means DefaultPrefix.
+	Prefix string
 
 	client redis.UniversalClient
+	ghosts ghosts
 }
 
-// New returns a Store that uses the client: of one server, of a sentinel, or of
-// a cluster. The caller closes the client.
+// New returns a Store that uses the client, which may be connected to one
+// server, through Sentinel or to a cluster. The caller closes the client.
 func New(client redis.UniversalClient) *Store { return &Store{client: client} }
 
-// The hash of an id: s is c while claimed, r once released, d once done; t is
-// the token; l the end of the lease in microseconds; a the count of attempts.
-var (
-	// The driver sends a command again if its answer was lost: a claim knows
-	// its own token, and is still the winner.
-	claimScript = redis.NewScript(`
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local state, token, lease, attempt = unpack(redis.call('HMGET', KEYS[1], 's', 't', 'l', 'a'))
-if state == 'd' then return {'d', 0} end
-if state == 'c' and tonumber(lease) > now then
-	if token == ARGV[1] then return {'a', tonumber(attempt)} end
-	return {'c', tonumber(lease) - now}
-end
-attempt = (tonumber(attempt) or 0) + 1
-redis.call('HSET', KEYS[1], 's', 'c', 't', ARGV[1], 'l', string.format('%.0f', now + ARGV[2]), 'a', attempt)
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {'a', attempt}`)
-
-	completeScript = redis.NewScript(`
-local state, token = unpack(redis.call('HMGET', KEYS[1], 's', 't'))
-if token ~= ARGV[1] then return 0 end
-if state == 'c' then
-	redis.call('HSET', KEYS[1], 's', 'd')
-	redis.call('PEXPIRE', KEYS[1], ARGV[2])
-end
-return 1`)
-
-	releaseScript = redis.NewScript(`
-local state, token = unpack(redis.call('HMGET', KEYS[1], 's', 't'))
-if token ~= ARGV[1] or state ~= 'c' then return 0 end
-redis.call('HSET', KEYS[1], 's', 'r')
-redis.call('HDEL', KEYS[1], 't', 'l')
-return 1`)
-)
-
-// Claim implements geminihook.Store.
+// Claim implements [geminihook.Store]. If it fails, and the server has acquired
+// the claim or does so later, the claim is released in the background.
 func (s *Store) Claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
+	if ctx.Err() != nil {
+		return geminihook.Claim{}, failure(context.Cause(ctx))
+	}
 	token := rand.Text()
-	reply, err := s.run(ctx, claimScript, key, token, lease.Microseconds(), milliseconds(max(lease, keep))).Slice()
+	cmd, err := s.run(ctx, claimScript, key, token, lease.Microseconds(), milliseconds(max(lease, keep)))
 	if err != nil {
+		if mayHaveRun(err) {
+			s.release(ghost{key: key, token: token, until: time.Now().Add(lease)})
+		}
 		return geminihook.Claim{}, failure(err)
 	}
+	reply, _ := cmd.Slice()
 	var state string
 	var n int64
 	if len(reply) == 2 {
@@ -97,60 +74,71 @@ func (s *Store) Claim(ctx context.Context, key string, lease, keep time.Duration
 	case "d":
 		return geminihook.Claim{State: geminihook.Done}, nil
 	}
-	return geminihook.Claim{}, errors.New("redisstore: Redis gave no answer that the script gives")
+	return geminihook.Claim{}, errors.New("redisstore: the server's reply is none that the script returns")
 }
 
-// Complete implements geminihook.Store.
+// Complete implements [geminihook.Store].
 func (s *Store) Complete(ctx context.Context, key, token string, keep time.Duration) error {
 	return held(s.run(ctx, completeScript, key, token, milliseconds(keep)))
 }
 
-// Release implements geminihook.Store.
+// Release implements [geminihook.Store]. It succeeds even after the lease has
+// expired, unless another claim has taken the key.
 func (s *Store) Release(ctx context.Context, key, token string) error {
 	return held(s.run(ctx, releaseScript, key, token))
 }
 
-// run runs the script, and returns when the context ends, which the client does
-// only if its options say so. What it does later is safe: a claim that nobody
-// waits for lapses with its lease.
-func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) *redis.Cmd {
-	if err := ctx.Err(); err != nil {
-		return ended(ctx)
+// Renew implements [geminihook.Renewer].
+func (s *Store) Renew(ctx context.Context, key, token string, lease time.Duration) error {
+	return held(s.run(ctx, renewScript, key, token, lease.Microseconds(), milliseconds(lease)))
+}
+
+func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (*redis.Cmd, error) {
+	cmd, err := await(ctx, func() *redis.Cmd {
+		return script.Run(ctx, s.client, []string{cmp.Or(s.Prefix, DefaultPrefix) + key}, args...)
+	})
+	if err != nil {
+		return nil, err
 	}
-	prefix := s.Prefix
-	if prefix == "" {
-		prefix = DefaultPrefix
+	return cmd, cmd.Err()
+}
+
+// await returns what f returns, or an error when the context ends before: the
+// client ends its calls with the context only if its options say so. If the
+// context has ended already, f is not called.
+func await[T any](ctx context.Context, f func() T) (T, error) {
+	var none T
+	if ctx.Err() != nil {
+		return none, context.Cause(ctx)
 	}
-	reply := make(chan *redis.Cmd, 1)
-	go func() { reply <- script.Run(ctx, s.client, []string{prefix + key}, args...) }()
+	result := make(chan T, 1)
+	go func() { result <- f() }()
 	select {
-	case cmd := <-reply:
-		return cmd
+	case r := <-result:
+		return r, nil
 	case <-ctx.Done():
-		return ended(ctx)
+		return none, fmt.Errorf("the server did not reply in time: %w", context.Cause(ctx))
 	}
 }
 
-func ended(ctx context.Context) *redis.Cmd {
-	cmd := redis.NewCmd(ctx)
-	cmd.SetErr(context.Cause(ctx))
-	return cmd
-}
-
-func held(cmd *redis.Cmd) error {
-	n, err := cmd.Int()
-	switch {
+func held(cmd *redis.Cmd, err error) error {
+	if err != nil {
+		return failure(err)
+	}
+	switch n, err := cmd.Int(); {
 	case err != nil:
 		return failure(err)
 	case n == 0:
-		return geminihook.ErrLeaseLost
+		return errTaken
+	case n < 0:
+		return errForgotten
 	}
 	return nil
 }
 
 func failure(err error) error { return fmt.Errorf("redisstore: %w", err) }
 
-// milliseconds rounds up: nothing is forgotten too early.
+// milliseconds rounds up, so that nothing is forgotten too early.
 func milliseconds(d time.Duration) int64 {
 	return max(1, int64((d-1)/time.Millisecond)+1)
 }

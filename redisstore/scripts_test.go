@@ -1,0 +1,232 @@
+package redisstore_test
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/internal/testserver"
+	"github.com/geminihook/geminihook/redisstore"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestRoundTrips tests that each transition is one round trip, once the server
+// knows the scripts.
+func TestRoundTrips(t *testing.T) {
+	var trips testserver.RoundTrips
+	s := redisstore.New(client(t, server.Redis(t).URL, func(o *redis.Options) { o.Dialer = trips.Dial }))
+	s.Prefix = t.Name() + time.Now().String()
+	cycle := func(key string) {
+		c, err := s.Claim(t.Context(), key, time.Minute, time.Hour)
+		require.NoError(t, err)
+		require.NoError(t, s.Release(t.Context(), key, c.Token))
+		c, err = s.Claim(t.Context(), key, time.Minute, time.Hour)
+		require.NoError(t, err)
+		require.NoError(t, s.Complete(t.Context(), key, c.Token, time.Hour))
+	}
+	cycle("warm")
+	trips.Count()
+	cycle("msg_1")
+	assert.Equal(t, 4, trips.Count())
+	c, err := s.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.Done, c.State)
+	assert.Equal(t, 1, trips.Count(), "a duplicate")
+}
+
+// TestScriptsForgotten tests that a server that was restarted, or told to forget
+// its scripts, learns them again.
+func TestScriptsForgotten(t *testing.T) {
+	redisServer := testserver.NewRedis(t)
+	c := client(t, redisServer.URL)
+	s := redisstore.New(c)
+	for range 2 {
+		claim, err := s.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, geminihook.Acquired, claim.State)
+		require.NoError(t, c.ScriptFlush(t.Context()).Err())
+		require.NoError(t, s.Release(t.Context(), "msg_1", claim.Token))
+		require.NoError(t, c.ScriptFlush(t.Context()).Err())
+	}
+	keys, err := c.Keys(t.Context(), "*").Result()
+	require.NoError(t, err)
+	assert.Equal(t, []string{redisstore.DefaultPrefix + "msg_1"}, keys)
+	ttl, err := c.PTTL(t.Context(), keys[0]).Result()
+	require.NoError(t, err)
+	assert.Positive(t, ttl, "what is not completed expires too")
+}
+
+// TestForgotten tests what is said of a claim that the server does not have any
+// more: that, and not that somebody else took over.
+func TestForgotten(t *testing.T) {
+	redisServer := testserver.NewRedis(t)
+	s := redisstore.New(client(t, redisServer.URL))
+	claim, err := s.Claim(t.Context(), "msg_1", time.Hour, time.Hour)
+	require.NoError(t, err)
+	require.NoError(t, redisServer.Kill())
+	require.NoError(t, redisServer.Start())
+	for name, call := range calls(t, s, "msg_1", claim.Token) {
+		err := call()
+		require.ErrorIs(t, err, geminihook.ErrLeaseLost, name)
+		require.ErrorContains(t, err, "does not have the key", name)
+	}
+	_, err = s.Claim(t.Context(), "msg_1", time.Hour, time.Hour)
+	require.NoError(t, err)
+	for name, call := range calls(t, s, "msg_1", claim.Token) {
+		err := call()
+		require.ErrorIs(t, err, geminihook.ErrLeaseLost, name)
+		require.ErrorContains(t, err, "claimed by somebody else", name)
+	}
+}
+
+// calls are those that only the holder of the token can make.
+func calls(t *testing.T, s *redisstore.Store, key, token string) map[string]func() error {
+	t.Helper()
+	return map[string]func() error{
+		"Complete": func() error { return s.Complete(t.Context(), key, token, time.Hour) },
+		"Release":  func() error { return s.Release(t.Context(), key, token) },
+		"Renew":    func() error { return s.Renew(t.Context(), key, token, time.Hour) },
+	}
+}
+
+// TestRenew tests that a renewed lease ends when it should, and that the entry
+// is not forgotten before, nor earlier than without.
+func TestRenew(t *testing.T) {
+	c := client(t, server.Redis(t).URL)
+	s := store(t, server.Redis(t).URL)
+	left := func(key string) time.Duration {
+		d, err := c.PTTL(t.Context(), s.Prefix+key).Result()
+		require.NoError(t, err)
+		return d
+	}
+	claim, err := s.Claim(t.Context(), "short", time.Minute, time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, s.Renew(t.Context(), "short", claim.Token, time.Hour))
+	assert.Greater(t, left("short"), 30*time.Minute, "kept as long as the lease")
+	again, err := s.Claim(t.Context(), "short", time.Minute, time.Hour)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.InProgress, again.State)
+	assert.Greater(t, again.RetryIn, 30*time.Minute)
+
+	claim, err = s.Claim(t.Context(), "long", time.Hour, 24*time.Hour)
+	require.NoError(t, err)
+	require.NoError(t, s.Renew(t.Context(), "long", claim.Token, time.Microsecond))
+	assert.Greater(t, left("long"), 23*time.Hour, "kept as long as before")
+	for range 2 { // also after the lease has expired
+		require.NoError(t, s.Renew(t.Context(), "long", claim.Token, time.Microsecond))
+	}
+	require.Eventually(t, func() bool {
+		again, err = s.Claim(t.Context(), "long", time.Hour, time.Hour)
+		require.NoError(t, err)
+		return again.State == geminihook.Acquired
+	}, time.Minute, time.Millisecond)
+	assert.Equal(t, 2, again.Attempt)
+	require.ErrorIs(t, s.Renew(t.Context(), "long", claim.Token, time.Hour), geminihook.ErrLeaseLost)
+	require.NoError(t, s.Complete(t.Context(), "long", again.Token, time.Hour))
+	require.ErrorIs(t, s.Renew(t.Context(), "long", again.Token, time.Hour), geminihook.ErrLeaseLost, "it is done")
+}
+
+// TestLateRelease tests that Release succeeds after the lease has expired, and
+// keeps the count.
+func TestLateRelease(t *testing.T) {
+	s := store(t, server.Redis(t).URL)
+	claim, err := s.Claim(t.Context(), "msg_1", 0, time.Hour)
+	require.NoError(t, err)
+	require.NoError(t, s.Release(t.Context(), "msg_1", claim.Token))
+	again, err := s.Claim(t.Context(), "msg_1", time.Hour, time.Hour)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.Acquired, again.State)
+	assert.Equal(t, 2, again.Attempt)
+}
+
+// TestFullMemory tests that what was claimed before the memory was full is
+// completed, released and renewed, and that the rest fails without harm.
+func TestFullMemory(t *testing.T) {
+	c := client(t, server.Redis(t).URL)
+	store := store(t, server.Redis(t).URL)
+	tokens := map[string]string{}
+	for _, key := range []string{"complete", "release", "renew"} {
+		claim, err := store.Claim(t.Context(), key, time.Hour, time.Hour)
+		require.NoError(t, err)
+		tokens[key] = claim.Token
+	}
+	require.NoError(t, c.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	full := true
+	roomy := func() {
+		if full {
+			full = false
+			require.NoError(t, c.ConfigSet(t.Context(), "maxmemory", "0").Err())
+		}
+	}
+	defer roomy()
+	require.ErrorContains(t, c.Set(t.Context(), "more", "1", time.Second).Err(), "OOM", "the memory is full")
+
+	_, err := store.Claim(t.Context(), "new", time.Hour, time.Hour)
+	require.ErrorContains(t, err, "OOM")
+	for range 2 {
+		require.NoError(t, store.Complete(t.Context(), "complete", tokens["complete"], time.Hour))
+	}
+	claim, err := store.Claim(t.Context(), "complete", time.Hour, time.Hour)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.Done, claim.State)
+	require.NoError(t, store.Renew(t.Context(), "renew", tokens["renew"], 2*time.Hour))
+	claim, err = store.Claim(t.Context(), "renew", time.Hour, time.Hour)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.InProgress, claim.State)
+	assert.Greater(t, claim.RetryIn, time.Hour)
+	require.NoError(t, store.Release(t.Context(), "release", tokens["release"]))
+	_, err = store.Claim(t.Context(), "release", time.Hour, time.Hour)
+	require.ErrorContains(t, err, "OOM")
+
+	roomy()
+	claim, err = store.Claim(t.Context(), "release", time.Hour, time.Hour)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.Acquired, claim.State)
+	assert.Equal(t, 2, claim.Attempt)
+}
+
+// BenchmarkMemory reports the memory that the server uses per event, for keys
+// as Endpoint makes them.
+func BenchmarkMemory(b *testing.B) {
+	const events = 100_000
+	c := client(b, testserver.NewRedis(b).URL)
+	store := redisstore.New(c)
+	used := func() float64 {
+		const script = "return tonumber(string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)'))"
+		n, err := c.Eval(b.Context(), script, nil).Float64()
+		require.NoError(b, err)
+		return n
+	}
+	for _, bb := range []struct {
+		name string
+		end  func(key, token string) error
+	}{
+		{"claimed", func(string, string) error { return nil }},
+		{"released", func(key, token string) error { return store.Release(b.Context(), key, token) }},
+		{"done", func(key, token string) error { return store.Complete(b.Context(), key, token, 7*24*time.Hour) }},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			for b.Loop() {
+				require.NoError(b, c.Do(b.Context(), "FLUSHALL", "SYNC").Err())
+				before := used()
+				for range events {
+					key := "v1:msg_" + uuid()
+					claim, err := store.Claim(b.Context(), key, time.Minute, 7*24*time.Hour)
+					require.NoError(b, err)
+					require.NoError(b, bb.end(key, claim.Token))
+				}
+				b.ReportMetric((used()-before)/events, "B/event")
+			}
+		})
+	}
+}
+
+// uuid has the form of those in webhook-id.
+func uuid() string {
+	h := hex.EncodeToString([]byte(rand.Text())[:16])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
