@@ -8,8 +8,11 @@ import (
 const (
 	purgeBatch = 500
 
-	// A claim removes one batch at most this often, and gives up after
-	// purgeLimit, so that a slow disk delays a claim by no more than that.
+	// A claim removes purgeFew rows, at most this often, and gives up after
+	// purgeLimit, so that a slow disk delays a claim by no more than that. The
+	// rows of 500 random keys are on as many pages, and cost tens of
+	// milliseconds.
+	purgeFew   = 100
 	purgeEvery = time.Minute
 	purgeLimit = 100 * time.Millisecond
 
@@ -22,8 +25,9 @@ const (
 // at most 500 rows, and returns how many it removed. A limit of zero or less
 // means all. Expired rows only take space: Claim treats them as absent.
 //
-// Claims and transactions remove 500 expired rows per minute on their own, so
-// only a process that handles more events than that needs Purge, on a schedule.
+// Claims and transactions remove 100 expired rows per minute and process on
+// their own. Programs that handle more events than that call Purge on a
+// schedule.
 func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
 	purged := 0
 	for limit <= 0 || purged < limit {
@@ -53,7 +57,7 @@ func (s *Store) purge(ctx context.Context, batch int) (int, error) {
 	return int(n), err
 }
 
-// purgeNow removes a batch of expired rows if none was removed within the last
+// purgeNow removes some expired rows if none were removed within the last
 // minute. The caller is the writer and has the answer to its own call: an error
 // here is of no interest to it.
 func (s *Store) purgeNow(ctx context.Context) {
@@ -69,5 +73,5 @@ func (s *Store) purgeNow(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, purgeLimit)
 	defer cancel()
-	_, _ = s.exec(ctx, purgeSQL, now, purgeBatch)
+	_, _ = s.exec(ctx, purgeSQL, now, purgeFew)
 }

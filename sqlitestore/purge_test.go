@@ -44,16 +44,16 @@ func TestPurgeRidesOnClaims(t *testing.T) {
 			now := time.Now()
 			store, db := newStore(t)
 			store.Now = func() time.Time { return now }
-			fill(t, db, "expired", 1300, now.Add(-time.Hour))
+			fill(t, db, "expired", 250, now.Add(-time.Hour))
 			for i, step := range []struct {
 				pass time.Duration
 				left int
 			}{
-				{0, 800},
-				{0, 800},
-				{59 * time.Second, 800},
-				{time.Second, 300},
-				{59 * time.Second, 300},
+				{0, 150},
+				{0, 150},
+				{59 * time.Second, 150},
+				{time.Second, 50},
+				{59 * time.Second, 50},
 				{-30 * time.Minute, 0}, // a clock that was set back does not stop it
 			} {
 				now = now.Add(step.pass)

@@ -131,3 +131,24 @@ func TestPoolStaysClean(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// TestCanceledRunKeepsConnection tests that the pool does not have to connect
+// again after each run that took too long.
+func TestCanceledRunKeepsConnection(t *testing.T) {
+	store, db := newStore(t)
+	db.SetMaxOpenConns(1)
+	_, err := db.ExecContext(t.Context(), "CREATE TEMP TABLE mine (id TEXT)") // which the connection has
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = store.Transactional().(geminihook.Transactor).Transact(ctx, "msg_1", time.Hour, func(ctx context.Context) error {
+		cancel()
+		tx, _ := sqlitestore.Tx(ctx)
+		for { // until database/sql has noticed
+			if _, err := tx.Exec("SELECT 1"); err != nil {
+				return err
+			}
+		}
+	})
+	require.Error(t, err)
+	assert.Zero(t, count(t, db, "SELECT count(*) FROM mine"))
+}

@@ -25,9 +25,8 @@
 // connections and processes write to it. [Store.Migrate] and [Store.Check]
 // refuse a database that does not.
 //
-// Expired rows are removed by the claims that follow, 500 per minute and
-// process at most. A process that handles more events than that calls
-// [Store.Purge] on a schedule.
+// Claims remove expired rows, 100 per minute and process at most. Programs that
+// handle more events than that call [Store.Purge] on a schedule.
 package sqlitestore
 
 import (
