@@ -124,7 +124,7 @@ func (k *KeySet) Verify(ctx context.Context, header http.Header, body []byte) (P
 	if err := d.check(header, k.Now, k.Tolerance); err != nil {
 		return Proof{}, err
 	}
-	mismatch := &mismatchError{scheme: SchemeEd25519, found: d.found, keys: 1}
+	mismatch := &mismatchError{scheme: SchemeEd25519, found: d.found, meant: d.found.ed25519 > 0, keys: 1}
 	m := d.signed(body)
 	if len(m.signatures) == 0 {
 		return Proof{}, mismatch
@@ -174,8 +174,8 @@ func (k *KeySet) start(now time.Time) *fetch {
 	if keys == nil && k.failures > 0 {
 		pause = min(pause, firstRetry<<min(k.failures-1, 16))
 	}
-	since := now.Sub(k.started) // negative if the clock was set back
-	if !k.started.IsZero() && since >= 0 && since < pause {
+	since := now.Sub(k.started) // very long before the first, negative if the clock was set back
+	if since >= 0 && since < pause {
 		early := fmt.Errorf("the last fetch was %v ago, and there is at most one per %v", since.Round(time.Second), pause)
 		f.keys, f.err = keys, cmp.Or(k.failed, early)
 		close(f.done)
@@ -243,11 +243,10 @@ func (k *KeySet) get(ctx context.Context) (*cachedKeys, []string, error) {
 		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("the key server responded with %s", resp.Status)
-	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxKeySet+1))
 	switch {
+	case resp.StatusCode != http.StatusOK:
+		return nil, nil, fmt.Errorf("the key server responded with %s", resp.Status)
 	case err != nil:
 		return nil, nil, fmt.Errorf("the key set could not be read: %w", err)
 	case len(body) > maxKeySet:

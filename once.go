@@ -39,11 +39,8 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 		return refused(err)
 	}
 	r := run{
-		store: e.Store, key: defaultKey(ev), event: ev, storeTimeout: cmp.Or(e.StoreTimeout, DefaultStoreTimeout),
+		store: cmp.Or[Store](e.Store, &e.memory), key: defaultKey(ev), event: ev, storeTimeout: cmp.Or(e.StoreTimeout, DefaultStoreTimeout),
 		lease: cmp.Or(e.Lease, DefaultLease), keep: cmp.Or(e.Keep, DefaultKeep),
-	}
-	if r.store == nil {
-		r.store = &e.memory
 	}
 	if e.Key != nil {
 		r.key = e.Key(ctx, ev)
@@ -137,11 +134,9 @@ func (r *run) complete(ctx context.Context) error {
 		case err == nil:
 			return nil
 		case errors.Is(err, ErrLeaseLost):
-			return fmt.Errorf("%w: the store no longer has this claim, either because the run outlasted its lease and another "+
-				"claim took the key, or because the store forgot it (a restart, an eviction): the function may have run twice", err)
+			return fmt.Errorf("%w: another claim took the key after the lease, or the store forgot this one (a restart, an eviction): the function may have run twice", err)
 		case wait > 400*time.Millisecond:
-			return fmt.Errorf("%w: the function succeeded, but the event could not be marked as done, "+
-				"so another attempt would run it again: %w", ErrStore, err)
+			return fmt.Errorf("%w: the function succeeded, but the event could not be marked as done, so another attempt would run it again: %w", ErrStore, err)
 		}
 		time.Sleep(wait)
 	}

@@ -111,11 +111,11 @@ func respond(w http.ResponseWriter, o *Outcome) {
 func (e *Endpoint) report(ctx context.Context, o Outcome) {
 	ctx = context.WithoutCancel(ctx)
 	level := slog.LevelInfo
-	switch {
-	case o.Result == Failed || o.Result == Unavailable:
-		level = slog.LevelError
-	case o.Err != nil && o.Result != Busy:
+	if o.Err != nil && o.Result != Busy {
 		level = slog.LevelWarn
+	}
+	if o.Result == Failed || o.Result == Unavailable {
+		level = slog.LevelError
 	}
 	if logger := cmp.Or(e.Logger, slog.Default()); logger.Enabled(ctx, level) {
 		logger.LogAttrs(ctx, level, "gemini webhook", o.attrs()...)

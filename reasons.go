@@ -1,6 +1,7 @@
 package geminihook
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -10,6 +11,7 @@ import (
 type mismatchError struct {
 	scheme  string // that the verifier accepts
 	found   found
+	meant   bool // the delivery has an entry of the scheme
 	secrets []Secret
 	keys    int
 	refresh error // why newer keys were not fetched
@@ -25,12 +27,12 @@ func (e *mismatchError) reason() string {
 		return "no secret is configured: set HMAC.Secrets"
 	case e.keys == 0:
 		return "no v1a key is configured"
-	case e.meant() && e.scheme == SchemeHMAC:
-		return "no v1 entry matches the secrets " + names(e.secrets) + ": the secret belongs to another webhook or was rotated, " +
+	case e.meant && e.scheme == SchemeHMAC:
+		return "no v1 entry matches the secrets " + strings.Trim(fmt.Sprint(e.secrets), "[]") + ": the secret belongs to another webhook or was rotated, " +
 			"or the body was changed before it was verified (by a proxy, or because JSON was decoded and encoded again)"
-	case e.meant() && e.refresh != nil:
+	case e.meant && e.refresh != nil:
 		return "no v1a entry matches the cached public keys, and they could not be fetched again: " + e.refresh.Error()
-	case e.meant():
+	case e.meant:
 		return "no v1a entry matches the public keys: the delivery is forged, or the body was changed before it was " +
 			"verified (by a proxy, or because JSON was decoded and encoded again)"
 	case e.found.jwt > 0:
@@ -44,22 +46,6 @@ func (e *mismatchError) reason() string {
 	return "webhook-signature has no " + e.scheme + ` entry of the form "` + e.scheme + `,<base64>"`
 }
 
-// meant reports whether the delivery has an entry for this kind of verifier.
-func (e *mismatchError) meant() bool {
-	if e.scheme == SchemeHMAC {
-		return e.found.hmac > 0
-	}
-	return e.found.ed25519 > 0
-}
-
-func names(secrets []Secret) string {
-	names := make([]string, len(secrets))
-	for i, s := range secrets {
-		names[i] = s.Name()
-	}
-	return strings.Join(names, ", ")
-}
-
 // anyOfError holds the errors of all verifiers of an AnyOf.
 type anyOfError []error
 
@@ -71,7 +57,7 @@ func (e anyOfError) Error() string {
 	var meant, rest []string
 	for _, err := range e {
 		list := &meant
-		if m, ok := err.(*mismatchError); ok && !m.meant() {
+		if m, ok := err.(*mismatchError); ok && !m.meant {
 			list = &rest
 		}
 		if text := err.Error(); !slices.Contains(*list, text) {

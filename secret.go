@@ -53,7 +53,7 @@ type mac struct {
 // text.
 func ParseSecret(s string) (Secret, error) {
 	s = strings.TrimSpace(s)
-	text, _ := cutPrefixFold(s, secretPrefix)
+	text := cutPrefix(s, secretPrefix)
 	switch {
 	case text == "":
 		return Secret{}, errors.New("geminihook: secret is empty")
@@ -64,9 +64,9 @@ func ParseSecret(s string) (Secret, error) {
 			"the whole secret is shown only when it is created or rotated; rotate it to get a new one")
 	case strings.HasPrefix(s, "v1,"):
 		return Secret{}, errors.New(`geminihook: secret starts with "v1,": remove everything before "whsec_"`)
-	case hasPrefixFold(text, secretPrefix):
+	case cutPrefix(text, secretPrefix) != text:
 		return Secret{}, errors.New(`geminihook: secret has the prefix "whsec_" twice`)
-	case hasPrefixFold(text, publicKeyPrefix), hasPrefixFold(text, privateKeyPrefix):
+	case cutPrefix(text, publicKeyPrefix) != text, cutPrefix(text, privateKeyPrefix) != text:
 		return Secret{}, errors.New(`geminihook: secret is an Ed25519 key ("whpk_" or "whsk_"), not a signing secret ("whsec_")`)
 	case strings.Contains(text, ","):
 		return Secret{}, errors.New("geminihook: secret has a comma: split a list and parse each secret by itself")
@@ -163,15 +163,10 @@ func decodeBase64(s string) ([]byte, bool) {
 	return nil, false
 }
 
-func hasPrefixFold(s, prefix string) bool {
-	_, ok := cutPrefixFold(s, prefix)
-	return ok
-}
-
-// cutPrefixFold is strings.CutPrefix, ignoring case.
-func cutPrefixFold(s, prefix string) (rest string, ok bool) {
-	if len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
-		return s[len(prefix):], true
+// cutPrefix is strings.CutPrefix, ignoring case.
+func cutPrefix(s, prefix string) string {
+	if strings.HasPrefix(strings.ToLower(s), prefix) {
+		return s[len(prefix):]
 	}
-	return s, false
+	return s
 }

@@ -74,14 +74,12 @@ func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof
 	if err := d.check(header, h.Now, h.Tolerance); err != nil {
 		return Proof{}, err
 	}
-	if d.found.hmac > 0 {
-		for _, s := range h.Secrets {
-			if s.s != nil && s.s.matches(&d, body) {
-				return Proof{Scheme: SchemeHMAC, Key: s.s.name}, nil
-			}
+	for _, s := range h.Secrets {
+		if s.s != nil && d.found.hmac > 0 && s.s.matches(&d, body) {
+			return Proof{Scheme: SchemeHMAC, Key: s.s.name}, nil
 		}
 	}
-	return Proof{}, &mismatchError{scheme: SchemeHMAC, found: d.found, secrets: h.Secrets, keys: len(h.Secrets)}
+	return Proof{}, &mismatchError{scheme: SchemeHMAC, found: d.found, meant: d.found.hmac > 0, secrets: h.Secrets, keys: len(h.Secrets)}
 }
 
 // matches computes the MAC once and compares it with every "v1" entry in
@@ -111,10 +109,10 @@ type Ed25519 struct {
 // ParsePublicKey reads an Ed25519 public key in the form of Standard Webhooks,
 // "whpk_" followed by base64, or base64 alone.
 func ParsePublicKey(s string) (ed25519.PublicKey, error) {
-	text, _ := cutPrefixFold(strings.TrimSpace(s), publicKeyPrefix)
+	text := cutPrefix(strings.TrimSpace(s), publicKeyPrefix)
 	key, ok := decodeBase64(text)
 	switch {
-	case hasPrefixFold(text, secretPrefix), hasPrefixFold(text, privateKeyPrefix):
+	case cutPrefix(text, secretPrefix) != text, cutPrefix(text, privateKeyPrefix) != text:
 		return nil, errors.New(`geminihook: a secret was given where a public key ("whpk_") is needed`)
 	case !ok:
 		return nil, errors.New("geminihook: public key is not base64")
@@ -168,7 +166,7 @@ func (e *Ed25519) Verify(_ context.Context, header http.Header, body []byte) (Pr
 			return Proof{Scheme: SchemeEd25519, Key: thumbprint(key)}, nil
 		}
 	}
-	return Proof{}, &mismatchError{scheme: SchemeEd25519, found: d.found, keys: len(e.Keys)}
+	return Proof{}, &mismatchError{scheme: SchemeEd25519, found: d.found, meant: d.found.ed25519 > 0, keys: len(e.Keys)}
 }
 
 // signed is the message of a "v1a" signature in one piece, as ed25519.Verify
@@ -181,11 +179,8 @@ type signed struct {
 func (d *delivery) signed(body []byte) signed {
 	var m signed
 	for _, s := range d.signatures() {
-		if s.scheme != SchemeEd25519 || len(s.value) != base64.StdEncoding.EncodedLen(ed25519.SignatureSize) {
-			continue
-		}
 		b, err := base64.StdEncoding.Strict().DecodeString(s.value)
-		if err == nil && len(b) == ed25519.SignatureSize {
+		if s.scheme == SchemeEd25519 && err == nil && len(b) == ed25519.SignatureSize {
 			m.signatures = append(m.signatures, b)
 		}
 	}
@@ -223,9 +218,6 @@ type anyOf []Verifier
 func (a anyOf) Verify(ctx context.Context, header http.Header, body []byte) (Proof, error) {
 	var errs anyOfError
 	for _, v := range a {
-		if v == nil {
-			continue
-		}
 		proof, err := verify(ctx, v, header, body)
 		if err == nil {
 			return proof, nil

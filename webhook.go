@@ -41,10 +41,10 @@
 // # Which store
 //
 // Without a Store, events are remembered in memory, which is enough for one
-// instance that may forget when it restarts. Several instances need a store that
-// they share. If the function writes to PostgreSQL or SQLite, the stores of the
-// modules pgstore and sqlitestore can commit those writes together with the mark
-// that the event was handled. The module redisstore is for everything else.
+// instance that may forget when it restarts. Several instances share a store. If
+// the function writes to PostgreSQL or SQLite, the modules pgstore and
+// sqlitestore commit those writes together with the mark that the event was
+// handled. For everything else, there is the module redisstore.
 //
 // The wire format is Standard Webhooks 1.0.0 with the events of Google's page,
 // ai.google.dev/gemini-api/docs/webhooks.
@@ -56,6 +56,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -71,33 +72,29 @@ const (
 	DefaultStoreTimeout = 3 * time.Second    // for a call of the store
 )
 
-// Endpoint receives deliveries. Without a Verifier it rejects everything. Every
-// other field may stay zero. Do not change an Endpoint while it is in use, and
-// do not copy it: use a pointer.
+// Endpoint receives deliveries. Without a Verifier it rejects everything; every
+// other field may stay zero. Do not change or copy an Endpoint that is in use.
 type Endpoint struct {
 	// Verifier verifies deliveries: an HMAC for static webhooks, a KeySet for
 	// dynamic ones, or AnyOf for both.
 	Verifier Verifier
 
-	// Store remembers which events were handled. Nil means a MemoryStore of
-	// the Endpoint. If the Store is also a Transactor, the function runs in
-	// its transaction.
+	// Store remembers which events were handled. Nil means a MemoryStore. If
+	// it is also a Transactor, the function runs in its transaction.
 	Store Store
 
-	// Authorize decides whether a verified event is meant for this program.
-	// Nil accepts all. If it returns an error, the response is 403 and the
-	// event is not claimed; if the error is Permanent, the response is 200 and
-	// the event is dropped; if the error wraps ErrStore, the response is 503.
-	// The signature of a dynamic delivery proves only that it comes from
-	// Google, not that it is about one of your jobs: see Binding.
+	// Authorize decides whether a verified event is meant for this program:
+	// the signature of a dynamic delivery proves only that it comes from
+	// Google (see Binding). If it returns an error, the event is not claimed
+	// and the response is 403; 200 if the error is Permanent, and 503 if it
+	// wraps ErrStore. Nil accepts all.
 	Authorize func(ctx context.Context, ev *Event) error
 
-	// Key returns the key of an event in the Store. Events with the same key
-	// are handled once. Nil means the scheme of the Proof with webhook-id. If
-	// an Endpoint verifies with secrets of several tenants, Key must include
-	// the tenant; if several endpoints share a Store but must each handle an
-	// event, Key must include the endpoint. See also ByJob. An empty key is
-	// answered with 503.
+	// Key returns the key of an event in the Store; events with the same key
+	// are handled once. Nil means the scheme of the Proof with webhook-id. Key
+	// must include the tenant if secrets of several tenants are accepted, and
+	// the endpoint if several share a Store but each must handle an event. See
+	// also ByJob. The response to an empty key is 503.
 	Key func(ctx context.Context, ev *Event) string
 
 	// MaxBody bounds the body, in bytes. Zero means DefaultMaxBody.
@@ -130,8 +127,7 @@ type Endpoint struct {
 	Logger *slog.Logger
 
 	// Observe is called once per request or event, for metrics, after the
-	// response was sent and before the handler returns. It may be called
-	// concurrently. Nil means that nothing is called.
+	// response was sent and before the handler returns, perhaps concurrently.
 	Observe func(ctx context.Context, o Outcome)
 
 	memory    MemoryStore // for a nil Store
@@ -194,10 +190,9 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 }
 
 // Process calls fn unless the event was handled before or another run is in
-// progress, and then completes or releases it: what [Endpoint.Handler] does with
-// an event once it is verified. Use it for events that arrive in another way,
-// for example from a queue, a file of recorded deliveries, or a program that asks
-// the API for jobs that have ended. It neither verifies nor authorizes the event.
+// progress, and then completes or releases it, as [Endpoint.Handler] does with a
+// verified event. Use it for events that arrive in another way, such as from a
+// queue or a recorded delivery. It neither verifies nor authorizes the event.
 //
 // As in Handler, the context of fn does not end when ctx is canceled, but keeps
 // its deadline. If fn panics, the event is released and the panic continues. The
@@ -208,8 +203,7 @@ func (e *Endpoint) Process(ctx context.Context, ev *Event, fn func(ctx context.C
 		out.ID, out.Event, out.Elapsed = ev.ID, ev, time.Since(start)
 		e.report(ctx, out)
 	}()
-	out = e.once(ctx, ev, fn)
-	return out
+	return e.once(ctx, ev, fn)
 }
 
 // Receive reads, verifies and decodes a delivery and asks Authorize whether the
@@ -220,9 +214,9 @@ func (e *Endpoint) Process(ctx context.Context, ev *Event, fn func(ctx context.C
 func (e *Endpoint) Receive(w http.ResponseWriter, r *http.Request) (*Event, error) {
 	ev, err := e.receive(w, r)
 	if err != nil {
-		return nil, err
+		ev = nil
 	}
-	return ev, nil
+	return ev, err
 }
 
 // receive is Receive, but it also returns an event that Authorize refused.
@@ -272,15 +266,13 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, err
 		return nil, ErrTooLarge
 	}
 	var buf bytes.Buffer
-	if r.Body != nil {
-		buf.Grow(int(min(max(r.ContentLength, 0), firstBuffer)) + bytes.MinRead) // which ReadFrom wants free to see the end
-		_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			return nil, ErrTooLarge
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%w: the sender hung up or was too slow: %w", ErrPayload, err)
-		}
+	buf.Grow(int(min(max(r.ContentLength, 0), firstBuffer)) + bytes.MinRead) // which ReadFrom wants free to see the end
+	_, err := buf.ReadFrom(http.MaxBytesReader(w, cmp.Or[io.ReadCloser](r.Body, http.NoBody), limit))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, ErrTooLarge
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: the sender hung up or was too slow: %w", ErrPayload, err)
 	}
 	if n := int64(buf.Len()); n < r.ContentLength || n == 0 {
 		return nil, refuse(ErrPayload, fmt.Sprintf("only %d of %d bytes are there: something read the body before the endpoint, "+
@@ -302,10 +294,9 @@ func (e *Endpoint) limitRead(w http.ResponseWriter, r *http.Request) (done func(
 		return func() { _ = rc.SetReadDeadline(time.Time{}) }
 	}
 	if ok {
-		e.unlimited.Do(func() {
-			cmp.Or(e.Logger, slog.Default()).Warn("gemini webhook: ReadTimeout cannot be enforced, because the ResponseWriter that a middleware passes on " +
-				"has no Unwrap method: set http.Server.ReadTimeout")
-		})
+		e.unlimited.Do(func() { cmp.Or(e.Logger, slog.Default()).Warn(unlimited) })
 	}
 	return func() {}
 }
+
+const unlimited = "gemini webhook: ReadTimeout cannot be enforced, because a middleware's ResponseWriter has no Unwrap method: set http.Server.ReadTimeout"
