@@ -87,10 +87,12 @@ func TestStore(t *testing.T) {
 				"transactional": (*pgstore.Store).Transactional,
 			} {
 				var in func(*pgxpool.Config)
+				var pool *pgxpool.Pool
 				t.Run(kind, storetest.Suite{
 					New: func(t *testing.T) geminihook.Store {
 						in = inSchema(t)
-						store := pgstore.New(connect(t, server.Postgres(t).URL, change, in))
+						pool = connect(t, server.Postgres(t).URL, change, in)
+						store := pgstore.New(pool)
 						require.NoError(t, store.Migrate(t.Context()))
 						return as(store)
 					},
@@ -100,6 +102,7 @@ func TestStore(t *testing.T) {
 					Gone: func(t *testing.T) geminihook.Store {
 						return as(pgstore.New(connect(t, server.Postgres(t).URL, nowhere)))
 					},
+					Writes: func(t *testing.T, _ geminihook.Store) storetest.Writes { return writes(t, pool) },
 				}.Run)
 			}
 		})

@@ -20,9 +20,11 @@ import (
 
 func TestTransactional(t *testing.T) {
 	var store *sqlitestore.Store
+	var db *sql.DB
 	storetest.Suite{
+		Writes: func(t *testing.T, _ geminihook.Store) storetest.Writes { return writes(t, db) },
 		New: func(t *testing.T) geminihook.Store {
-			store, _ = newStore(t)
+			store, db = newStore(t)
 			return store.Transactional()
 		},
 		Second: func(*testing.T, geminihook.Store) geminihook.Store { return store.Transactional() },

@@ -2,245 +2,159 @@ package storetest
 
 import (
 	"context"
-	"sync"
+	"fmt"
 	"time"
 
 	"github.com/geminihook/geminihook"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
+// claimBehaviors are about Claim, without races and without waiting for the
+// end of something.
+var claimBehaviors = []behavior{
+	{
+		name: "claim of a new key", test: newKey,
+		contract: "The first Claim of a key is Acquired, with a token and Attempt 1. " +
+			"An event that nobody has seen must be handled.",
+	},
+	{
+		name: "claim while in progress", test: whileInProgress,
+		contract: "While the lease of another runs, Claim is InProgress, without a token, and RetryIn is positive. " +
+			"Otherwise two runs of the same event are active at once, or the sender is told to come back at once.",
+	},
+	{
+		name: "retry in", test: retryIn,
+		contract: "RetryIn is what is left of the holder's lease: not the whole of it, and not the lease that the caller asked for. " +
+			"It becomes Retry-After: too long, and a crashed run is retried late; too short, and the retries are wasted.",
+	},
+	{
+		name: "keys are apart", test: keysApart,
+		contract: "Keys are compared byte for byte and tokens belong to one key. Otherwise one event completes another.",
+	},
+	{
+		name: "done is never claimed", test: doneNeverClaimed,
+		contract: "A completed key is Done for everyone until its keep has passed. Otherwise a duplicate runs the function again.",
+	},
+	{
+		name: "keep of a century", test: longKeep,
+		contract: "Durations of a century are valid: a store saturates instead of overflowing. " +
+			"Otherwise the key is forgotten at once.",
+	},
+	{
+		name: "two handles", test: twoHandles,
+		contract: "All handles to the same backend see the same keys, and a token is valid through each of them. " +
+			"Several instances receive for the same webhook.",
+	},
+	{
+		name: "canceled context", test: canceled,
+		contract: "A call whose context has ended returns an error that is not ErrLeaseLost, and changes nothing. " +
+			"Otherwise a claim is left behind that nobody knows of, and the event is blocked until the lease ends.",
+	},
+}
+
 func newKey(h *harness) {
-	c := h.acquired(h.first, key, long)
-	assert.Equal(h, 1, c.Attempt)
-	assert.Zero(h, c.RetryIn)
+	c := h.acquired(h.first, key, long, long)
+	h.attempt(1, c, "for a new key")
+	if c.RetryIn != 0 {
+		h.Errorf("an Acquired claim has RetryIn %v, want 0", c.RetryIn)
+	}
 }
 
 func whileInProgress(h *harness) {
-	h.acquired(h.first, key, long)
-	for range 2 {
-		c := h.claim(h.second, key, long, long)
-		require.Equal(h, geminihook.InProgress, c.State)
-		assert.Empty(h, c.Token, "only who holds the key has a token")
-		assert.Positive(h, c.RetryIn)
-		assert.LessOrEqual(h, c.RetryIn, long)
+	h.acquired(h.first, key, long, long)
+	for i := range 4 {
+		c := h.expect(geminihook.InProgress, h.handle(i), key, "while the lease of another runs")
+		if c.RetryIn <= 0 || c.RetryIn > long {
+			h.Fatalf("while a lease of %v runs, Claim returned InProgress with RetryIn %v", long, c.RetryIn)
+		}
 	}
 }
 
-// race claims the key from many goroutines at once, through both handles.
-func (h *harness) race(key string, lease time.Duration) (states map[geminihook.State]int, winner geminihook.Claim) {
-	const racers = 16
-	claims := make([]geminihook.Claim, racers)
-	errs := make([]error, racers)
-	start := make(chan struct{})
-	var all sync.WaitGroup
-	for i := range racers {
-		store := h.first
-		if i%2 == 1 {
-			store = h.second
-		}
-		all.Go(func() {
-			<-start
-			claims[i], errs[i] = store.Claim(h.Context(), key, lease, long)
-		})
-	}
-	close(start)
-	all.Wait()
-	states = map[geminihook.State]int{}
-	for i, c := range claims {
-		require.NoError(h, errs[i])
-		states[c.State]++
-		if c.State == geminihook.Acquired {
-			winner = c
+// retryIn repeats the observation, because a machine may set its clock.
+func retryIn(h *harness) {
+	const tries = 3
+	var problem string
+	for try := range tries {
+		if problem = h.retryIn(fmt.Sprint(key, try)); problem == "" {
+			return
 		}
 	}
-	return states, winner
+	h.Fatalf("%d times in a row: %s", tries, problem)
 }
 
-// oneWinner: of a new key, of a released one, and of one whose lease has run
-// out.
-func oneWinner(h *harness) {
-	want := map[geminihook.State]int{geminihook.Acquired: 1, geminihook.InProgress: 15}
-	for round := range 5 {
-		k := key + string(rune('a'+round))
-		states, c := h.race(k, long)
-		require.Equal(h, want, states, "a new key")
-		require.NoError(h, h.first.Release(h.Context(), k, c.Token))
-		states, again := h.race(k, long)
-		require.Equal(h, want, states, "a released key")
-		require.Equal(h, 2, again.Attempt)
-		require.NotEqual(h, c.Token, again.Token, "each claim has a token of its own")
-
-		h.acquired(h.first, k+"'", short)
-		h.pass(2 * short)
-		states, _ = h.race(k+"'", long)
-		require.Equal(h, want, states, "a key whose lease has run out")
+func (h *harness) retryIn(key string) (problem string) {
+	h.Helper()
+	const waited = 400 * time.Millisecond
+	before := h.now()
+	h.acquired(h.first, key, long, long)
+	after := h.now()
+	h.pass(waited)
+	for _, own := range []time.Duration{3 * long, time.Minute} {
+		most := long - (h.now() - after) + waited/2
+		c := h.claim(h.second, key, own, long)
+		least := long - (h.now() - before) - waited/2
+		if c.State != geminihook.InProgress || c.RetryIn < least || c.RetryIn > most {
+			return fmt.Sprintf("%v after a claim with a lease of %v, Claim with a lease of %v returned %s with RetryIn %v, want InProgress with %v to %v",
+				waited, long, own, nameOf(c.State), c.RetryIn, least, most)
+		}
 	}
+	return ""
 }
 
 func keysApart(h *harness) {
-	one, other := h.acquired(h.first, key, long), h.acquired(h.first, key+"2", long)
-	assert.NotEqual(h, one.Token, other.Token)
-	require.NoError(h, h.first.Complete(h.Context(), key, one.Token, long))
-	assert.Equal(h, geminihook.Done, h.state(h.first, key))
-	assert.Equal(h, geminihook.InProgress, h.state(h.first, key+"2"))
-	lost(h, h.first.Complete(h.Context(), key+"2", one.Token, long), "the token of another key")
-	lost(h, h.first.Release(h.Context(), key+"2", one.Token), "the token of another key")
-	assert.Equal(h, geminihook.InProgress, h.state(h.first, key+"2"))
-}
-
-func takeover(h *harness) {
-	began := h.now()
-	first := h.acquired(h.first, key, short)
-	second, ended := h.afterwards(h.second, key)
-	assert.GreaterOrEqual(h, ended-began, short, "it was taken over within its lease")
-	assert.Equal(h, 2, second.Attempt)
-	assert.NotEqual(h, first.Token, second.Token)
-	assert.Equal(h, geminihook.InProgress, h.state(h.first, key))
-}
-
-func staleToken(h *harness) {
-	first := h.acquired(h.first, key, short)
-	second, _ := h.afterwards(h.second, key)
-	lost(h, h.first.Complete(h.Context(), key, first.Token, long), "Complete after a takeover")
-	lost(h, h.first.Release(h.Context(), key, first.Token), "Release after a takeover")
-	assert.Equal(h, geminihook.InProgress, h.state(h.first, key), "the one who took over still holds it")
-	require.NoError(h, h.second.Complete(h.Context(), key, second.Token, long))
-	lost(h, h.first.Complete(h.Context(), key, first.Token, long), "Complete after another's Complete")
-	lost(h, h.first.Release(h.Context(), key, first.Token), "Release after another's Complete")
-	assert.Equal(h, geminihook.Done, h.state(h.first, key))
-}
-
-func wrongToken(h *harness) {
-	for _, token := range []string{"", "0", "1", "-1", "x", "00000000-0000-0000-0000-000000000000", "\x00", "'", "\xff"} {
-		lost(h, h.first.Complete(h.Context(), key, token, long), "Complete of an unknown key")
-		lost(h, h.first.Release(h.Context(), key, token), "Release of an unknown key")
+	one, other := h.acquired(h.first, key, long, long), h.acquired(h.first, key+"2", long, long)
+	if one.Token == other.Token {
+		h.Errorf("the claims of two keys have the same token")
 	}
-	assert.Equal(h, 1, h.acquired(h.first, key, long).Attempt, "they did not make the key known")
-	for _, token := range []string{"", "0", "-1", "x", "00000000-0000-0000-0000-000000000000", "\x00", "'", "\xff"} {
-		lost(h, h.first.Complete(h.Context(), key, token, long), "Complete with a wrong token")
-		lost(h, h.first.Release(h.Context(), key, token), "Release with a wrong token")
-	}
-	assert.Equal(h, geminihook.InProgress, h.state(h.first, key))
-}
-
-func lateComplete(h *harness) {
-	c := h.acquired(h.first, key, short)
-	h.pass(2 * short)
-	require.NoError(h, h.first.Complete(h.Context(), key, c.Token, long), "the lease is over, and nobody took it")
-	assert.Equal(h, geminihook.Done, h.state(h.second, key))
-}
-
-func completeTwice(h *harness) {
-	c := h.acquired(h.first, key, long)
-	for range 2 { // the answer to the first may have been lost
-		require.NoError(h, h.first.Complete(h.Context(), key, c.Token, long))
-	}
-	assert.Equal(h, geminihook.Done, h.state(h.second, key))
-}
-
-func release(h *harness) {
-	first := h.acquired(h.first, key, long)
-	require.NoError(h, h.first.Release(h.Context(), key, first.Token))
-	lost(h, h.first.Complete(h.Context(), key, first.Token, long), "Complete after Release")
-	lost(h, h.first.Release(h.Context(), key, first.Token), "Release after Release")
-	for attempt := 2; attempt < 5; attempt++ {
-		c := h.acquired(h.second, key, long)
-		assert.Equal(h, attempt, c.Attempt, "Release keeps the count")
-		assert.NotEqual(h, first.Token, c.Token)
-		lost(h, h.first.Release(h.Context(), key, first.Token), "the first token, after another claim")
-		require.NoError(h, h.second.Release(h.Context(), key, c.Token))
-	}
-}
-
-func releaseAfterComplete(h *harness) {
-	c := h.acquired(h.first, key, long)
-	require.NoError(h, h.first.Complete(h.Context(), key, c.Token, long))
-	lost(h, h.first.Release(h.Context(), key, c.Token), "Release after Complete")
-	assert.Equal(h, geminihook.Done, h.state(h.first, key))
-}
-
-func doneOutlivesLease(h *harness) {
-	c := h.claim(h.first, key, short, short)
-	require.Equal(h, geminihook.Acquired, c.State)
-	require.NoError(h, h.first.Complete(h.Context(), key, c.Token, long))
-	h.pass(3 * short)
-	assert.Equal(h, geminihook.Done, h.state(h.second, key), "the keep of Complete counts, not that of Claim")
-}
-
-func doneEnds(h *harness) {
-	c := h.acquired(h.first, key, long)
-	began := h.now()
-	require.NoError(h, h.first.Complete(h.Context(), key, c.Token, short))
-	again, ended := h.afterwards(h.second, key)
-	assert.GreaterOrEqual(h, ended-began, short, "it was forgotten before keep had passed")
-	assert.Equal(h, 1, again.Attempt, "it was forgotten, the count too")
-	lost(h, h.first.Release(h.Context(), key, c.Token), "a token from before it was forgotten")
+	h.ok(h.first.Complete(h.Context(), key, one.Token, long), "Complete")
+	h.expect(geminihook.Done, h.first, key, "after Complete")
+	h.expect(geminihook.InProgress, h.first, key+"2", "after another key's Complete")
+	h.lost(h.first.Complete(h.Context(), key+"2", one.Token, long), "Complete with another key's token")
+	h.lost(h.first.Release(h.Context(), key+"2", one.Token), "Release with another key's token")
+	h.expect(geminihook.InProgress, h.first, key+"2", "after calls with another key's token")
 }
 
 func doneNeverClaimed(h *harness) {
-	c := h.acquired(h.first, key, long)
-	require.NoError(h, h.first.Complete(h.Context(), key, c.Token, long))
-	states, _ := h.race(key, long)
-	assert.Equal(h, map[geminihook.State]int{geminihook.Done: 16}, states)
-	again := h.claim(h.first, key, long, long)
-	assert.Empty(h, again.Token)
+	c := h.acquired(h.first, key, long, long)
+	h.ok(h.first.Complete(h.Context(), key, c.Token, long), "Complete")
+	for i := range 16 {
+		h.expect(geminihook.Done, h.handle(i), key, "after Complete")
+	}
 }
 
 func longKeep(h *harness) {
-	const century = 100 * 365 * 24 * time.Hour
-	c := h.claim(h.first, key, century, century)
-	require.Equal(h, geminihook.Acquired, c.State)
-	require.Equal(h, geminihook.InProgress, h.claim(h.second, key, century, century).State)
-	require.NoError(h, h.first.Complete(h.Context(), key, c.Token, century))
-	assert.Equal(h, geminihook.Done, h.claim(h.second, key, century, century).State)
-}
-
-func leaseLongerThanKeep(h *harness) {
-	c := h.claim(h.first, key, long, time.Millisecond)
-	require.Equal(h, geminihook.Acquired, c.State)
-	h.pass(short)
-	assert.Equal(h, geminihook.InProgress, h.state(h.second, key), "a key is not forgotten while its lease runs")
-	require.NoError(h, h.first.Complete(h.Context(), key, c.Token, long))
-}
-
-// subSecondLease: a store that counts in seconds rounds it up or down.
-func subSecondLease(h *harness) {
-	const lease = 400 * time.Millisecond
-	for range 100 {
-		k := key + time.Now().String()
-		began := time.Now()
-		h.acquired(h.first, k, lease)
-		c := h.claim(h.second, k, lease, long)
-		if time.Since(began) >= lease {
-			continue // too slow a machine to tell
-		}
-		require.Equal(h, geminihook.InProgress, c.State, "rounded down")
-		require.LessOrEqual(h, c.RetryIn, lease, "rounded up")
-		return
+	const century = 100 * 365 * day
+	c := h.acquired(h.first, key, century, century)
+	if got := h.claim(h.second, key, century, century); got.State != geminihook.InProgress {
+		h.Fatalf("during a lease of a century, Claim returned %s, want InProgress", nameOf(got.State))
 	}
-	require.FailNow(h, "two claims never took less than the lease")
+	h.ok(h.first.Complete(h.Context(), key, c.Token, century), "Complete with a keep of a century")
+	if got := h.claim(h.second, key, century, century); got.State != geminihook.Done {
+		h.Fatalf("after Complete with a keep of a century, Claim returned %s, want Done", nameOf(got.State))
+	}
 }
 
 func twoHandles(h *harness) {
-	c := h.acquired(h.first, key, long)
-	assert.Equal(h, geminihook.InProgress, h.state(h.second, key))
-	require.NoError(h, h.second.Release(h.Context(), key, c.Token))
-	c = h.acquired(h.second, key, long)
-	assert.Equal(h, geminihook.InProgress, h.state(h.first, key))
-	require.NoError(h, h.first.Complete(h.Context(), key, c.Token, long))
-	assert.Equal(h, geminihook.Done, h.state(h.second, key))
+	c := h.acquired(h.first, key, long, long)
+	h.expect(geminihook.InProgress, h.second, key, "after a claim through the first handle")
+	h.ok(h.second.Release(h.Context(), key, c.Token), "Release through the second handle")
+	c = h.acquired(h.second, key, long, long)
+	h.expect(geminihook.InProgress, h.first, key, "after a claim through the second handle")
+	h.ok(h.first.Complete(h.Context(), key, c.Token, long), "Complete through the first handle")
+	h.expect(geminihook.Done, h.second, key, "after Complete through the first handle")
 }
 
-func cancelled(h *harness) {
+func canceled(h *harness) {
 	ctx, cancel := context.WithCancel(h.Context())
 	cancel()
 	c, err := h.first.Claim(ctx, key, long, long)
-	failed(h.T, err)
-	assert.Zero(h, c)
-	c = h.acquired(h.first, key, long)
-	assert.Equal(h, 1, c.Attempt, "a claim whose context has ended does nothing")
-	failed(h.T, h.first.Complete(ctx, key, c.Token, long))
-	failed(h.T, h.first.Release(ctx, key, c.Token))
-	assert.Equal(h, geminihook.InProgress, h.state(h.first, key))
+	h.failed(err, "Claim with a canceled context")
+	if c != (geminihook.Claim{}) {
+		h.Errorf("Claim with a canceled context returned an error and %s", nameOf(c.State))
+	}
+	c = h.acquired(h.first, key, long, long)
+	h.attempt(1, c, "after a claim with a canceled context")
+	h.failed(h.first.Complete(ctx, key, c.Token, long), "Complete with a canceled context")
+	h.failed(h.first.Release(ctx, key, c.Token), "Release with a canceled context")
+	h.expect(geminihook.InProgress, h.first, key, "after Complete and Release with a canceled context")
+	h.ok(h.first.Complete(h.Context(), key, c.Token, long), "Complete")
 }

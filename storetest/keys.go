@@ -1,15 +1,33 @@
 package storetest
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/geminihook/geminihook"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
-// keys are what a stranger may send and a program may put before it, each
-// another key.
+// keyBehaviors are about the text of keys.
+var keyBehaviors = []behavior{
+	{
+		name: "hostile keys", test: hostileKeys,
+		contract: "A key is any text that an HTTP header can hold, and is compared byte for byte: no case folding, no trimming, " +
+			"no pattern, no encoding. The sender chooses the webhook-id.",
+	},
+	{
+		name: "long keys", test: longKeys,
+		contract: "A key is not cut. Endpoint puts more before a webhook-id of up to 256 bytes, and keys of 1024 bytes are tested. " +
+			"Two events whose keys are cut to the same text are one event to the store, and the second is lost.",
+	},
+	{
+		name: "nul in a key", test: nulKey,
+		contract: "No header holds a NUL. A store refuses such a key with an error that is not ErrLeaseLost, or takes it as it is, " +
+			"but never takes it for another key.",
+	},
+}
+
+// keys are what a stranger may send and what a program may put before it, each
+// a different key.
 func keys() []string {
 	all := []string{
 		strings.Repeat("m", 256),
@@ -29,16 +47,16 @@ func keys() []string {
 func hostileKeys(h *harness) {
 	tokens := map[string]string{}
 	for _, k := range keys() {
-		c := h.acquired(h.first, k, long)
-		assert.Equal(h, 1, c.Attempt, "%q is taken for another", k)
+		c := h.acquired(h.first, k, long, long)
+		h.attempt(1, c, fmt.Sprintf("for the new key %q", k))
 		tokens[k] = c.Token
 	}
 	for i, k := range keys() {
-		require.Equal(h, geminihook.InProgress, h.state(h.second, k), "%q", k)
+		h.expect(geminihook.InProgress, h.second, k, "while the lease of another runs")
 		if i%2 == 0 {
-			require.NoError(h, h.second.Complete(h.Context(), k, tokens[k], long), "%q", k)
+			h.ok(h.second.Complete(h.Context(), k, tokens[k], long), fmt.Sprintf("Complete of %q", k))
 		} else {
-			require.NoError(h, h.second.Release(h.Context(), k, tokens[k]), "%q", k)
+			h.ok(h.second.Release(h.Context(), k, tokens[k]), fmt.Sprintf("Release of %q", k))
 		}
 	}
 	for i, k := range keys() {
@@ -46,26 +64,41 @@ func hostileKeys(h *harness) {
 		if i%2 == 0 {
 			want = geminihook.Done
 		}
-		require.Equal(h, want, h.state(h.first, k), "%q", k)
+		h.expect(want, h.first, k, "after every second key was completed and the others released")
 	}
 }
 
-// nulKey: no header holds a NUL. A store refuses it with an error or takes it
-// as it is; it never takes it for another key.
+func longKeys(h *harness) {
+	for _, length := range []int{128, 257, 320, 512, 1024} {
+		same := strings.Repeat("m", length-1)
+		for _, k := range []string{same + "1", same + "2", "1" + same, "2" + same} {
+			if c := h.claim(h.first, k, long, long); c.State != geminihook.Acquired {
+				h.Fatalf("Claim of a new key of %d bytes returned %s, want Acquired: it was taken for another that differs in one byte",
+					length, nameOf(c.State))
+			}
+			h.expect(geminihook.InProgress, h.second, k, fmt.Sprintf("after a claim of a key of %d bytes", length))
+		}
+	}
+}
+
 func nulKey(h *harness) {
-	h.acquired(h.first, "msg", long)
+	h.acquired(h.first, "msg", long, long)
 	for _, k := range []string{"\x00", "msg\x00", "msg\x00x"} {
 		c, err := h.first.Claim(h.Context(), k, long, long)
 		if err != nil {
-			failed(h.T, err)
-			assert.Zero(h, c)
-			failed(h.T, h.first.Complete(h.Context(), k, "1", long))
-			failed(h.T, h.first.Release(h.Context(), k, "1"))
+			h.failed(err, "Claim of a key with a NUL")
+			if c != (geminihook.Claim{}) {
+				h.Errorf("Claim of %q returned an error and %s", k, nameOf(c.State))
+			}
+			h.failed(h.first.Complete(h.Context(), k, "1", long), "Complete of a key with a NUL")
+			h.failed(h.first.Release(h.Context(), k, "1"), "Release of a key with a NUL")
 			continue
 		}
-		assert.Equal(h, geminihook.Acquired, c.State, "%q", k)
-		assert.Equal(h, geminihook.InProgress, h.state(h.first, k), "%q", k)
+		if h.valid(k, c, err); c.State != geminihook.Acquired {
+			h.Errorf("Claim of the new key %q returned %s, want Acquired or an error", k, nameOf(c.State))
+		}
+		h.expect(geminihook.InProgress, h.first, k, "after a claim")
 	}
-	assert.Equal(h, geminihook.InProgress, h.state(h.first, "msg"), "the store works on")
-	h.acquired(h.first, "other", long)
+	h.expect(geminihook.InProgress, h.first, "msg", "after claims of keys with a NUL")
+	h.acquired(h.first, "other", long, long)
 }

@@ -10,6 +10,7 @@ import (
 )
 
 func TestMemoryStore(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(*testing.T) geminihook.Store { return &geminihook.MemoryStore{} })
 }
 
@@ -36,4 +37,9 @@ func (c *clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
+}
+
+func TestReference(t *testing.T) {
+	t.Parallel()
+	suite("").Run(t)
 }

@@ -3,236 +3,283 @@ package storetest
 import (
 	"context"
 	"errors"
-	"sync"
+	"fmt"
+	"hash/fnv"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/geminihook/geminihook"
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
-// transact runs fn through the handle, and says whether fn ran.
-func transact(ctx context.Context, store geminihook.Store, key string, keep time.Duration, fn func(context.Context) error) (
-	state geminihook.State, ran bool, err error,
-) {
-	state, err = store.(geminihook.Transactor).Transact(ctx, key, keep, func(ctx context.Context) error {
-		ran = true
+// transactBehaviors are those of a geminihook.Transactor, except for what must
+// be rolled back.
+var transactBehaviors = []behavior{
+	{
+		name: "transact commits", test: transactCommits,
+		contract: "Transact with a function that returns nil is Acquired, and commits mark and writes together. Afterwards it is Done, and the function does not run.",
+	},
+	{
+		name: "transact passes context values", test: transactValues,
+		contract: "The context of the function is derived from the caller's: values such as the event and the trace are found in it, and its end is seen.",
+	},
+	{
+		name: "transact runs once under races", test: transactRaces,
+		contract: "Of all who transact a key at once, one runs the function and commits; the others are InProgress while it runs, and then Done.",
+	},
+	{
+		name: "transact does not wait for another", test: transactDoesNotWait,
+		contract: "Transact of a key whose transaction runs is InProgress at once. Waiting holds a connection, and the sender.",
+	},
+	{
+		name: "transact done ends after keep", test: transactDoneEnds,
+		contract: "The mark is Done until keep has passed, then the key is free. InProgress is only for a key that somebody holds.",
+	},
+	{
+		name: "transact respects claims", test: transactRespectsClaims,
+		contract: "Transact sees what Claim, Complete and Release did, so that instances can change from one to the other while both run.",
+	},
+	{
+		name: "transact is respected by claims", test: transactRespected,
+		contract: "Claim of a key whose transaction runs is InProgress or waits until its context ends, and is never Acquired.",
+	},
+	{
+		name: "transact hostile keys", test: transactHostileKeys,
+		contract: "A key is any text that an HTTP header can hold, and is compared byte for byte.",
+	},
+	{
+		name: "transact canceled context", test: transactCanceled,
+		contract: "Transact with a context that has ended does not run the function, and returns an error.",
+	},
+	{
+		name: "transact gone", gone: true, test: transactGone,
+		contract: goneContract + " The error of Transact wraps ErrStore.",
+	},
+}
+
+// nameFor returns the name under which the suite writes for a key.
+func nameFor(key string) string {
+	sum := fnv.New64a()
+	_, _ = sum.Write([]byte(key))
+	return fmt.Sprintf("%016x", sum.Sum64())
+}
+
+// transaction is what became of a call of Transact.
+type transaction struct {
+	state geminihook.State
+	runs  int // of the function
+	err   error
+}
+
+// transact writes one row in the transaction, then calls fn.
+func (h *harness) transact(ctx context.Context, store geminihook.Store, key string, keep time.Duration, fn func(context.Context) error) (tx transaction) {
+	transactor, ok := store.(geminihook.Transactor)
+	if !ok {
+		tx.err = fmt.Errorf("storetest: Suite.Second returned a %T, which is not a Transactor, although the first handle is", store)
+		return tx
+	}
+	tx.state, tx.err = transactor.Transact(ctx, key, keep, func(ctx context.Context) error {
+		tx.runs++
+		if h.writes.Write == nil { // the store is gone: it must not come to this
+			return nil
+		}
+		if err := h.writes.Write(ctx, nameFor(key)); err != nil {
+			return fmt.Errorf("storetest: Writes.Write failed: %w", err)
+		}
 		return fn(ctx)
 	})
-	return state, ran, err
+	return tx
 }
 
 func succeed(context.Context) error { return nil }
 
-// runs: the key is free, fn runs and is committed.
-func (h *harness) runs(store geminihook.Store, key string, keep time.Duration) {
+// committed checks how many of the key's writes were committed.
+func (h *harness) committed(want int, key, when string) {
 	h.Helper()
-	state, ran, err := transact(h.Context(), store, key, keep, succeed)
-	require.NoError(h, err)
-	require.Equal(h, geminihook.Acquired, state)
-	require.True(h, ran, "the function ran")
+	n, err := h.writes.Count(context.WithoutCancel(h.Context()), nameFor(key))
+	if err != nil {
+		h.Fatalf("storetest: Writes.Count failed: %v", err)
+	}
+	if n != want {
+		h.Fatalf("%s, %d of the function's writes are in the database, want %d", when, n, want)
+	}
 }
 
-// runsNot: fn does not run, for the key is in that state.
-func (h *harness) runsNot(want geminihook.State, store geminihook.Store, key string) {
+// runs expects that the key is free: the function runs and is committed. What
+// was rolled back may take a moment to be free.
+func (h *harness) runs(store geminihook.Store, key string, keep time.Duration, when string) {
 	h.Helper()
-	state, ran, err := transact(h.Context(), store, key, long, succeed)
-	require.NoError(h, err)
-	require.Equal(h, want, state)
-	require.False(h, ran, "the function must not run")
+	before, err := h.writes.Count(h.Context(), nameFor(key))
+	h.ok(err, "storetest: Writes.Count")
+	h.until(when+" the key was not InProgress for Transact", func() bool {
+		tx := h.transact(h.Context(), store, key, keep, succeed)
+		if tx.err == nil && tx.state == geminihook.InProgress && tx.runs == 0 {
+			return false
+		}
+		if tx.err != nil || tx.state != geminihook.Acquired || tx.runs != 1 {
+			h.Fatalf("%s, Transact returned %s and the error %v, and the function ran %d times, want Acquired, no error, and 1 run",
+				when, nameOf(tx.state), tx.err, tx.runs)
+		}
+		return true
+	})
+	h.committed(before+1, key, "after Transact returned Acquired and no error")
+}
+
+// runsNot expects that the function does not run, for the key is in that state.
+func (h *harness) runsNot(want geminihook.State, store geminihook.Store, key, when string) {
+	h.Helper()
+	tx := h.transact(h.Context(), store, key, long, succeed)
+	if tx.err != nil || tx.state != want || tx.runs != 0 {
+		h.Fatalf("%s, Transact returned %s and the error %v, and the function ran %d times, want %s, no error, and no run",
+			when, nameOf(tx.state), tx.err, tx.runs, nameOf(want))
+	}
 }
 
 func transactCommits(h *harness) {
-	h.runs(h.first, key, long)
-	h.runsNot(geminihook.Done, h.first, key)
-	h.runsNot(geminihook.Done, h.second, key)
-	h.runs(h.second, key+"2", long)
+	h.runs(h.first, key, long, "for a new key")
+	h.runsNot(geminihook.Done, h.first, key, "after a commit")
+	h.runsNot(geminihook.Done, h.second, key, "after a commit")
+	h.committed(1, key, "after one run and two duplicates")
+	h.runs(h.second, key+"2", long, "for another new key")
 }
 
-func transactError(h *harness) {
-	state, ran, err := transact(h.Context(), h.first, key, long, func(context.Context) error { return errOwn })
-	require.ErrorIs(h, err, errOwn)
-	require.NotErrorIs(h, err, geminihook.ErrStore, "the function failed, not the store")
-	assert.Equal(h, geminihook.Acquired, state)
-	assert.True(h, ran)
-	h.runs(h.second, key, long)
-}
+type contextKey struct{}
 
-func transactPanic(h *harness) {
-	assert.PanicsWithValue(h, "its own", func() {
-		_, _, _ = transact(h.Context(), h.first, key, long, func(context.Context) error { panic("its own") })
-	}, "the panic goes on")
-	h.runs(h.second, key, long)
-}
-
-func transactPermanent(h *harness) {
-	state, ran, err := transact(h.Context(), h.first, key, long, func(context.Context) error {
-		return geminihook.Permanent(errOwn)
+func transactValues(h *harness) {
+	ctx, cancel := context.WithCancel(context.WithValue(h.Context(), contextKey{}, "the caller's"))
+	defer cancel()
+	var value any
+	ended := false
+	tx := h.transact(ctx, h.first, key, long, func(ctx context.Context) error {
+		value = ctx.Value(contextKey{})
+		cancel()
+		select {
+		case <-ctx.Done():
+			ended = true
+		case <-time.After(limit / 2):
+		}
+		return ctx.Err()
 	})
-	require.ErrorIs(h, err, geminihook.ErrPermanent)
-	require.ErrorIs(h, err, errOwn)
-	assert.Equal(h, geminihook.Acquired, state)
-	assert.True(h, ran)
-	h.runsNot(geminihook.Done, h.second, key)
+	if value != "the caller's" {
+		h.Errorf("a value of the caller's context is %v in the context of the function", value)
+	}
+	if !ended {
+		h.Errorf("the caller's context was canceled, and the context of the function did not end: Transact returned %v", tx.err)
+	}
 }
 
 func transactRaces(h *harness) {
-	const racers = 16
-	var runs atomic.Int64
-	states := make([]geminihook.State, racers)
-	errs := make([]error, racers)
-	var all sync.WaitGroup
-	for i := range racers {
-		store := h.first
-		if i%2 == 1 {
-			store = h.second
-		}
-		all.Go(func() {
-			for states[i] = geminihook.InProgress; states[i] == geminihook.InProgress && errs[i] == nil; {
-				states[i], _, errs[i] = transact(h.Context(), store, key, long, func(context.Context) error {
-					runs.Add(1)
-					time.Sleep(step) // so that others come meanwhile
+	h.rounds(func(keys []string) {
+		runs := make([]atomic.Int64, len(keys))
+		errs := make([]error, racers)
+		walk(racers, len(keys), func(racer, i int) {
+			for end := time.Now().Add(limit); errs[racer] == nil; {
+				tx := h.transact(h.Context(), h.handle(racer), keys[i], long, func(context.Context) error {
+					if i%8 == 0 {
+						h.wait(time.Millisecond) // so that the others come while it runs
+					}
 					return nil
 				})
+				runs[i].Add(int64(tx.runs))
+				switch {
+				case tx.err != nil:
+					errs[racer] = tx.err
+				case tx.state == geminihook.InProgress && time.Now().Before(end):
+					h.wait(time.Millisecond)
+					continue
+				case tx.state != geminihook.Acquired && tx.state != geminihook.Done:
+					errs[racer] = fmt.Errorf("the state is %s in the end", nameOf(tx.state))
+				}
+				return
 			}
 		})
-	}
-	all.Wait()
-	count := map[geminihook.State]int{}
-	for i, state := range states {
-		require.NoError(h, errs[i])
-		count[state]++
-	}
-	assert.EqualValues(h, 1, runs.Load(), "runs")
-	assert.Equal(h, map[geminihook.State]int{geminihook.Acquired: 1, geminihook.Done: racers - 1}, count)
+		h.ok(errors.Join(errs...), "Transact in a race")
+		for i, k := range keys {
+			if n := runs[i].Load(); n != 1 {
+				h.Fatalf("%d callers transacted a key at once, and the function ran %d times, want 1", racers, n)
+			}
+			h.committed(1, k, "after a race")
+		}
+	})
 }
 
 func transactDoesNotWait(h *harness) {
-	_, _, err := transact(h.Context(), h.first, key, long, func(context.Context) error {
-		ctx, cancel := context.WithTimeout(h.Context(), limit/6)
+	var second transaction
+	tx := h.transact(h.Context(), h.first, key, long, func(context.Context) error {
+		ctx, cancel := context.WithTimeout(h.Context(), limit/2)
 		defer cancel()
-		state, ran, err := transact(ctx, h.second, key, long, succeed)
-		if err == nil && (ran || state != geminihook.InProgress) {
-			err = errors.New("a second run began while the first was in progress")
-		}
-		return errors.Join(err, ctx.Err())
+		second = h.transact(ctx, h.second, key, long, succeed)
+		return nil
 	})
-	require.NoError(h, err, "the second must be answered while the first runs")
-	h.runsNot(geminihook.Done, h.second, key)
+	if second.err != nil || second.state != geminihook.InProgress || second.runs != 0 {
+		h.Fatalf("while a transaction of the key ran, Transact returned %s and the error %v, and the function ran %d times, want InProgress, no error, and no run",
+			nameOf(second.state), second.err, second.runs)
+	}
+	h.ok(tx.err, "Transact")
+	h.runsNot(geminihook.Done, h.second, key, "after a commit")
+	h.committed(1, key, "after a commit")
 }
 
 func transactDoneEnds(h *harness) {
-	began := h.now()
-	h.runs(h.first, key, short)
-	for end := h.now() + limit; h.now() < end; h.pass(step) {
-		state, ran, err := transact(h.Context(), h.second, key, long, succeed)
-		require.NoError(h, err)
-		if ran {
-			assert.Equal(h, geminihook.Acquired, state)
-			assert.GreaterOrEqual(h, h.now()-began, short, "it was forgotten before keep had passed")
-			return
-		}
-		require.Equal(h, geminihook.Done, state)
-	}
-	require.FailNow(h, "the key did not become free")
+	h.holds(geminihook.Done, "the keep", func(key string) geminihook.State {
+		tx := h.transact(h.Context(), h.second, key, long, succeed)
+		h.ok(tx.err, "Transact")
+		return tx.state
+	}, func(key string, d time.Duration) (time.Duration, error) {
+		before := h.now()
+		return before, h.transact(h.Context(), h.first, key, d, succeed).err
+	})
 }
 
 func transactRespectsClaims(h *harness) {
-	c := h.acquired(h.first, key, long)
-	h.runsNot(geminihook.InProgress, h.second, key)
-	require.NoError(h, h.first.Release(h.Context(), key, c.Token))
-	h.runs(h.second, key, long)
-	assert.Equal(h, geminihook.Done, h.state(h.first, key))
-	lost(h, h.first.Complete(h.Context(), key, c.Token, long), "a claim from before")
+	c := h.acquired(h.first, key, long, long)
+	h.runsNot(geminihook.InProgress, h.second, key, "while the lease of a claim runs")
+	h.ok(h.first.Release(h.Context(), key, c.Token), "Release")
+	h.runs(h.second, key, long, "after Release")
+	h.expect(geminihook.Done, h.first, key, "after a commit")
+	h.lost(h.first.Complete(h.Context(), key, c.Token, long), "Complete of a claim that was released before Transact committed")
 
-	c = h.acquired(h.first, key+"2", long)
-	require.NoError(h, h.first.Complete(h.Context(), key+"2", c.Token, long))
-	h.runsNot(geminihook.Done, h.second, key+"2")
+	c = h.acquired(h.first, key+"2", long, long)
+	h.ok(h.first.Complete(h.Context(), key+"2", c.Token, long), "Complete")
+	h.runsNot(geminihook.Done, h.second, key+"2", "after Complete")
 
-	c = h.acquired(h.first, key+"3", short)
+	c = h.acquired(h.first, key+"3", short, long)
 	h.pass(2 * short)
-	h.runs(h.second, key+"3", long)
-	lost(h, h.first.Complete(h.Context(), key+"3", c.Token, long), "a lease that has run out, and another took over")
+	h.runs(h.second, key+"3", long, "after the lease of a claim had ended")
+	h.lost(h.first.Complete(h.Context(), key+"3", c.Token, long), "Complete of a lapsed claim, after Transact committed,")
 }
 
-// transactRespected: a claim may wait for the transaction until its context
-// ends, but never wins against it.
 func transactRespected(h *harness) {
-	_, _, err := transact(h.Context(), h.first, key, long, func(context.Context) error {
+	var c geminihook.Claim
+	var err error
+	tx := h.transact(h.Context(), h.first, key, long, func(context.Context) error {
 		ctx, cancel := context.WithTimeout(h.Context(), 2*short)
 		defer cancel()
-		c, err := h.second.Claim(ctx, key, long, long)
-		if err == nil && c.State != geminihook.InProgress {
-			return errors.New("the claim was answered as if nothing ran")
-		}
+		c, err = h.second.Claim(ctx, key, long, long)
 		return nil
 	})
-	require.NoError(h, err)
-	assert.Equal(h, geminihook.Done, h.state(h.second, key))
+	h.ok(tx.err, "Transact")
+	if err == nil && c.State != geminihook.InProgress {
+		h.Fatalf("while a transaction of the key ran, Claim returned %s, want InProgress, or an error at the end of the context", nameOf(c.State))
+	}
+	h.expect(geminihook.Done, h.second, key, "after a commit")
 }
 
 func transactHostileKeys(h *harness) {
 	for _, k := range keys() {
-		h.runs(h.first, k, long)
+		h.runs(h.first, k, long, fmt.Sprintf("for the new key %q", k))
 	}
 	for _, k := range keys() {
-		h.runsNot(geminihook.Done, h.second, k)
+		h.runsNot(geminihook.Done, h.second, k, fmt.Sprintf("after a commit of %q", k))
 	}
 }
 
-func transactCancelled(h *harness) {
+func transactCanceled(h *harness) {
 	ctx, cancel := context.WithCancel(h.Context())
 	cancel()
-	_, ran, err := transact(ctx, h.first, key, long, succeed)
-	failed(h.T, err)
-	assert.False(h, ran)
-	h.runs(h.first, key, long)
-}
-
-// transactCancelledInside: the deadline of a run ends it, and its transaction.
-func transactCancelledInside(h *harness) {
-	ctx, cancel := context.WithCancel(h.Context())
-	defer cancel()
-	_, ran, err := transact(ctx, h.first, key, long, func(ctx context.Context) error {
-		cancel()
-		<-ctx.Done()
-		return ctx.Err()
-	})
-	require.Error(h, err)
-	assert.True(h, ran)
-	h.runs(h.second, key, long)
-
-	ctx, cancel = context.WithCancel(h.Context())
-	defer cancel()
-	state, _, err := transact(ctx, h.first, key+"2", long, func(context.Context) error {
-		cancel()
-		return nil // it has not noticed
-	})
-	if err == nil { // it was committed all the same
-		assert.Equal(h, geminihook.Acquired, state)
-		h.runsNot(geminihook.Done, h.second, key+"2")
-		return
+	tx := h.transact(ctx, h.first, key, long, succeed)
+	h.failed(tx.err, "Transact with a canceled context")
+	if tx.runs != 0 {
+		h.Errorf("Transact with a canceled context ran the function")
 	}
-	require.ErrorIs(h, err, geminihook.ErrStore, "what could not be committed")
-	h.runs(h.second, key+"2", long)
-}
-
-func transactGone(t *testing.T, store geminihook.Store) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		state, ran, err := transact(ctx, store, key, long, succeed)
-		if ran || state == geminihook.Done || !errors.Is(err, geminihook.ErrStore) {
-			t.Errorf("Transact of a store that is gone: state %d, ran %t, %v: want ErrStore and no run", state, ran, err)
-		}
-	}()
-	select {
-	case <-ended:
-	case <-time.After(limit):
-		require.FailNow(t, "a store that is gone must answer when its context ends")
-	}
+	h.runs(h.first, key, long, "after Transact with a canceled context")
 }

@@ -1,0 +1,117 @@
+package storetest
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/geminihook/geminihook"
+)
+
+const (
+	racers    = 8
+	firstKeys = 20    // keys in the first round; each round has twice as many
+	mostKeys  = 1_000 // in a round, for they may be in progress together, which a bounded store must be able to hold
+)
+
+// rounds races with ever more keys, at least once, as long as there is time.
+func (h *harness) rounds(race func(keys []string)) {
+	h.Helper()
+	defer h.crowd()()
+	end := time.Now().Add(racing)
+	for round, n := 0, firstKeys; round == 0 || time.Now().Before(end); round++ {
+		keys := make([]string, n)
+		for i := range keys {
+			keys[i] = fmt.Sprintf("%s-%d-%d", key, round, i)
+		}
+		race(keys)
+		n = min(2*n, mostKeys)
+	}
+}
+
+// crowd keeps the store busy with duplicates until stop is called. Whatever
+// makes the calls of a store wait for each other then has a queue, and a call
+// that lets go between its check and its change goes to the end of it.
+func (h *harness) crowd() (stop func()) {
+	h.Helper()
+	const done = key + "-done"
+	c := h.acquired(h.first, done, long, day)
+	h.ok(h.first.Complete(h.Context(), done, c.Token, day), "Complete")
+	var stopped atomic.Bool
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for !stopped.Load() {
+				_, _ = h.handle(i).Claim(h.Context(), done, long, day)
+			}
+		})
+	}
+	return func() {
+		stopped.Store(true)
+		all.Wait()
+	}
+}
+
+// walk lets all racers do the same n things in the same order, each thing at
+// the same time: who comes first waits for the others.
+func walk(racers, n int, do func(racer, i int)) {
+	arrived := make([]atomic.Int32, n)
+	var all sync.WaitGroup
+	for racer := range racers {
+		all.Go(func() {
+			for i := range n {
+				arrived[i].Add(1)
+				for spins := 0; int(arrived[i].Load()) < racers; spins++ {
+					if spins < 1000 {
+						runtime.Gosched()
+					} else { // the others wait for a backend, which needs the processor, too
+						time.Sleep(10 * time.Microsecond)
+					}
+				}
+				do(racer, i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// call is what became of one call in a race.
+type call struct {
+	claim geminihook.Claim
+	err   error
+}
+
+// race makes the calls for each key at the same time. Which racer makes which
+// call changes from key to key.
+func (h *harness) race(keys []string, calls ...func(store geminihook.Store, i int) call) [][]call {
+	results := make([][]call, len(keys))
+	for i := range results {
+		results[i] = make([]call, len(calls))
+	}
+	walk(len(calls), len(keys), func(racer, i int) {
+		n := (racer + i) % len(calls)
+		results[i][n] = calls[n](h.handle(racer), i)
+	})
+	return results
+}
+
+// against returns calls that race with as many claims of the keys.
+func (h *harness) against(keys []string, do func(store geminihook.Store, i int) error) (calls []func(store geminihook.Store, i int) call) {
+	for range racers / 2 {
+		calls = append(calls, func(store geminihook.Store, i int) call { return call{err: do(store, i)} })
+	}
+	for range racers / 2 {
+		calls = append(calls, h.claiming(keys))
+	}
+	return calls
+}
+
+// claiming returns the call of one who claims the keys.
+func (h *harness) claiming(keys []string) func(store geminihook.Store, i int) call {
+	return func(store geminihook.Store, i int) call {
+		c, err := store.Claim(h.Context(), keys[i], long, long)
+		return call{claim: c, err: err}
+	}
+}

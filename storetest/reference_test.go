@@ -1,0 +1,269 @@
+package storetest_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/geminihook/geminihook"
+)
+
+type (
+	ctx   = context.Context
+	State = geminihook.State
+	Claim = geminihook.Claim
+)
+
+const released State = 0 // of an entry that nobody holds
+
+// backend is what several handles share: a database in memory.
+type backend struct {
+	mu      sync.Mutex
+	entries map[string]*entry
+	rows    map[string]int // what transactions have committed, by name
+	now     func() time.Time
+}
+
+type entry struct {
+	state          State
+	running        bool // a transaction
+	token          string
+	attempt        int
+	lease, expires time.Time
+	claimed        time.Time // and span: for faults
+	span           time.Duration
+}
+
+// reference is a store with everything that a store can be. A fault, which is
+// one of those in the table, makes it subtly wrong.
+type reference struct {
+	*backend
+	fault string
+	gone  bool
+}
+
+func newReference(fault string, now func() time.Time) *reference {
+	return &reference{fault: fault, backend: &backend{entries: map[string]*entry{}, rows: map[string]int{}, now: now}}
+}
+
+// has says whether the fault is one of those.
+func (r *reference) has(faults ...string) bool {
+	for _, f := range faults {
+		if r.fault == f {
+			return true
+		}
+	}
+	return false
+}
+
+// begin locks the backend, unless it cannot be reached or the context has ended.
+func (r *reference) begin(ctx ctx, call string) error {
+	if r.gone && r.has(call+" of a gone backend ignores the context for 9 s") {
+		<-time.After(9 * time.Second)
+	}
+	if r.gone && !r.has("a gone backend is taken for an empty one", call+" of a gone backend is a lost lease") {
+		return errors.New("connection refused")
+	}
+	if err := ctx.Err(); err != nil && !r.has(call+" ignores the context") {
+		return err
+	}
+	r.mu.Lock()
+	return nil
+}
+
+// gap lets others come between check and set.
+func (r *reference) gap(call string) {
+	if r.has(call + " is check-then-set") {
+		r.mu.Unlock()
+		defer r.mu.Lock()
+	}
+}
+
+// find returns the entry of the key, which is new if it is unknown or forgotten.
+func (r *reference) find(key string) (*entry, time.Time) {
+	switch r.fault {
+	case "keys are cut at 16 bytes":
+		key = key[:min(len(key), 16)]
+	case "keys are cut at 256 bytes":
+		key = key[:min(len(key), 256)]
+	case "keys are lowercased":
+		key = strings.ToLower(key)
+	case "keys end at a NUL":
+		key, _, _ = strings.Cut(key, "\x00")
+	}
+	now := r.now()
+	e := r.entries[key]
+	if e == nil || !e.running && !now.Before(e.expires) {
+		e = &entry{expires: now}
+		r.entries[key] = e
+	}
+	return e, now
+}
+
+// busy returns what a claim of the entry is, unless it is free.
+func (r *reference) busy(e *entry, now time.Time, lease time.Duration) (c Claim) {
+	switch {
+	case e.running:
+		return Claim{State: geminihook.InProgress, RetryIn: time.Second}
+	case e.state == geminihook.Done:
+		return Claim{State: geminihook.Done}
+	case e.state == geminihook.InProgress && now.Before(e.lease):
+		c = Claim{State: geminihook.InProgress, RetryIn: e.lease.Sub(now)}
+	}
+	switch {
+	case c.State == 0:
+	case r.has("RetryIn is missing"):
+		c.RetryIn = 0
+	case r.has("RetryIn is the whole lease"):
+		c.RetryIn = e.span
+	case r.has("RetryIn is the caller's lease"):
+		c.RetryIn = lease
+	}
+	return c
+}
+
+func (r *reference) Claim(ctx ctx, key string, lease, keep time.Duration) (Claim, error) {
+	if err := r.begin(ctx, "Claim"); err != nil {
+		return Claim{}, err
+	}
+	defer r.mu.Unlock()
+	e, now := r.find(key)
+	c := r.busy(e, now, lease)
+	switch {
+	case c.State == geminihook.InProgress && r.has("every tenth second claim wins") && len(r.entries)%10 == 0,
+		e.running && r.has("Claim takes the key of a running transaction"):
+		c.State = geminihook.Acquired
+		c.Token, c.RetryIn = e.token+"x", 0
+		return c, nil
+	case c.State == geminihook.Done && r.has("Done is reported as InProgress"):
+		c.State = geminihook.InProgress
+	}
+	if c.State != 0 {
+		return c, nil
+	}
+	r.gap("Claim")
+	lease, expires := r.terms(e, now, lease, keep)
+	*e = entry{
+		state: geminihook.InProgress, token: rand.Text(), attempt: e.attempt + 1,
+		lease: now.Add(lease), expires: expires, claimed: now, span: lease,
+	}
+	c = Claim{State: geminihook.Acquired, Token: e.token, Attempt: e.attempt}
+	if r.has("attempts count from zero") {
+		c.Attempt--
+	}
+	return c, nil
+}
+
+// terms returns the lease and when the entry expires.
+func (r *reference) terms(e *entry, now time.Time, lease, keep time.Duration) (time.Duration, time.Time) {
+	switch r.fault {
+	case "leases end at half time":
+		lease /= 2
+	case "leases are rounded down to seconds":
+		lease = lease.Truncate(time.Second)
+	case "leases are rounded up to seconds":
+		lease = (lease + time.Second - 1).Truncate(time.Second)
+	case "leases end with keep":
+		lease = min(lease, keep)
+	}
+	expires := now.Add(max(lease, keep))
+	again := e.attempt > 0
+	switch {
+	case r.has("claims are forgotten with their lease"):
+		expires = now.Add(lease)
+	case r.has("claims are forgotten a second after their lease"):
+		expires = now.Add(lease + time.Second)
+	case r.has("claims expire at keep although the lease is longer"),
+		again && r.has("takeovers expire at keep although the lease is longer"):
+		expires = now.Add(keep)
+	case again && r.has("takeovers do not extend the expiry"),
+		again && e.state == released && r.has("claims after Release do not extend the expiry"):
+		expires = e.expires
+	}
+	return lease, expires
+}
+
+// held returns the entry if the token holds it, which a completed one does, too.
+func (r *reference) held(key, token, call string) (*entry, time.Time, error) {
+	e, now := r.find(key)
+	ok := e.token == token && token != "" && !e.running
+	switch {
+	case ok && r.has("late "+call+" is refused") && e.state == geminihook.InProgress && !now.Before(e.lease),
+		r.gone:
+		ok = false
+	case r.has(call + " ignores a stale token"), token == "" && r.has(call+" accepts an empty token"),
+		r.has(call+" accepts any token once a taken-over lease has lapsed") && e.attempt > 1 && !now.Before(e.lease):
+		ok = true
+	}
+	if !ok {
+		return nil, now, geminihook.ErrLeaseLost
+	}
+	r.gap(call)
+	return e, now, nil
+}
+
+func (r *reference) Complete(ctx ctx, key, token string, keep time.Duration) error {
+	if err := r.begin(ctx, "Complete"); err != nil {
+		return err
+	}
+	defer r.mu.Unlock()
+	e, now, err := r.held(key, token, "Complete")
+	if err != nil {
+		return err
+	}
+	if e.state == geminihook.Done {
+		switch {
+		case r.has("a repeated Complete is refused"):
+			return geminihook.ErrLeaseLost
+		case r.has("a repeated Complete moves the expiry"),
+			r.has("a repeated Complete extends the expiry") && e.expires.Before(now.Add(keep)):
+			e.expires = now.Add(keep)
+		}
+		return nil
+	}
+	switch r.fault {
+	case "Complete keeps for the lease of the claim":
+		keep = min(keep, e.span)
+	case "Complete keeps for half the keep":
+		keep /= 2
+	case "Complete keeps for a year at most":
+		keep %= 365 * 24 * time.Hour
+	case "keep is counted from the claim":
+		now = e.claimed
+	}
+	e.state, e.expires = geminihook.Done, now.Add(keep)
+	return nil
+}
+
+func (r *reference) Release(ctx ctx, key, token string) error {
+	if err := r.begin(ctx, "Release"); err != nil {
+		return err
+	}
+	defer r.mu.Unlock()
+	e, now, err := r.held(key, token, "Release")
+	if err != nil {
+		return err
+	}
+	switch {
+	case e.state == geminihook.Done && r.has("Release after Complete succeeds"):
+		return nil
+	case e.state == geminihook.Done && r.has("Release after Complete frees the key"):
+	case e.state != geminihook.InProgress && !r.has("Release is check-then-set"):
+		return geminihook.ErrLeaseLost
+	}
+	late := !now.Before(e.lease)
+	e.state, e.token = released, ""
+	if r.has("Release forgets the count") || late && r.has("late Release forgets the count") {
+		e.attempt = 0
+	}
+	if r.has("Release is forgotten after a second") {
+		e.expires = now.Add(time.Second)
+	}
+	return nil
+}
+
+func storeFailed(err error) error { return fmt.Errorf("%w: %w", geminihook.ErrStore, err) }
