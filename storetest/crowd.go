@@ -12,22 +12,31 @@ import (
 
 const (
 	racers    = 8
-	firstKeys = 20    // keys in the first round; each round has twice as many
+	firstKeys = 10    // keys in the first round
 	mostKeys  = 1_000 // in a round, for they may be in progress together, which a bounded store must be able to hold
 )
 
-// rounds races with ever more keys, at least once, as long as there is time.
+// rounds races with ever more keys, at least once, as long as there is time for
+// another round.
 func (h *harness) rounds(race func(keys []string)) {
 	h.Helper()
 	defer h.crowd()()
-	end := time.Now().Add(racing)
-	for round, n := 0, firstKeys; round == 0 || time.Now().Before(end); round++ {
+	n, left := firstKeys, racing
+	for round := 0; ; round++ {
 		keys := make([]string, n)
 		for i := range keys {
 			keys[i] = fmt.Sprintf("%s-%d-%d", key, round, i)
 		}
+		began := time.Now()
 		race(keys)
-		n = min(2*n, mostKeys)
+		took := time.Since(began)
+		left -= took
+		if took > left {
+			return
+		}
+		if took < left/4 {
+			n = min(2*n, mostKeys)
+		}
 	}
 }
 

@@ -124,9 +124,12 @@ func (h *harness) tookOver(key, what string, want geminihook.State, calls []call
 			h.Fatalf("%s against another claim failed: %v", what, c.err)
 		}
 	}
-	if ok && succeeded > 0 || !ok && succeeded < len(own) {
-		h.Fatalf("after a lease, %d callers made the same %s and %d claimed the key at once: %d calls of %s succeeded, and that a claim was Acquired is %t; "+
-			"want all of them and false, or none and true", len(own), what, len(claims), succeeded, what, ok)
+	switch {
+	case ok && succeeded > 0:
+		h.Fatalf("a lapsed key was claimed by another and %s came at the same time: the claim was Acquired, and %s succeeded, too", what, what)
+	case !ok && succeeded < len(own):
+		h.Fatalf("a lapsed key was claimed by others and %s came at the same time, %d times: no claim was Acquired, and %s succeeded %d times, want %d",
+			what, len(own), what, succeeded, len(own))
 	}
 	if !ok {
 		h.expect(want, h.first, key, "after "+what+", which no other claim had forestalled")
@@ -152,9 +155,11 @@ func releaseRace(h *harness) {
 					h.lost(c.err, "Release against another claim")
 				}
 			}
-			if releases > 1 || releases == 0 && !ok {
-				h.Fatalf("after a lease, %d callers released and %d claimed a key at once: %d Releases succeeded, and that a claim was Acquired is %t",
-					racers/2, racers/2, releases, ok)
+			switch {
+			case releases > 1:
+				h.Fatalf("one claim was released %d times at the same time, and %d Releases succeeded, want at most 1", racers/2, releases)
+			case releases == 0 && !ok:
+				h.Fatalf("a lapsed key was claimed by others and released at the same time: no claim was Acquired, and no Release succeeded")
 			}
 			if !ok {
 				won = h.afterwards(h.first, keys[i], long, long)

@@ -80,14 +80,18 @@ func renewExtends(h *harness) {
 
 func renewCounts(h *harness) {
 	var last geminihook.Claim
-	h.holds(geminihook.InProgress, "the renewed lease", func(key string) geminihook.State {
-		last = h.claim(h.second, key, long, long)
-		return last.State
-	}, func(key string, d time.Duration) (time.Duration, error) {
-		c := h.acquired(h.first, key, long, day)
-		h.pass(d / 2)
-		before := h.now()
-		return before, h.renew(h.Context(), h.first, key, c.Token, d)
+	h.holds(holding{
+		what: "the renewed lease", state: geminihook.InProgress,
+		begin: func(key string, d time.Duration) (time.Duration, error) {
+			c := h.acquired(h.first, key, long, day)
+			h.pass(d / 2)
+			before := h.now()
+			return before, h.renew(h.Context(), h.first, key, c.Token, d)
+		},
+		probe: func(key string) geminihook.State {
+			last = h.claim(h.second, key, long, long)
+			return last.State
+		},
 	})
 	h.attempt(2, last, "after a renewed lease")
 }

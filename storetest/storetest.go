@@ -30,7 +30,14 @@ import (
 )
 
 // Suite describes how to test a store. Only New is required, and Writes if the
-// store is a geminihook.Transactor.
+// store is a geminihook.Transactor:
+//
+//	storetest.Suite{
+//		New:    func(t *testing.T) geminihook.Store { return newEmptyStore(t).Transactional() },
+//		Writes: func(t *testing.T, _ geminihook.Store) storetest.Writes {
+//			return storetest.Writes{Write: insertName, Count: countNames}
+//		},
+//	}.Run(t)
 type Suite struct {
 	// New returns a store that knows no key. It is called at least once per
 	// subtest.

@@ -56,30 +56,37 @@ var timeBehaviors = []behavior{
 	},
 }
 
-// holds checks that what begin starts keeps the key in the state for d, and then
-// lets it go. begin also returns the time before the call that counts. The key is
-// returned.
-func (h *harness) holds(want geminihook.State, what string, claim func(key string) geminihook.State, begin func(key string, d time.Duration) (before time.Duration, err error)) (key string) {
+// holding is something that keeps a key in a state for a time.
+type holding struct {
+	what  string
+	state geminihook.State
+	begin func(key string, d time.Duration) (before time.Duration, err error) // before is the time before the call that counts
+	probe func(key string) geminihook.State                                   // claims the key if it is free
+}
+
+// holds checks that the key is held as long as it should be, then let go. It
+// returns the key.
+func (h *harness) holds(x holding) (key string) {
 	h.Helper()
 	h.within(2*short, func(k string, d time.Duration) bool {
-		before, err := begin(k, d)
+		before, err := x.begin(k, d)
 		if err != nil {
-			h.Fatalf("the call that begins %s failed: %v", what, err)
+			h.Fatalf("the call that begins %s failed: %v", x.what, err)
 		}
 		h.pass(d * 9 / 10)
-		state := claim(k)
+		state := x.probe(k)
 		proved := h.now()-before < d
 		switch {
-		case state != want && proved:
-			h.Fatalf("less than %v after %s of %v began, Claim or Transact returned %s, want %s", d, what, d, nameOf(state), nameOf(want))
-		case state != want:
+		case state != x.state && proved:
+			h.Fatalf("less than %v after %s of %v began, Claim or Transact returned %s, want %s", d, x.what, d, nameOf(state), nameOf(x.state))
+		case state != x.state:
 			return false
 		}
-		h.until(fmt.Sprintf("%s of %v ended and the key was free", what, d), func() bool {
-			state := claim(k)
-			if state != want && state != geminihook.Acquired {
+		h.until(fmt.Sprintf("%s of %v ended and the key was free", x.what, d), func() bool {
+			state := x.probe(k)
+			if state != x.state && state != geminihook.Acquired {
 				h.Fatalf("around the end of %s of %v, Claim or Transact returned %s, want %s or Acquired: nobody else holds the key",
-					what, d, nameOf(state), nameOf(want))
+					x.what, d, nameOf(state), nameOf(x.state))
 			}
 			return state == geminihook.Acquired
 		})
@@ -91,13 +98,17 @@ func (h *harness) holds(want geminihook.State, what string, claim func(key strin
 
 func takeover(h *harness) {
 	var first, last geminihook.Claim
-	k := h.holds(geminihook.InProgress, "a lease", func(key string) geminihook.State {
-		last = h.claim(h.second, key, long, long)
-		return last.State
-	}, func(key string, d time.Duration) (time.Duration, error) {
-		before := h.now()
-		first = h.acquired(h.first, key, d, long)
-		return before, nil
+	k := h.holds(holding{
+		what: "a lease", state: geminihook.InProgress,
+		begin: func(key string, d time.Duration) (time.Duration, error) {
+			before := h.now()
+			first = h.acquired(h.first, key, d, long)
+			return before, nil
+		},
+		probe: func(key string) geminihook.State {
+			last = h.claim(h.second, key, long, long)
+			return last.State
+		},
 	})
 	h.attempt(2, last, "after the lease of the first claim")
 	if first.Token == last.Token {
@@ -150,13 +161,17 @@ func doneOutlivesLease(h *harness) {
 
 func doneEnds(h *harness) {
 	var first, last geminihook.Claim
-	k := h.holds(geminihook.Done, "the keep", func(key string) geminihook.State {
-		last = h.claim(h.second, key, long, long)
-		return last.State
-	}, func(key string, d time.Duration) (time.Duration, error) {
-		first = h.acquired(h.first, key, long, long)
-		before := h.now()
-		return before, h.first.Complete(h.Context(), key, first.Token, d)
+	k := h.holds(holding{
+		what: "the keep", state: geminihook.Done,
+		begin: func(key string, d time.Duration) (time.Duration, error) {
+			first = h.acquired(h.first, key, long, long)
+			before := h.now()
+			return before, h.first.Complete(h.Context(), key, first.Token, d)
+		},
+		probe: func(key string) geminihook.State {
+			last = h.claim(h.second, key, long, long)
+			return last.State
+		},
 	})
 	h.attempt(1, last, "after keep has passed since Complete")
 	h.lost(h.first.Release(h.Context(), k, first.Token), "Release with a token from before the key was forgotten")

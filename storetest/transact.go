@@ -220,13 +220,17 @@ func transactDoesNotWait(h *harness) {
 }
 
 func transactDoneEnds(h *harness) {
-	h.holds(geminihook.Done, "the keep", func(key string) geminihook.State {
-		tx := h.transact(h.Context(), h.second, key, long, succeed)
-		h.ok(tx.err, "Transact")
-		return tx.state
-	}, func(key string, d time.Duration) (time.Duration, error) {
-		before := h.now()
-		return before, h.transact(h.Context(), h.first, key, d, succeed).err
+	h.holds(holding{
+		what: "the keep", state: geminihook.Done,
+		begin: func(key string, d time.Duration) (time.Duration, error) {
+			before := h.now()
+			return before, h.transact(h.Context(), h.first, key, d, succeed).err
+		},
+		probe: func(key string) geminihook.State {
+			tx := h.transact(h.Context(), h.second, key, long, succeed)
+			h.ok(tx.err, "Transact")
+			return tx.state
+		},
 	})
 }
 
