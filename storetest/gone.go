@@ -13,7 +13,7 @@ const (
 	goneContract = "Every call is bounded in time by its context, and a store that cannot reach its backend returns an error: never a state, " +
 		"and never ErrLeaseLost, which is a statement about the key. The sender waits for the response."
 
-	patience = 4 * time.Second // after the context has ended
+	patience = 2 * time.Second // after the context has ended
 )
 
 // goneBehaviors are about a backend that cannot be reached.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -79,7 +80,8 @@ func (r *reference) begin(ctx ctx, call string) error {
 func (r *reference) gap(call string) {
 	if r.has(call + " is check-then-set") {
 		r.mu.Unlock()
-		defer r.mu.Lock()
+		runtime.Gosched() // a round trip would take longer
+		r.mu.Lock()
 	}
 }
 

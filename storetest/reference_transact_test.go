@@ -88,9 +88,8 @@ func (r *reference) start(ctx ctx, key string) (State, *entry, error) {
 			<-time.After(time.Millisecond)
 			continue
 		}
-		if c.State == 0 && r.has("Transact is check-then-set") {
-			r.mu.Unlock()
-			r.mu.Lock()
+		if c.State == 0 {
+			r.gap("Transact")
 		}
 		if c.State == 0 {
 			e.running = true
