@@ -35,7 +35,7 @@ func heap() uint64 {
 }
 
 func openRedis(_ string, ids int) (*openStore, error) {
-	server, err := testserver.StartRedis("")
+	server, err := testserver.StartRedis()
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func openRedis(_ string, ids int) (*openStore, error) {
 }
 
 func openPostgres(_ string, ids int) (*openStore, error) {
-	server, err := testserver.StartPostgres("", "-c", "fsync=on")
+	server, err := testserver.StartPostgres("-c", "fsync=on")
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // RoundTrips counts round trips: how often a client reads after it has written.
-// The zero RoundTrips is ready; Dial is what drivers take.
+// The zero RoundTrips is ready to use; give Dial to the driver.
 type RoundTrips struct{ n atomic.Int64 }
 
 // Count returns the round trips since the last call of Count.
@@ -44,7 +44,7 @@ func (c *countedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// A Proxy stands between a driver and a server, and cuts or holds what passes.
+// A Proxy stands between a driver and a server, and cuts or holds the traffic.
 type Proxy struct {
 	Addr string // where it listens
 
@@ -52,29 +52,20 @@ type Proxy struct {
 	listener net.Listener
 	mu       sync.Mutex
 	conns    map[net.Conn]struct{}
-	held     chan struct{} // closed when connections may move; nil while nothing is held
+	held     chan struct{} // closed by release; nil while nothing is held
 }
 
 // NewProxy starts a proxy to the address, which ends with the test.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
-	p, err := StartProxy(target)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.Close)
-	return p
-}
-
-// StartProxy is NewProxy without a test: Close it when done.
-func StartProxy(target string) (*Proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
 	p := &Proxy{Addr: l.Addr().String(), target: target, listener: l, conns: map[net.Conn]struct{}{}}
+	t.Cleanup(p.Close)
 	go p.serve()
-	return p, nil
+	return p
 }
 
 func (p *Proxy) serve() {
@@ -111,7 +102,7 @@ func (p *Proxy) forward(client net.Conn) {
 	p.mu.Unlock()
 }
 
-// gate lets what was read pass once nothing is held.
+// gate holds back what it has read for as long as the proxy holds the traffic.
 type gate struct {
 	net.Conn
 	proxy *Proxy
@@ -128,7 +119,7 @@ func (g *gate) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Cut closes the connections that are open. New ones pass.
+// Cut closes the open connections. New ones are accepted.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,8 +128,8 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Hold keeps all bytes back until the returned function is called, as a server
-// does that hangs.
+// Hold holds all bytes back until the returned function is called, like a server
+// that hangs.
 func (p *Proxy) Hold() (release func()) {
 	held := make(chan struct{})
 	p.mu.Lock()

@@ -1,19 +1,17 @@
 // Package testserver starts real Redis and PostgreSQL servers for tests, each
-// on a free loopback port with a data folder of its own, from the binaries of
-// Debian's packages redis-server and postgresql:
+// on a free loopback port with its own temporary folder, and stops, kills, and
+// cuts them off:
 //
-//	server := testserver.Postgres(t)
+//	server := testserver.NewPostgres(t)
 //	pool, err := pgxpool.New(t.Context(), server.URL)
 //
-// [Redis] and [Postgres] use the server that REDIS_URL or DATABASE_URL in the
-// environment names, if there is one. [NewRedis] and [NewPostgres] always start
-// one, for tests that stop and kill it. [Shared] is one server for all tests of
-// a package. [StartRedis] and [StartPostgres] are for programs that are no
-// test.
+// [Shared] is one server for all tests of a package. [StartRedis] and
+// [StartPostgres] are for programs that are not tests. The servers need Unix.
+// None outlives the process that started it, however that process ends.
 //
-// A missing binary is installed with apt-get where the process is root, and is
-// an error that names the package elsewhere. The servers need Unix. None
-// outlives the process that started it, however that ends.
+// Nothing is installed: "make deps" does that. If a program is missing, the test
+// is skipped with the name of its Debian package, or fails if
+// GEMINIHOOK_REQUIRE_SERVERS is 1, as it is in "make test".
 package testserver
 
 import (
@@ -21,11 +19,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -34,85 +32,77 @@ type Server struct {
 	// URL is what the drivers take: redis://127.0.0.1:port/0, or
 	// postgres://postgres@127.0.0.1:port/postgres?sslmode=disable.
 	URL string
-	// Addr is host:port. It is empty if the URL is from the environment.
-	Addr string
-	// Dir holds the data and server.log. It is empty if the URL is from the
-	// environment.
-	Dir string
+	// Addr is host:port, and Dir the folder with the data and server.log. Both
+	// are empty if the URL comes from the environment.
+	Addr, Dir string
 
-	engine    engine
-	args      []string
-	removeDir bool
+	engine engine
+	binary string
+	args   []string
 
 	mu      sync.Mutex
-	running *process // nil while it is stopped
+	running *process // nil while stopped
 }
 
 // engine is what differs between the two.
 type engine struct {
-	pkg      string // of Debian
-	variable string // of the environment
-	url      string // format, takes the address
-	find     func() (string, error)
-	prepare  func(s *Server, binary string) error // once, before the first start
-	command  func(s *Server, binary string) ([]string, error)
+	pkg      string // the Debian package
+	variable string // the environment variable that names a server to use instead
+	url      string // a format that takes the address
+	find     func() string
+	prepare  func(s *Server) error // once, before the first start
+	command  func(s *Server, host, port string) *exec.Cmd
 	ready    func(s *Server, pid int) bool
-	orderly  os.Signal      // ends it in good order
-	quick    syscall.Signal // ends it where its data does not matter
+	orderly  os.Signal      // shuts the server down properly
+	quick    syscall.Signal // shuts it down when its data does not matter
 }
 
 const (
-	startLimit = time.Minute
-	attempts   = 20 // to start: the port may be taken, a killed server may not have let go of its data yet
+	startLimit = 2 * time.Minute // a busy machine takes seconds
+	attempts   = 20              // the port may be taken, or a killed server's children may still hold its data
 	pause      = 250 * time.Millisecond
-	probe      = 10 * time.Millisecond // between two looks whether it is ready
+	poll       = 10 * time.Millisecond
 )
 
-var errForeign = errors.New("testserver: the server is from the environment: start your own to stop it")
+var (
+	errMissing = errors.New("a program is missing")
+	errForeign = errors.New("testserver: the server comes from the environment: start your own to stop it")
+	errEarly   = errors.New("the server exited before it was ready")
+)
 
-// start starts a server for the first time. An empty dir means a temporary one.
-func start(e engine, dir string, args []string) (_ *Server, err error) {
-	s := &Server{Dir: dir, engine: e, args: args}
-	if dir == "" {
-		if s.Dir, err = os.MkdirTemp("", "testserver-"); err != nil {
-			return nil, fmt.Errorf("testserver: %w", err)
-		}
-		s.removeDir = true
+// start starts a server for the first time.
+func start(e engine, args []string) (_ *Server, err error) {
+	s := &Server{engine: e, args: args, binary: e.find()}
+	if s.binary == "" {
+		return nil, missing(e.pkg)
+	}
+	if s.Dir, err = os.MkdirTemp("", "testserver-"); err != nil {
+		return nil, fmt.Errorf("testserver: %w", err)
 	}
 	defer func() {
 		if err != nil {
 			_ = s.Close()
 		}
 	}()
-	if s.Dir, err = filepath.Abs(s.Dir); err != nil {
-		return nil, fmt.Errorf("testserver: %w", err)
-	}
-	binary, err := findOrInstall(e)
-	if err != nil {
-		return nil, err
-	}
-	if err := e.prepare(s, binary); err != nil {
+	if err = e.prepare(s); err != nil {
 		return nil, err
 	}
 	for range attempts {
-		port, perr := FreePort()
-		if perr != nil {
-			return nil, perr
+		var port int
+		if port, err = FreePort(); err != nil {
+			return nil, err
 		}
 		s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		s.URL = fmt.Sprintf(e.url, s.Addr)
-		if err = s.launch(binary); !errors.Is(err, errEarly) {
+		if err = s.launch(); !errors.Is(err, errEarly) {
 			break
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s, err
 }
 
 // Start starts a stopped server again, on the same port with the same data. It
-// returns when the server takes connections.
+// returns when the server accepts connections.
 func (s *Server) Start() error {
 	if s.Addr == "" {
 		return errForeign
@@ -120,14 +110,11 @@ func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running != nil {
-		return errors.New("testserver: it is running")
+		return errors.New("testserver: the server is running")
 	}
-	binary, err := s.engine.find()
-	if err != nil {
-		return err
-	}
+	var err error
 	for range attempts {
-		if err = s.launch(binary); !errors.Is(err, errEarly) {
+		if err = s.launch(); !errors.Is(err, errEarly) {
 			return err
 		}
 		time.Sleep(pause)
@@ -135,34 +122,18 @@ func (s *Server) Start() error {
 	return err
 }
 
-// errEarly says that the server ended before it was ready.
-var errEarly = errors.New("it ended at once")
-
 // launch starts the process and waits until it is ready.
-func (s *Server) launch(binary string) error {
-	command, err := s.engine.command(s, binary)
-	if err != nil {
-		return err
-	}
-	log, err := os.Create(filepath.Join(s.Dir, "server.log"))
+func (s *Server) launch() error {
+	host, port, err := net.SplitHostPort(s.Addr)
 	if err != nil {
 		return fmt.Errorf("testserver: %w", err)
 	}
-	defer func() { _ = log.Close() }() // the server has its own handle
-	remove := ""
-	if s.removeDir {
-		remove = s.Dir
-	}
-	p, err := startProcess(command, s.Dir, log, s.engine.quick, remove)
+	p, err := startProcess(s.engine.command(s, host, port), s.Dir, s.engine.quick)
 	if err != nil {
 		return fmt.Errorf("testserver: %s: %w", s.engine.pkg, err)
 	}
 	late := time.After(startLimit)
-	for {
-		if s.engine.ready(s, p.pid()) {
-			s.running = p
-			return nil
-		}
+	for !s.engine.ready(s, p.cmd.Process.Pid) {
 		select {
 		case <-p.exited:
 			p.dismiss()
@@ -170,21 +141,23 @@ func (s *Server) launch(binary string) error {
 		case <-late:
 			_ = p.stop(s.engine.quick)
 			return fmt.Errorf("testserver: %s: not ready after %v:\n%s", s.engine.pkg, startLimit, s.log())
-		case <-time.After(probe):
+		case <-time.After(poll):
 		}
 	}
+	s.running = p
+	return nil
 }
 
-// log returns what the server wrote since its start.
+// log returns what the server has logged since it was last started.
 func (s *Server) log() string {
-	b, err := os.ReadFile(filepath.Join(s.Dir, "server.log"))
+	b, err := os.ReadFile(filepath.Join(s.Dir, logName))
 	if err != nil {
 		return err.Error()
 	}
 	return string(b)
 }
 
-// Stop ends the server in good order and keeps its data for Start.
+// Stop shuts the server down properly and keeps its data for Start.
 func (s *Server) Stop() error { return s.halt(s.engine.orderly) }
 
 // Kill ends the server with SIGKILL, as a crash would, and keeps for Start what
@@ -198,7 +171,7 @@ func (s *Server) halt(signal os.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running == nil {
-		return errors.New("testserver: it is not running")
+		return errors.New("testserver: the server is not running")
 	}
 	err := s.running.stop(signal)
 	s.running = nil
@@ -208,9 +181,12 @@ func (s *Server) halt(signal os.Signal) error {
 	return nil
 }
 
-// Close ends the server if it runs, and removes its data folder if it is a
-// temporary one. It does nothing to a server from the environment.
+// Close ends the server if it is running, and removes its folder. It does
+// nothing to a server from the environment.
 func (s *Server) Close() error {
+	if s.Dir == "" {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
@@ -218,16 +194,14 @@ func (s *Server) Close() error {
 		err = s.running.stop(s.engine.quick)
 		s.running = nil
 	}
-	if !s.removeDir {
-		return err
-	}
-	for range attempts { // a killed server's children may still write
-		if err = os.RemoveAll(s.Dir); err == nil {
-			return nil
+	for range attempts { // the children of a killed server may still be writing
+		removal := os.RemoveAll(s.Dir)
+		if removal == nil {
+			return err
 		}
 		time.Sleep(pause)
 	}
-	return fmt.Errorf("testserver: %w", err)
+	return errors.Join(err, fmt.Errorf("testserver: %s cannot be removed", s.Dir))
 }
 
 // FreePort returns a loopback port that is free at this moment.
@@ -238,30 +212,4 @@ func FreePort() (int, error) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	return port, l.Close()
-}
-
-// forTest starts a server that ends with the test.
-func forTest(t testing.TB, e engine, args []string) *Server {
-	t.Helper()
-	s, err := start(e, "", args)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("log of %s:\n%s", e.pkg, s.log())
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-// fromEnvironment returns nil if the variable is not set.
-func fromEnvironment(e engine) *Server {
-	if url := os.Getenv(e.variable); url != "" {
-		return &Server{URL: url, engine: e}
-	}
-	return nil
 }

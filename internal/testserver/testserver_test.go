@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,45 +17,43 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// childVariable makes the test binary start a server and then end as it says.
+// childVariable makes the test binary start that server and wait to be killed.
 const childVariable = "TESTSERVER_TEST_CHILD"
 
 var shared testserver.Shared
 
 func TestMain(m *testing.M) {
-	if how := os.Getenv(childVariable); how != "" {
-		child(how)
+	switch os.Getenv(childVariable) {
+	case "redis":
+		child(testserver.StartRedis())
+	case "postgres":
+		child(testserver.StartPostgres())
 	}
 	os.Exit(shared.Main(m))
 }
 
-func child(how string) {
-	s, err := testserver.StartRedis("")
-	if how == "postgres" {
-		s, err = testserver.StartPostgres("")
-	}
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(s.Addr, s.Dir)
+func child(s *testserver.Server, err error) {
+	fmt.Println(s.Addr, s.Dir, err)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	panic("a test panics")
 }
 
-// redis runs a command and returns what it prints.
-func redis(t *testing.T, s *testserver.Server, command ...string) string {
+// client runs a client of the server and returns what it prints.
+func client(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("redis-cli", append([]string{"-u", s.URL}, command...)...).CombinedOutput()
+	out, err := exec.Command(name, args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return strings.TrimSpace(string(out))
 }
 
-// psql runs a statement and returns what it prints.
+func redis(t *testing.T, s *testserver.Server, command ...string) string {
+	t.Helper()
+	return client(t, "redis-cli", append([]string{"-u", s.URL}, command...)...)
+}
+
 func psql(t *testing.T, s *testserver.Server, statement string) string {
 	t.Helper()
-	out, err := exec.Command("psql", "--no-psqlrc", "-At", "-c", statement, s.URL).CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return strings.TrimSpace(string(out))
+	return client(t, "psql", "--no-psqlrc", "-At", "-c", statement, s.URL)
 }
 
 func refused(t *testing.T, addr string) {
@@ -66,124 +62,101 @@ func refused(t *testing.T, addr string) {
 	require.Error(t, err)
 }
 
-func TestRedis(t *testing.T) {
-	s := testserver.NewRedis(t, "--appendonly", "yes", "--appendfsync", "always")
-	require.Equal(t, "OK", redis(t, s, "SET", "k", "v"))
-	require.ErrorContains(t, s.Start(), "running")
-	for name, end := range map[string]func() error{"Stop": s.Stop, "Kill": s.Kill} {
-		require.NoError(t, end(), name)
-		refused(t, s.Addr)
-		require.ErrorContains(t, end(), "not running")
-		require.NoError(t, s.Start(), name)
-		assert.Equal(t, "v", redis(t, s, "GET", "k"), name)
+func TestStopAndKill(t *testing.T) {
+	redisServer := testserver.NewRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+	redis(t, redisServer, "SET", "k", "42")
+	postgres := testserver.NewPostgres(t)
+	psql(t, postgres, "create table t as select 42 as n")
+	tests := map[string]struct {
+		server *testserver.Server
+		end    func() error
+		read   func() string
+	}{
+		"stop Redis":      {redisServer, redisServer.Stop, func() string { return redis(t, redisServer, "GET", "k") }},
+		"kill Redis":      {redisServer, redisServer.Kill, func() string { return redis(t, redisServer, "GET", "k") }},
+		"stop PostgreSQL": {postgres, postgres.Stop, func() string { return psql(t, postgres, "select n from t") }},
+		"kill PostgreSQL": {postgres, postgres.Kill, func() string { return psql(t, postgres, "select n from t") }},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			require.ErrorContains(t, tt.server.Start(), "is running")
+			require.NoError(t, tt.end())
+			refused(t, tt.server.Addr)
+			require.ErrorContains(t, tt.end(), "not running")
+			require.NoError(t, tt.server.Start())
+			assert.Equal(t, "42", tt.read(), "the data is still there")
+		})
 	}
 }
 
-func TestRedisKeepsNothing(t *testing.T) {
-	s := testserver.NewRedis(t)
-	redis(t, s, "SET", "k", "v")
-	require.NoError(t, s.Stop())
-	require.NoError(t, s.Start())
-	assert.Empty(t, redis(t, s, "GET", "k"))
-	assert.Contains(t, redis(t, s, "CONFIG", "GET", "maxmemory-policy"), "noeviction")
-}
-
-func TestPostgres(t *testing.T) {
-	s := testserver.NewPostgres(t)
-	psql(t, s, "create table t as select 42 as n")
-	assert.Equal(t, "off", psql(t, s, "show fsync"))
-	for name, end := range map[string]func() error{"Stop": s.Stop, "Kill": s.Kill} {
-		require.NoError(t, end(), name)
-		refused(t, s.Addr)
-		require.NoError(t, s.Start(), name)
-		assert.Equal(t, "42", psql(t, s, "select n from t"), name)
-	}
-}
-
-func TestFolder(t *testing.T) {
-	t.Run("of the caller stays", func(t *testing.T) {
-		dir := filepath.Join(t.TempDir(), "new")
-		require.NoError(t, os.MkdirAll(dir, 0o700))
-		for range 2 {
-			s, err := testserver.StartRedis(dir, "--appendonly", "yes")
-			require.NoError(t, err)
-			redis(t, s, "INCR", "n")
-			require.NoError(t, s.Stop())
-			require.NoError(t, s.Close())
-		}
-		s, err := testserver.StartRedis(dir, "--appendonly", "yes")
-		require.NoError(t, err)
-		assert.Equal(t, "3", redis(t, s, "INCR", "n"))
-		require.NoError(t, s.Close())
-	})
-	t.Run("temporary goes", func(t *testing.T) {
-		s, err := testserver.StartPostgres("", "-c", "fsync=on")
-		require.NoError(t, err)
-		assert.Equal(t, "on", psql(t, s, "show fsync"))
-		require.NoError(t, s.Close())
-		refused(t, s.Addr)
-		assert.NoDirExists(t, s.Dir)
-	})
+func TestClose(t *testing.T) {
+	s, err := testserver.StartPostgres("-c", "fsync=on")
+	require.NoError(t, err)
+	assert.Equal(t, "on", psql(t, s, "show fsync"), "arguments take precedence")
+	require.NoError(t, s.Close())
+	refused(t, s.Addr)
+	assert.NoDirExists(t, s.Dir)
 }
 
 func TestStartFails(t *testing.T) {
-	_, err := testserver.StartRedis("", "--no-such-option", "1")
-	require.ErrorContains(t, err, "no-such-option", "its log says why")
-	_, err = testserver.StartPostgres("", "-c", "no_such_setting=1")
+	_, err := testserver.StartRedis("--no-such-option", "1")
+	require.ErrorContains(t, err, "no-such-option", "the server's log has the reason")
+	_, err = testserver.StartPostgres("-c", "no_such_setting=1")
 	require.ErrorContains(t, err, "no_such_setting")
 }
 
-func TestMissing(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	_, err := testserver.StartRedis("")
-	require.ErrorContains(t, err, "package redis-server")
-}
-
-func TestEnvironment(t *testing.T) {
-	t.Setenv("REDIS_URL", "redis://elsewhere:1/0")
-	t.Setenv("DATABASE_URL", "postgres://elsewhere:1/x")
-	for _, s := range []*testserver.Server{testserver.Redis(t), testserver.Postgres(t)} {
-		assert.Contains(t, s.URL, "elsewhere")
-		require.ErrorContains(t, s.Stop(), "environment")
-		require.ErrorContains(t, s.Kill(), "environment")
-		require.ErrorContains(t, s.Start(), "environment")
-		require.NoError(t, s.Close())
-	}
-	assert.NotContains(t, testserver.NewRedis(t).URL, "elsewhere")
-}
-
 func TestShared(t *testing.T) {
-	one, two := shared.Postgres(t), shared.Postgres(t)
-	assert.Same(t, one, two)
-	u, err := url.Parse(one.URL)
-	require.NoError(t, err)
-	assert.Equal(t, "127.0.0.1", u.Hostname())
+	assert.Same(t, shared.Postgres(t), shared.Postgres(t))
+	t.Setenv("REDIS_URL", "redis://elsewhere:1/0")
+	var foreign testserver.Shared
+	s := foreign.Redis(t)
+	assert.Equal(t, "redis://elsewhere:1/0", s.URL)
+	require.ErrorContains(t, s.Stop(), "environment")
+	require.ErrorContains(t, s.Start(), "environment")
+	require.NoError(t, s.Close())
 }
 
-// TestWatchdog: a server ends, and its folder goes, with the process that
-// started it, although that ends without a chance to clean up.
+// TestMissing: without the program a test is skipped, or fails where servers are
+// required, and either way it names the package.
+func TestMissing(t *testing.T) {
+	if os.Getenv(childVariable) == "missing" {
+		testserver.Program(t, "no-such-server", "no-such-package")
+		return
+	}
+	for required, want := range map[string]string{"": "--- SKIP", "1": "--- FAIL"} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestMissing$", "-test.v")
+		cmd.Env = append(os.Environ(), childVariable+"=missing", "GEMINIHOOK_REQUIRE_SERVERS="+required)
+		out, err := cmd.CombinedOutput()
+		assert.Equal(t, required == "1", err != nil)
+		assert.Contains(t, string(out), want)
+		assert.Contains(t, string(out), "the Debian package no-such-package")
+	}
+}
+
+// TestWatchdog: when the process that started a server ends, even without a
+// chance to clean up, the server ends and its folder is removed.
 func TestWatchdog(t *testing.T) {
-	for _, how := range []string{"redis", "postgres", "killed"} {
-		t.Run(how, func(t *testing.T) {
+	for name, tt := range map[string]struct {
+		server string
+		end    func(child *exec.Cmd, stdin io.Closer) error
+	}{
+		"Redis, panic":       {"redis", func(_ *exec.Cmd, stdin io.Closer) error { return stdin.Close() }},
+		"PostgreSQL, panic":  {"postgres", func(_ *exec.Cmd, stdin io.Closer) error { return stdin.Close() }},
+		"PostgreSQL, killed": {"postgres", func(child *exec.Cmd, _ io.Closer) error { return child.Process.Kill() }},
+	} {
+		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), childVariable+"="+how)
+			cmd.Env = append(os.Environ(), childVariable+"="+tt.server)
 			in, err := cmd.StdinPipe()
 			require.NoError(t, err)
 			out, err := cmd.StdoutPipe()
 			require.NoError(t, err)
 			require.NoError(t, cmd.Start())
 			var addr, dir string
-			_, err = fmt.Fscanln(out, &addr, &dir)
+			_, err = fmt.Fscanln(out, &addr, &dir, new(string))
 			require.NoError(t, err)
 			require.DirExists(t, dir)
-			conn, err := net.Dial("tcp", addr)
-			require.NoError(t, err)
-			require.NoError(t, conn.Close())
-			if how == "killed" {
-				require.NoError(t, cmd.Process.Kill())
-			} else {
-				require.NoError(t, in.Close())
-			}
+			require.NoError(t, tt.end(cmd, in))
 			require.Error(t, cmd.Wait())
 			assert.Eventually(t, func() bool {
 				_, err := os.Stat(dir)

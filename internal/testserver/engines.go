@@ -1,0 +1,122 @@
+package testserver
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var redisEngine = engine{
+	pkg: "redis-server", variable: "REDIS_URL", url: "redis://%s/0",
+	find:    func() string { return find("redis-server") },
+	prepare: func(*Server) error { return nil },
+	command: func(s *Server, host, port string) *exec.Cmd {
+		return exec.Command(s.binary, append([]string{
+			"--bind", host, "--port", port, "--dir", s.Dir, "--daemonize", "no",
+			"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
+		}, s.args...)...)
+	},
+	ready:   func(s *Server, _ int) bool { return pong(s.Addr) },
+	orderly: syscall.SIGTERM, quick: syscall.SIGKILL,
+}
+
+// NewRedis starts a Redis server that ends with the test. It keeps its data in
+// memory only and evicts nothing; args are further options of redis-server and
+// take precedence, for example "--appendonly", "yes".
+func NewRedis(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return forTest(t, redisEngine, args)
+}
+
+// StartRedis is NewRedis without a test: call Close when done.
+func StartRedis(args ...string) (*Server, error) { return start(redisEngine, args) }
+
+// pong is also false while the server is loading its data.
+func pong(addr string) bool {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	if conn.SetDeadline(time.Now().Add(time.Second)) != nil {
+		return false
+	}
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return false
+	}
+	line, _, err := bufio.NewReader(conn).ReadLine()
+	return err == nil && string(line) == "+PONG"
+}
+
+var postgresEngine = engine{
+	pkg: "postgresql", variable: "DATABASE_URL", url: "postgres://postgres@%s/postgres?sslmode=disable",
+	find: findPostgres, prepare: initdb,
+	command: func(s *Server, host, port string) *exec.Cmd {
+		return exec.Command(s.binary, append([]string{
+			"-D", s.data(), "-p", port, "-c", "listen_addresses=" + host, "-c", "unix_socket_directories=" + s.Dir,
+			"-c", "fsync=off", "-c", "lc_messages=C", "-c", "dynamic_shared_memory_type=mmap",
+		}, s.args...)...)
+	},
+	ready:   postgresReady,
+	orderly: syscall.SIGINT,  // unlike SIGTERM, does not wait for sessions to end
+	quick:   syscall.SIGQUIT, // unlike SIGKILL, leaves no children and no shared memory behind
+}
+
+// NewPostgres starts a PostgreSQL server that ends with the test. The user is
+// postgres and needs no password. The server does not wait for the disk, so its
+// data survives Kill but not a crash of the machine; args are further options of
+// postgres and take precedence, for example "-c", "fsync=on".
+func NewPostgres(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return forTest(t, postgresEngine, args)
+}
+
+// StartPostgres is NewPostgres without a test: call Close when done.
+func StartPostgres(args ...string) (*Server, error) { return start(postgresEngine, args) }
+
+// findPostgres looks where Debian installs it, the newest version first, and
+// then in PATH.
+func findPostgres() string {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if err != nil || len(found) == 0 {
+		return find("postgres")
+	}
+	version := func(name string) int {
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(name)))) // 0 sorts first
+		return n
+	}
+	return slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })
+}
+
+func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
+
+// initdb creates the database cluster.
+func initdb(s *Server) error {
+	cmd := exec.Command(filepath.Join(filepath.Dir(s.binary), "initdb"), "--pgdata", s.data(), "--username", "postgres",
+		"--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+	cmd.Dir = s.Dir
+	if err := withoutRoot(cmd, s.Dir); err != nil {
+		return fmt.Errorf("testserver: %w", err)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("testserver: initdb: %w:\n%s", err, out)
+	}
+	return nil
+}
+
+// postgresReady reads the status where pg_ctl reads it: in postmaster.pid, the
+// first line is the process id and the eighth the status.
+func postgresReady(s *Server, pid int) bool {
+	b, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	lines := strings.Split(string(b), "\n")
+	return err == nil && len(lines) >= 8 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
+}
