@@ -37,6 +37,7 @@ usage: geminihook COMMAND [flags] [arguments]
   record         receive deliveries and write them to files
   verify FILE    report whether a recorded delivery is genuine, and if not, why
   secret         print a fresh signing secret
+  version        print the version of this command
 
 Secrets are read from GEMINI_WEBHOOK_SECRET (separated by commas) or from a file.
 "geminihook COMMAND -h" lists the flags of a command.
@@ -66,6 +67,7 @@ func main() {
 func run(ctx context.Context, args []string, e *env) int {
 	commands := map[string]func(context.Context, []string, *env) error{
 		"send": send, "record": record, "verify": verify, "secret": secret,
+		"version": version,
 	}
 	if len(args) == 0 {
 		fmt.Fprint(e.err, usage)
