@@ -1,33 +1,46 @@
-# Every module of the repository: the root first.
-MODULES = $(dir $(shell find . -name go.mod -not -path './tools/*' | sort))
 FUZZTIME ?= 20s
 
-.PHONY: demo test lint fuzz bench chaos
+.PHONY: help demo deps test lint tidy fuzz bench chaos vuln release-check
 
-demo:
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: ## the whole of it over real HTTP, as a table
 	go run ./examples/demo
 
-test:
-	@set -e; for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race ./...); done
+deps: ## install the servers that the tests start, or say which to install
+	@tools/deps
 
-# The tools have a module of their own, so that nobody who imports the package
-# gets their dependencies.
-lint:
-	@cd tools && go build -o ../bin/ mvdan.cc/gofumpt honnef.co/go/tools/cmd/staticcheck
+test: deps ## every test of every module, with the race detector; TESTFLAGS=-count=1 to repeat what has passed
+	@tools/test $(TESTFLAGS)
+
+# The tools have their own module, so that nobody who imports the package gets
+# their dependencies.
+lint: ## gofumpt, go vet, staticcheck and go mod tidy, at the versions in tools/go.mod
+	@cd tools && GOWORK=off go build -o ../bin/ mvdan.cc/gofumpt honnef.co/go/tools/cmd/staticcheck
 	@unformatted=$$(bin/gofumpt -l .); test -z "$$unformatted" || { echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; }
-	@set -e; for m in $(MODULES); do echo "== $$m"; \
-		(cd $$m && go vet ./... && $(CURDIR)/bin/staticcheck -checks all ./... && go mod tidy -diff); done
+	@tools/each go vet ./...
+	@tools/each $(CURDIR)/bin/staticcheck -checks all ./...
+	@tools/tidy -diff
 
-fuzz:
-	@set -e; for d in . ./webhooktest; do \
+tidy: ## go mod tidy in every module
+	@tools/tidy
+
+fuzz: ## each fuzz target for a while; FUZZTIME=10m for longer
+	@set -e; export GOWORK=off; for d in . ./webhooktest; do \
 		for f in $$(grep -ho '^func Fuzz[A-Za-z]*' $$d/*_test.go | cut -c6-); do \
 			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d; done; done
 
-# This package beside its peers, and the stores: the tables of docs and README.
-bench:
-	cd bench && go run . -out ../docs -readme ../README.md
+bench: ## beside its peers, and the stores; writes docs/ and the tables of the README
+	cd bench && GOWORK=off go run . -out ../docs -readme ../README.md
 
-# Kills receivers and stores at random; a short one is part of test.
-chaos:
-	cd chaos && CHAOS_KILLS=60 go test -count=1 -v -run TestChaos -timeout 30m .
-	cd examples/queue && QUEUE_KILLS=60 go test -count=1 -v -run TestKill -timeout 30m .
+chaos: deps ## kill receivers and stores at random for minutes; a short run is part of test
+	cd chaos && GOWORK=off CHAOS_KILLS=60 go test -count=1 -v -run TestChaos -timeout 30m .
+	cd examples/queue && GOWORK=off QUEUE_KILLS=60 go test -count=1 -v -run TestKill -timeout 30m .
+
+vuln: ## known vulnerabilities in what the modules call; needs the network
+	@cd tools && GOWORK=off go build -o ../bin/ golang.org/x/vuln/cmd/govulncheck
+	@tools/each $(CURDIR)/bin/govulncheck ./...
+
+release-check: ## rehearse a release: fetch, build and run each public module as its users would
+	@tools/release-check

@@ -10,10 +10,10 @@ replace (
 )
 
 require (
-	github.com/geminihook/geminihook v0.0.0
-	github.com/geminihook/geminihook/pgstore v0.0.0-00010101000000-000000000000
-	github.com/geminihook/geminihook/redisstore v0.0.0-00010101000000-000000000000
-	github.com/geminihook/geminihook/sqlitestore v0.0.0-00010101000000-000000000000
+	github.com/geminihook/geminihook v0.1.0
+	github.com/geminihook/geminihook/pgstore v0.1.0
+	github.com/geminihook/geminihook/redisstore v0.1.0
+	github.com/geminihook/geminihook/sqlitestore v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/openai/openai-go/v3 v3.96.0
 	github.com/redis/go-redis/v9 v9.23.0

@@ -3,10 +3,10 @@ module github.com/geminihook/geminihook/chaos
 go 1.26.0
 
 require (
-	github.com/geminihook/geminihook v0.0.0
-	github.com/geminihook/geminihook/pgstore v0.0.0
-	github.com/geminihook/geminihook/redisstore v0.0.0
-	github.com/geminihook/geminihook/sqlitestore v0.0.0
+	github.com/geminihook/geminihook v0.1.0
+	github.com/geminihook/geminihook/pgstore v0.1.0
+	github.com/geminihook/geminihook/redisstore v0.1.0
+	github.com/geminihook/geminihook/sqlitestore v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1

@@ -3,7 +3,7 @@ module github.com/geminihook/geminihook/examples/dynamic
 go 1.26.0
 
 require (
-	github.com/geminihook/geminihook v0.0.0
+	github.com/geminihook/geminihook v0.1.0
 	github.com/stretchr/testify v1.12.1
 	google.golang.org/genai v1.77.0
 )

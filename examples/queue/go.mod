@@ -9,9 +9,9 @@ replace (
 )
 
 require (
-	github.com/geminihook/geminihook v0.0.0
-	github.com/geminihook/geminihook/pgstore v0.0.0-00010101000000-000000000000
-	github.com/geminihook/geminihook/sqlitestore v0.0.0-00010101000000-000000000000
+	github.com/geminihook/geminihook v0.1.0
+	github.com/geminihook/geminihook/pgstore v0.1.0
+	github.com/geminihook/geminihook/sqlitestore v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/riverqueue/river v0.51.2
 	github.com/riverqueue/river/riverdriver v0.51.2

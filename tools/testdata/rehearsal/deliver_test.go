@@ -1,0 +1,35 @@
+// Package user_test is copied by tools/release-check into a module that has
+// fetched a store: it delivers an event through the store, twice.
+package user_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+// deliver delivers an event twice: it must be handled once.
+func deliver(t *testing.T, store geminihook.Store) {
+	t.Helper()
+	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store}
+	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error {
+		runs++
+		return nil
+	})
+	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+	for range 2 {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, delivery.Request("/"))
+		if w.Code != 200 || runs != 1 {
+			t.Errorf("%T: status %d after %d runs", store, w.Code, runs)
+		}
+	}
+}

@@ -1,0 +1,25 @@
+package user_test
+
+import (
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	"github.com/geminihook/geminihook/sqlitestore"
+	_ "modernc.org/sqlite" // the driver
+)
+
+func TestStore(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "events.db")
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(60000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	store := sqlitestore.New(db)
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, store)
+	deliver(t, store.Transactional())
+}
