@@ -32,7 +32,7 @@ fuzz: ## each fuzz target for a while; FUZZTIME=10m for longer
 			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d; done; done
 
 bench: ## beside its peers, and the stores; writes docs/ and the tables of the README
-	cd bench && GOWORK=off go run . -out ../docs -readme ../README.md
+	cd bench && GOWORK=off go run . -out ../docs
 
 chaos: deps ## kill receivers and stores at random for minutes; a short run is part of test
 	cd chaos && GOWORK=off CHAOS_KILLS=60 go test -count=1 -v -run TestChaos -timeout 30m .
