@@ -8,10 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/webhooktest"
@@ -21,7 +17,7 @@ import (
 var (
 	errNotFound   = errors.New("not found")
 	fetchResults  = func(ctx context.Context, id string) error { return nil }
-	counter       = func(result string, elapsed time.Duration) {}
+	count         = func(metric string) {}
 	createJob     = func(metadata map[string]any) {}
 	staticSecrets = []string{webhooktest.Secret}
 )
@@ -63,7 +59,7 @@ func ExampleEndpoint_Middleware() {
 	existing := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ev, _ := geminihook.FromContext(r.Context())
 		fmt.Println(ev.Type, r.ContentLength, "bytes")
-		w.WriteHeader(http.StatusNoContent) // a 2xx: done
+		w.WriteHeader(http.StatusNoContent) // a 2xx status completes the event
 	})
 	handler := endpoint.Middleware(existing)
 
@@ -88,72 +84,17 @@ func ExampleEndpoint_Receive() {
 			w.WriteHeader(geminihook.StatusCode(err))
 			return
 		}
-		fmt.Println(ev.Type) // keep track of ev.ID yourself
+		outcome := endpoint.Process(r.Context(), ev, func(ctx context.Context, ev *geminihook.Event) error {
+			fmt.Println(ev.Type)
+			return nil
+		})
+		w.WriteHeader(outcome.Status)
 	})
 
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, webhooktest.New(geminihook.EventBatchExpired, webhooktest.Static(webhooktest.Secret)).Request("/gemini"))
 	// Output:
 	// batch.expired
-}
-
-// One endpoint for static and dynamic webhooks.
-func ExampleAnyOf() {
-	static, err := geminihook.NewHMAC(strings.Split(os.Getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
-	if err != nil {
-		log.Fatal(err)
-	}
-	binding, err := geminihook.NewBinding(os.Getenv("WEBHOOK_BINDING_SECRET"))
-	if err != nil {
-		log.Fatal(err)
-	}
-	endpoint := &geminihook.Endpoint{
-		Verifier:  geminihook.AnyOf(static, &geminihook.KeySet{}), // Google's keys
-		Authorize: binding.Authorize,
-	}
-	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil }))
-}
-
-func ExampleBinding() {
-	binding, err := geminihook.NewBinding("whsec_YSBzZWNyZXQgb2YgeW91ciBvd24sIGtlZXAgaXQ=")
-	if err != nil {
-		log.Fatal(err)
-	}
-	// When a job is created:
-	metadata, err := binding.Metadata("order-1042")
-	if err != nil {
-		log.Fatal(err)
-	}
-	createJob(metadata) // its webhook_config.user_metadata
-
-	// When its event arrives:
-	endpoint := &geminihook.Endpoint{Verifier: &geminihook.KeySet{}, Authorize: binding.Authorize}
-	http.Handle("/dynamic", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-		order, _ := binding.Label(ev) // "order-1042"
-		return fetchResults(ctx, order)
-	}))
-	label, ok := binding.Check(metadata[geminihook.BindingKey].(string))
-	fmt.Println(label, ok)
-	// Output:
-	// order-1042 true
-}
-
-// Where user_metadata cannot be used: the token is a part of the URL in
-// webhook_config.uris.
-func ExampleBinding_Check() {
-	binding, err := geminihook.NewBinding("whsec_YSBzZWNyZXQgb2YgeW91ciBvd24sIGtlZXAgaXQ=")
-	if err != nil {
-		log.Fatal(err)
-	}
-	endpoint := &geminihook.Endpoint{Verifier: &geminihook.KeySet{}}
-	events := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil })
-	http.HandleFunc("POST /dynamic/{token}", func(w http.ResponseWriter, r *http.Request) {
-		if _, ok := binding.Check(r.PathValue("token")); !ok {
-			http.NotFound(w, r)
-			return
-		}
-		events.ServeHTTP(w, r)
-	})
 }
 
 func ExamplePermanent() {
@@ -172,42 +113,6 @@ func ExamplePermanent() {
 	_ = handle
 	// Output:
 	// 200
-}
-
-// rotating is a verifier whose secrets change while the program runs.
-type rotating struct {
-	current atomic.Pointer[geminihook.HMAC]
-}
-
-func (r *rotating) Verify(ctx context.Context, header http.Header, body []byte) (geminihook.Proof, error) {
-	return r.current.Load().Verify(ctx, header, body)
-}
-
-func ExampleVerifier() {
-	verifier, err := geminihook.NewHMAC(staticSecrets...)
-	if err != nil {
-		log.Fatal(err)
-	}
-	static := &rotating{}
-	static.current.Store(verifier)
-	endpoint := &geminihook.Endpoint{Verifier: static}
-	_ = endpoint
-	// later: static.current.Store(the HMAC with the new and the old secret)
-}
-
-func ExampleOutcome() {
-	endpoint := &geminihook.Endpoint{
-		Logger: slog.Default(),
-		Observe: func(_ context.Context, o geminihook.Outcome) {
-			counter(string(o.Result), o.Elapsed)
-			if errors.Is(o.Err, geminihook.ErrLeaseLost) {
-				counter("possible double run", o.Elapsed)
-			}
-		},
-	}
-	fmt.Println(geminihook.Processed, geminihook.Rejected, endpoint.Lease)
-	// Output:
-	// processed rejected 0s
 }
 
 func ExampleParseUnverified() {

@@ -1,4 +1,4 @@
-// Quickstart is the first program of the README.
+// Quickstart is the first program in the README.
 package main
 
 import (
@@ -18,13 +18,14 @@ func main() {
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier}
 	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-		if data, ok := ev.Data.(*geminihook.BatchSucceeded); ok {
-			// Fetch the results of the batch data.ID through Google's SDK.
-			log.Print("batch ", data.ID, " has finished")
+		switch data := ev.Data.(type) {
+		case *geminihook.BatchSucceeded:
+			// Fetch the results of data.ID with the SDK: client.Batches.Get.
+			log.Printf("batch %q succeeded", data.ID)
 		}
-		return nil // an error makes Google send the event again
+		return nil // after an error, Google delivers the event again
 	}))
-	server := &http.Server{Addr: ":8080", ReadTimeout: 10 * time.Second}
-	log.Print("listening on ", server.Addr)
+	server := &http.Server{Addr: "127.0.0.1:8080", ReadTimeout: 10 * time.Second}
+	log.Printf("listening on http://%s/gemini", server.Addr)
 	log.Fatal(server.ListenAndServe())
 }

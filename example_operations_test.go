@@ -1,0 +1,150 @@
+package geminihook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+var newSecret, previousSecret = webhooktest.NewSecret(), webhooktest.NewSecret()
+
+// rotating is a verifier whose secrets change while the program runs.
+type rotating struct {
+	current atomic.Pointer[geminihook.HMAC]
+}
+
+func (r *rotating) Verify(ctx context.Context, header http.Header, body []byte) (geminihook.Proof, error) {
+	return r.current.Load().Verify(ctx, header, body)
+}
+
+func ExampleVerifier() {
+	verifier, err := geminihook.NewHMAC(staticSecrets...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	static := &rotating{}
+	static.current.Store(verifier)
+	endpoint := &geminihook.Endpoint{Verifier: static}
+	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil }))
+
+	// When the secret is rotated:
+	verifier, err = geminihook.NewHMAC(newSecret, previousSecret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	static.current.Store(verifier)
+}
+
+// The secrets come from one environment variable, separated by commas.
+func ExampleNewHMAC() {
+	verifier, err := geminihook.NewHMAC(strings.Split(os.Getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
+	fmt.Println(verifier != nil, err)
+}
+
+func ExampleOutcome() {
+	endpoint := &geminihook.Endpoint{
+		Observe: func(_ context.Context, o geminihook.Outcome) {
+			count("gemini_webhooks_total." + string(o.Result))
+			switch {
+			case errors.Is(o.Err, geminihook.ErrLeaseLost):
+				count("gemini_webhooks_claims_lost_total")
+			case o.Result == geminihook.Processed && errors.Is(o.Err, geminihook.ErrStore):
+				count("gemini_webhooks_marks_lost_total")
+			}
+		},
+	}
+	fmt.Println(geminihook.Processed, geminihook.Rejected, endpoint.Lease)
+	// Output:
+	// processed rejected 0s
+}
+
+// handleAgain handles an event once more that was handled before. The id and the
+// body are those that the program has kept. Calls with the same reason handle the
+// event once.
+func handleAgain(ctx context.Context, store geminihook.Store, reason, id string, body []byte,
+	fn func(context.Context, *geminihook.Event) error,
+) (geminihook.Outcome, error) {
+	ev, err := geminihook.ParseUnverified(body)
+	if err != nil {
+		return geminihook.Outcome{}, err
+	}
+	ev.ID = id
+	again := &geminihook.Endpoint{
+		Store: store,
+		Key: func(_ context.Context, ev *geminihook.Event) string {
+			return "again:" + reason + ":" + ev.ID
+		},
+	}
+	return again.Process(ctx, ev, fn), nil
+}
+
+func ExampleEndpoint_Process() {
+	store := &geminihook.MemoryStore{}
+	handle := func(ctx context.Context, ev *geminihook.Event) error {
+		fmt.Println("handling", ev.JobID())
+		return nil
+	}
+	for range 2 {
+		outcome, err := handleAgain(context.Background(), store, "ticket-4711", "msg_1",
+			[]byte(`{"type":"batch.succeeded","data":{"id":"batches/abc"}}`), handle)
+		fmt.Println(outcome.Result, err)
+	}
+	// Output:
+	// handling batches/abc
+	// processed <nil>
+	// duplicate <nil>
+}
+
+// A program that also asks the API about jobs whose event is late gives both
+// reports of a job the same key.
+func ExampleByJob() {
+	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Key: geminihook.ByJob}
+	handle := func(ctx context.Context, ev *geminihook.Event) error {
+		fmt.Println("handling", ev.JobID())
+		return nil
+	}
+	handler := endpoint.Handler(handle)
+	handler.ServeHTTP(httptest.NewRecorder(),
+		webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret)).Request("/gemini"))
+
+	// The API says that the batch has succeeded:
+	ev := &geminihook.Event{
+		ID:   "asked-batch_123456",
+		Type: geminihook.EventBatchSucceeded,
+		Data: &geminihook.BatchSucceeded{ID: "batches/batch_123456"},
+	}
+	fmt.Println(endpoint.Process(context.Background(), ev, handle).Result)
+	// Output:
+	// handling batch_123456
+	// duplicate
+}
+
+// A server with the limits that the package cannot set itself.
+func ExampleEndpoint() {
+	var mux *http.ServeMux // with the endpoint's handler
+	server := &http.Server{
+		Addr:              ":8080",
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // longer than any run of the function
+		IdleTimeout:       2 * time.Minute,
+	}
+	fmt.Println(server.ReadTimeout)
+	// Output:
+	// 10s
+}
