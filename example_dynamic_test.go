@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/geminihook/geminihook"
@@ -75,11 +76,12 @@ func ExampleBinding_Check() {
 // that a token that somebody has learned is of no use for another job.
 func ExampleBinding_Label() {
 	var binding *geminihook.Binding
-	jobs := map[string]string{} // the job's id by order, stored when the job is created
+	jobs := map[string]string{} // the last path segment of the job's id, by order
 	handle := func(ctx context.Context, ev *geminihook.Event) error {
-		order, _ := binding.Label(ev)
-		if jobs[order] != ev.JobID() {
-			return geminihook.Permanent(errors.New("the event is not about the job of its order"))
+		order, ok := binding.Label(ev)
+		if !ok || jobs[order] != path.Base(ev.JobID()) {
+			// Not Permanent, because the event may overtake the record.
+			return errors.New("the event is not about the job of its order")
 		}
 		return fetchResults(ctx, order)
 	}
