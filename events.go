@@ -146,8 +146,8 @@ type Unknown struct {
 // String leaves out the data, which does not belong in a log.
 func (u Unknown) String() string { return fmt.Sprintf("unknown data (%d bytes)", len(u.Data)) }
 
-// GoString returns the same as String.
-func (u Unknown) GoString() string { return u.String() }
+// Format writes the same as String, whatever the verb.
+func (u Unknown) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, u.String()) }
 
 func (b *BatchSucceeded) jobID() string            { return b.ID }
 func (b *BatchFailed) jobID() string               { return b.ID }
@@ -172,8 +172,8 @@ func (ev Event) String() string {
 	return "event " + strconv.Quote(ev.ID) + " " + strconv.Quote(string(ev.Type))
 }
 
-// GoString returns the same as String.
-func (ev Event) GoString() string { return ev.String() }
+// Format writes the same as String, whatever the verb.
+func (ev Event) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, ev.String()) }
 
 // LogValue returns the ID, the type and the attempt for slog.
 func (ev Event) LogValue() slog.Value {

@@ -29,8 +29,14 @@ func ByJob(_ context.Context, ev *Event) string {
 }
 
 // defaultKey has the scheme in it, because strangers can have dynamic
-// deliveries sent to us whose webhook-id is that of a static one.
-func defaultKey(ev *Event) string { return ev.Proof.Scheme + ":" + ev.ID }
+// deliveries sent to us whose webhook-id is that of a static one. It is empty if
+// the event has no ID, because such events must not share a key.
+func defaultKey(ev *Event) string {
+	if ev.ID == "" {
+		return ""
+	}
+	return ev.Proof.Scheme + ":" + ev.ID
+}
 
 // once calls fn unless the event was handled before or another run is in
 // progress.
@@ -46,7 +52,7 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 		r.key = e.Key(ctx, ev)
 	}
 	if r.key == "" {
-		return unavailable(errors.New("Endpoint.Key returned an empty key"))
+		return unavailable(errors.New("the event has no ID, or Endpoint.Key returned an empty key"))
 	}
 	end := time.Now().Add(r.lease - min(r.lease/10, 5*time.Second))
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(end) {

