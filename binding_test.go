@@ -17,7 +17,7 @@ const (
 	oldBindingSecret = "whsec_YmluZGluZy1zZWNyZXQtMDAwMDAwMDAwMDAw"
 )
 
-func binding(t testing.TB, secrets ...string) *geminihook.Binding {
+func newBinding(t testing.TB, secrets ...string) *geminihook.Binding {
 	t.Helper()
 	b, err := geminihook.NewBinding(secrets...)
 	require.NoError(t, err)
@@ -25,7 +25,7 @@ func binding(t testing.TB, secrets ...string) *geminihook.Binding {
 }
 
 func TestBindingToken(t *testing.T) {
-	b := binding(t, bindingSecret)
+	b := newBinding(t, bindingSecret)
 	for _, label := range []string{"", "order-1042", "a.b.c", "čaj \x00\xff\n", strings.Repeat("x", 1000)} {
 		token, err := b.Token(label)
 		require.NoError(t, err)
@@ -57,25 +57,25 @@ func TestBindingToken(t *testing.T) {
 // TestBindingRotation: the new secret in front makes tokens, the old one is
 // accepted until it is no longer listed.
 func TestBindingRotation(t *testing.T) {
-	token, err := binding(t, oldBindingSecret).Token("job")
+	token, err := newBinding(t, oldBindingSecret).Token("job")
 	require.NoError(t, err)
-	_, ok := binding(t, bindingSecret, oldBindingSecret).Check(token)
+	_, ok := newBinding(t, bindingSecret, oldBindingSecret).Check(token)
 	assert.True(t, ok)
-	_, ok = binding(t, bindingSecret).Check(token)
+	_, ok = newBinding(t, bindingSecret).Check(token)
 	assert.False(t, ok)
-	fresh, err := binding(t, bindingSecret, oldBindingSecret).Token("job")
+	fresh, err := newBinding(t, bindingSecret, oldBindingSecret).Token("job")
 	require.NoError(t, err)
-	_, ok = binding(t, bindingSecret).Check(fresh)
+	_, ok = newBinding(t, bindingSecret).Check(fresh)
 	assert.True(t, ok)
 }
 
 // TestSomebodyElsesJob: genuine, from Google, and refused before any claim.
 func TestSomebodyElsesJob(t *testing.T) {
-	b := binding(t, bindingSecret)
+	b := newBinding(t, bindingSecret)
 	mine, err := b.Metadata("order-1042")
 	require.NoError(t, err)
 	mine["own"] = "kept"
-	theirs, err := binding(t, oldBindingSecret).Metadata("order-1042")
+	theirs, err := newBinding(t, oldBindingSecret).Metadata("order-1042")
 	require.NoError(t, err)
 	inData := `{"type":"video.generated","data":{"id":"v","user_metadata":{"geminihook_binding":"` + mine[geminihook.BindingKey].(string) + `"}}}`
 	key := webhooktest.Dynamic(webhooktest.Key(1))
@@ -101,14 +101,14 @@ func TestSomebodyElsesJob(t *testing.T) {
 			source.serveKeys(0, 1, 2)
 			store := &countingStore{Store: &geminihook.MemoryStore{}}
 			b := &geminihook.Binding{Secrets: b.Secrets, Static: tt.static}
-			rc := serve(t, &geminihook.Endpoint{
-				Verifier:  geminihook.AnyOf(verifier(t), &geminihook.KeySet{Client: &http.Client{Transport: source}}),
+			rc := newReceiver(t, &geminihook.Endpoint{
+				Verifier:  geminihook.AnyOf(newVerifier(t), &geminihook.KeySet{Client: &http.Client{Transport: source}}),
 				Authorize: b.Authorize, Store: store,
 			}, nil)
 			assert.Equal(t, tt.status, rc.send(t, tt.delivery).status)
 			if tt.status == 403 {
 				assert.Zero(t, store.calls.Load(), "no claim is made")
-				assert.Zero(t, rc.ran(tt.delivery.ID()))
+				assert.Zero(t, rc.runCount(tt.delivery.ID()))
 				rc.outcome()
 				assert.Contains(t, rc.log(), tt.log)
 			}

@@ -2,6 +2,7 @@ package geminihook_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,13 +19,32 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func quoted(s string) string {
+	if strings.Contains(s, " ") {
+		return `"` + s + `"`
+	}
+	return s
+}
+
+type failingVerifier struct{ err error }
+
+func (f failingVerifier) Verify(context.Context, http.Header, []byte) (geminihook.Proof, error) {
+	return geminihook.Proof{}, f.err
+}
+
+type acceptingVerifier struct{}
+
+func (acceptingVerifier) Verify(context.Context, http.Header, []byte) (geminihook.Proof, error) {
+	return geminihook.Proof{Scheme: "v1"}, nil
+}
+
 var (
 	signer = webhooktest.Static(webhooktest.Secret)
 	at     = time.Date(2026, 1, 22, 12, 0, 5, 0, time.UTC) // when recorded deliveries were sent
 )
 
-// verifier accepts what signer signed.
-func verifier(t testing.TB) *geminihook.HMAC {
+// newVerifier accepts what signer signed.
+func newVerifier(t testing.TB) *geminihook.HMAC {
 	t.Helper()
 	v, err := geminihook.NewHMAC(webhooktest.Secret)
 	require.NoError(t, err)
@@ -43,11 +64,11 @@ type receiver struct {
 	noted    chan struct{} // one for each outcome
 }
 
-// fill sets what the test left open in the endpoint and notes its outcomes.
-func fill(t testing.TB, e *geminihook.Endpoint) *receiver {
+// record sets what the test left open in the endpoint and notes its outcomes.
+func record(t testing.TB, e *geminihook.Endpoint) *receiver {
 	rc := &receiver{Endpoint: e, logs: new(strings.Builder), runs: map[string]int{}, noted: make(chan struct{}, 10_000)}
 	if e.Verifier == nil {
-		e.Verifier = verifier(t)
+		e.Verifier = newVerifier(t)
 	}
 	e.Logger = slog.New(slog.NewTextHandler(&lockedWriter{w: rc.logs, mu: &rc.mu}, nil))
 	e.Observe = func(_ context.Context, o geminihook.Outcome) {
@@ -59,8 +80,8 @@ func fill(t testing.TB, e *geminihook.Endpoint) *receiver {
 	return rc
 }
 
-// listen serves h on a loopback port.
-func (rc *receiver) listen(t testing.TB, h http.Handler) *receiver {
+// start serves h on a loopback port.
+func (rc *receiver) start(t testing.TB, h http.Handler) *receiver {
 	srv := httptest.NewUnstartedServer(h)
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
 	srv.Start()
@@ -69,14 +90,14 @@ func (rc *receiver) listen(t testing.TB, h http.Handler) *receiver {
 	return rc
 }
 
-// serve starts e behind a real server with fn as the program's function.
-func serve(t testing.TB, e *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) *receiver {
-	rc := fill(t, e)
-	return rc.listen(t, e.Handler(rc.counted(fn)))
+// newReceiver starts e behind a real server with fn as the program's function.
+func newReceiver(t testing.TB, e *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) *receiver {
+	rc := record(t, e)
+	return rc.start(t, e.Handler(rc.countRuns(fn)))
 }
 
-// counted counts the runs of fn by event id.
-func (rc *receiver) counted(fn func(context.Context, *geminihook.Event) error) func(context.Context, *geminihook.Event) error {
+// countRuns counts the runs of fn by event id.
+func (rc *receiver) countRuns(fn func(context.Context, *geminihook.Event) error) func(context.Context, *geminihook.Event) error {
 	return func(ctx context.Context, ev *geminihook.Event) error {
 		rc.mu.Lock()
 		rc.runs[ev.ID]++
@@ -88,28 +109,28 @@ func (rc *receiver) counted(fn func(context.Context, *geminihook.Event) error) f
 	}
 }
 
-// answer is what the sender sees.
-type answer struct {
+// response is what the sender sees.
+type response struct {
 	status int
 	body   string
 	header http.Header
 }
 
-func (rc *receiver) send(t testing.TB, d *webhooktest.Delivery) answer {
+func (rc *receiver) send(t testing.TB, d *webhooktest.Delivery) response {
 	t.Helper()
 	req, err := d.ClientRequest(rc.url)
 	require.NoError(t, err)
 	return rc.do(t, req)
 }
 
-func (rc *receiver) do(t testing.TB, req *http.Request) answer {
+func (rc *receiver) do(t testing.TB, req *http.Request) response {
 	t.Helper()
 	resp, err := rc.client.Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return answer{resp.StatusCode, string(body), resp.Header}
+	return response{resp.StatusCode, string(body), resp.Header}
 }
 
 // outcome waits for the next outcome, the nth so far, and returns the last.
@@ -120,7 +141,7 @@ func (rc *receiver) outcome() geminihook.Outcome {
 	return rc.outcomes[len(rc.outcomes)-1]
 }
 
-func (rc *receiver) ran(id string) int {
+func (rc *receiver) runCount(id string) int {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 	return rc.runs[id]
@@ -160,7 +181,8 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *pipeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *pipeListener) Close() error { l.once.Do(func() { close(l.closed) }); return nil }
+
 func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
 
 func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
@@ -173,8 +195,14 @@ func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	}
 }
 
-// listenPipe is listen inside a synctest bubble.
-func (rc *receiver) listenPipe(t testing.TB, h http.Handler) *receiver {
+// newPipeReceiver is newReceiver inside a synctest bubble.
+func newPipeReceiver(t testing.TB, e *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) *receiver {
+	rc := record(t, e)
+	return rc.startPipe(t, e.Handler(rc.countRuns(fn)))
+}
+
+// startPipe is start inside a synctest bubble.
+func (rc *receiver) startPipe(t testing.TB, h http.Handler) *receiver {
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	srv := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	go func() { _ = srv.Serve(l) }()
@@ -193,5 +221,58 @@ func newFeed(start []byte) (body io.ReadCloser, feed func()) {
 	return r, func() { _ = w.CloseWithError(io.ErrUnexpectedEOF) }
 }
 
-// pass lets time pass in a synctest bubble, whose clock it is.
-func pass(d time.Duration) { <-time.After(d) }
+// letPass lets time pass in a synctest bubble, whose clock it is.
+func letPass(d time.Duration) { <-time.After(d) }
+
+// testClock is a clock that a test sets.
+type testClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *testClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *testClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func newBatch() *webhooktest.Delivery { return webhooktest.New(geminihook.EventBatchSucceeded, signer) }
+
+// countingStore counts the calls.
+type countingStore struct {
+	geminihook.Store
+	calls atomic.Int64
+}
+
+func (s *countingStore) Claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
+	s.calls.Add(1)
+	return s.Store.Claim(ctx, key, lease, keep)
+}
+
+func (s *countingStore) Complete(ctx context.Context, key, token string, keep time.Duration) error {
+	s.calls.Add(1)
+	return s.Store.Complete(ctx, key, token, keep)
+}
+
+func (s *countingStore) Release(ctx context.Context, key, token string) error {
+	s.calls.Add(1)
+	return s.Store.Release(ctx, key, token)
+}
+
+var errStoreAway = errors.New("connection refused")
+
+// scriptedStore is a Transactor that runs fn as the script says.
+type scriptedStore struct {
+	geminihook.Store
+	transact func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error)
+}
+
+func (s scriptedStore) Transact(ctx context.Context, _ string, _ time.Duration, fn func(context.Context) error) (geminihook.State, error) {
+	return s.transact(ctx, fn)
+}

@@ -23,7 +23,7 @@ func TestKeySetVectors(t *testing.T) {
 			continue
 		}
 		t.Run(v.Name, func(t *testing.T) {
-			kt := newKeyTest(t)
+			kt := newKeySetTest(t)
 			kt.clock.now = time.Unix(v.Now, 0)
 			set := make([]map[string]string, len(v.JWKS))
 			for i, k := range v.JWKS {
@@ -44,7 +44,7 @@ func TestKeySetVectors(t *testing.T) {
 }
 
 func TestKeySetCaches(t *testing.T) {
-	kt := newKeyTest(t, 1, 2, 3)
+	kt := newKeySetTest(t, 1, 2, 3)
 	for _, key := range []int{1, 2, 3, 3, 1} {
 		kt.accepts(key)
 	}
@@ -58,7 +58,7 @@ func TestKeySetCaches(t *testing.T) {
 }
 
 func TestKeySetFloodOfForgeries(t *testing.T) {
-	kt := newKeyTest(t, 1, 2, 3)
+	kt := newKeySetTest(t, 1, 2, 3)
 	kt.accepts(1)
 	for minute := range 3 {
 		for range 100 {
@@ -72,7 +72,7 @@ func TestKeySetFloodOfForgeries(t *testing.T) {
 }
 
 func TestKeySetRotation(t *testing.T) {
-	kt := newKeyTest(t, 1)
+	kt := newKeySetTest(t, 1)
 	kt.accepts(1)
 	kt.source.serveKeys(1, 2)
 	kt.refuses(2, geminihook.ErrSignature) // too early to fetch again
@@ -87,7 +87,7 @@ func TestKeySetRotation(t *testing.T) {
 
 // TestKeySetClockSetBack must not stop the fetches until it has caught up.
 func TestKeySetClockSetBack(t *testing.T) {
-	kt := newKeyTest(t, 1)
+	kt := newKeySetTest(t, 1)
 	kt.accepts(1)
 	kt.source.serveKeys(2)
 	kt.clock.advance(-time.Hour)
@@ -95,7 +95,7 @@ func TestKeySetClockSetBack(t *testing.T) {
 }
 
 func TestKeySetOutage(t *testing.T) {
-	kt := newKeyTest(t, 1)
+	kt := newKeySetTest(t, 1)
 	kt.source.fail()
 	kt.refuses(1, geminihook.ErrKeysUnavailable)
 	kt.source.serveKeys(1)
@@ -123,25 +123,25 @@ func TestKeySetUnavailable(t *testing.T) {
 	source := &keySource{}
 	source.fail()
 	keys := &geminihook.KeySet{Client: &http.Client{Transport: source}}
-	rc := serve(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(verifier(t), keys)}, nil)
+	rc := newReceiver(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(newVerifier(t), keys)}, nil)
 	dynamic := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(1)))
 	got := rc.send(t, dynamic)
 	assert.Equal(t, 503, got.status)
 	assert.NotEmpty(t, got.header.Get("Retry-After"))
 	assert.Equal(t, geminihook.Unavailable, rc.outcome().Result)
 	assert.Contains(t, rc.log(), "connection refused")
-	assert.Equal(t, 200, rc.send(t, batch()).status, "static deliveries go on")
+	assert.Equal(t, 200, rc.send(t, newBatch()).status, "static deliveries go on")
 }
 
 // TestKeySetDue: a due refresh makes no delivery wait, and is picked up.
 func TestKeySetDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kt := newKeyTest(t, 1)
+		kt := newKeySetTest(t, 1)
 		kt.clock.now = time.Now()
 		kt.accepts(1)
 		kt.clock.advance(time.Hour)
 		slow := make(chan struct{})
-		kt.source.set(func(*http.Request) (*http.Response, error) { <-slow; return response(200, jwks(2)), nil })
+		kt.source.set(func(*http.Request) (*http.Response, error) { <-slow; return httpResponse(200, jwks(2)), nil })
 		for range 10 {
 			kt.accepts(1)
 		}
@@ -158,13 +158,13 @@ func TestKeySetDue(t *testing.T) {
 // gives up does not end it for the others.
 func TestKeySetShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kt := newKeyTest(t)
+		kt := newKeySetTest(t)
 		kt.clock.now = time.Now()
-		answer := make(chan struct{})
+		reply := make(chan struct{})
 		kt.source.set(func(r *http.Request) (*http.Response, error) {
 			select {
-			case <-answer:
-				return response(200, jwks(1)), nil
+			case <-reply:
+				return httpResponse(200, jwks(1)), nil
 			case <-r.Context().Done():
 				return nil, r.Context().Err()
 			}
@@ -184,7 +184,7 @@ func TestKeySetShares(t *testing.T) {
 		synctest.Wait()
 		giveUp()
 		synctest.Wait()
-		close(answer)
+		close(reply)
 		wg.Wait()
 		assert.EqualValues(t, 1, kt.source.fetches.Load())
 	})
@@ -192,7 +192,7 @@ func TestKeySetShares(t *testing.T) {
 
 // TestKeySetRace: 64 verifiers while the keys rotate under them.
 func TestKeySetRace(t *testing.T) {
-	kt := newKeyTest(t, 0, 1)
+	kt := newKeySetTest(t, 0, 1)
 	kt.MinRefresh, kt.Tolerance = time.Nanosecond, 24*time.Hour
 	var wg sync.WaitGroup
 	for w := range 64 {

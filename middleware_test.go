@@ -34,13 +34,13 @@ func TestMiddleware(t *testing.T) {
 		{"200 after 500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); w.WriteHeader(200) }, 500, "", geminihook.Failed, 500, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rc := fill(t, &geminihook.Endpoint{})
-			rc.listen(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			rc := record(t, &geminihook.Endpoint{})
+			rc.start(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				ev, ok := geminihook.FromContext(r.Context())
 				if !assert.True(t, ok) {
 					return
 				}
-				_ = rc.counted(nil)(r.Context(), ev)
+				_ = rc.countRuns(nil)(r.Context(), ev)
 				body, err := io.ReadAll(r.Body)
 				assert.NoError(t, err)
 				assert.Equal(t, []byte(ev.Raw), body, "the body is readable again")
@@ -50,7 +50,7 @@ func TestMiddleware(t *testing.T) {
 				w.Header().Set("X-Own", "too late, unless nothing was written")
 			})))
 			rc.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-			d := batch()
+			d := newBatch()
 			got := rc.send(t, d)
 			assert.Equal(t, tt.status, got.status)
 			assert.Equal(t, tt.body, got.body)
@@ -59,18 +59,18 @@ func TestMiddleware(t *testing.T) {
 			assert.Equal(t, tt.result, out.Result)
 			assert.Equal(t, tt.status, out.Status)
 			assert.Equal(t, tt.again, rc.send(t, d).status)
-			assert.Equal(t, tt.runs, rc.ran(d.ID()))
+			assert.Equal(t, tt.runs, rc.runCount(d.ID()))
 			assert.Equal(t, 400, rc.send(t, d.Tampered()).status)
-			assert.Equal(t, tt.runs, rc.ran(d.ID()))
+			assert.Equal(t, tt.runs, rc.runCount(d.ID()))
 		})
 	}
 }
 
 // TestMiddlewareChunked: a body without Content-Length has one behind it.
 func TestMiddlewareChunked(t *testing.T) {
-	rc := fill(t, &geminihook.Endpoint{})
-	d := batch()
-	rc.listen(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	rc := record(t, &geminihook.Endpoint{})
+	d := newBatch()
+	rc.start(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		assert.Equal(t, int64(len(d.Body)), r.ContentLength)
 		assert.Empty(t, r.TransferEncoding)
 	})))
@@ -81,15 +81,15 @@ func TestMiddlewareChunked(t *testing.T) {
 }
 
 func TestMiddlewarePanic(t *testing.T) {
-	rc := fill(t, &geminihook.Endpoint{})
+	rc := record(t, &geminihook.Endpoint{})
 	runs := 0
-	rc.listen(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	rc.start(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(200)
 		if runs++; runs == 1 {
 			panic("after the 200")
 		}
 	})))
-	d := batch()
+	d := newBatch()
 	req, err := d.ClientRequest(rc.url)
 	require.NoError(t, err)
 	_, err = rc.client.Do(req)
@@ -101,14 +101,14 @@ func TestMiddlewarePanic(t *testing.T) {
 // TestMiddlewareCommitFails: the handler's 200 must not reach the sender if the
 // transaction that it was part of did not commit.
 func TestMiddlewareCommitFails(t *testing.T) {
-	rc := fill(t, &geminihook.Endpoint{Store: scriptedStore{
+	rc := record(t, &geminihook.Endpoint{Store: scriptedStore{
 		transact: func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
 			_ = fn(ctx)
 			return geminihook.Acquired, geminihook.ErrStore
 		},
 	}})
-	rc.listen(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })))
-	got := rc.send(t, batch())
+	rc.start(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })))
+	got := rc.send(t, newBatch())
 	assert.Equal(t, 503, got.status)
 	assert.Equal(t, geminihook.Unavailable, rc.outcome().Result)
 }

@@ -2,17 +2,61 @@ package geminihook_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// FuzzParseSecret: no secret is made of nothing, no error and no name shows
+// more than four characters of it, and what is accepted verifies.
+func FuzzParseSecret(f *testing.F) {
+	for _, s := range []string{
+		"", "whsec_", "whsec_AAAAAAAAAAAAAAAAAAAAAAAA", webhooktest.Secret, "v1," + webhooktest.Secret, "whsec_...3frh", `"whsec_"`,
+	} {
+		f.Add(s)
+	}
+	nothing, err := standardwebhooks.NewWebhookRaw(nil)
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, s string) {
+		secret, err := geminihook.ParseSecret(s)
+		h := &geminihook.HMAC{Secrets: []geminihook.Secret{secret}}
+		d := webhooktest.NewBody([]byte("{}"), static{nothing})
+		if _, err := h.Verify(context.Background(), d.Header, d.Body); err == nil {
+			t.Fatal("an empty key verifies")
+		}
+		if err != nil {
+			require.Equal(t, geminihook.Secret{}, secret)
+			if rest := strings.TrimPrefix(s, "whsec_"); len(rest) > 30 {
+				require.NotContains(t, err.Error(), rest)
+			}
+			return
+		}
+		require.LessOrEqual(t, len(secret.Name()), len("whsec_...")+4)
+	})
+}
+
+// static signs with a reference signer.
+type static struct{ w *standardwebhooks.Webhook }
+
+func (s static) Sign(id string, at time.Time, body []byte) string {
+	entry, err := s.w.Sign(id, at, body)
+	if err != nil {
+		panic(err)
+	}
+	return entry
+}
 
 func TestParseSecretAccepts(t *testing.T) {
 	key := []byte("\xfb\xff\xfe 0123456789 ABCDEFG~~~") // 26 bytes, so that all four spellings differ

@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write testdata/deliveries anew")
 const oldSecret = "whsec_Z2VtaW5paG9vay10ZXN0LXNlY3JldC1vbGQwMDAx"
 
 // recorded is what testdata/deliveries holds, and what an endpoint that has
-// the secret and the keys answers at the time at.
+// the secret and the keys responds at the time at.
 func recorded() []struct {
 	name     string
 	delivery *webhooktest.Delivery
@@ -82,13 +82,13 @@ func TestRecordedDeliveries(t *testing.T) {
 	}
 	require.Len(t, byName, len(rows), "a file for each, and no other")
 
-	v := verifier(t)
+	v := newVerifier(t)
 	v.Now = func() time.Time { return at }
 	keys := &geminihook.Ed25519{Now: v.Now}
 	for _, n := range []int{0, 1, 2} {
 		keys.Keys = append(keys.Keys, webhooktest.Public(webhooktest.Key(n)))
 	}
-	rc := serve(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(v, keys)}, nil)
+	rc := newReceiver(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(v, keys)}, nil)
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
 			require.Equal(t, r.delivery, byName[r.name], "go test -run TestRecordedDeliveries -update writes it anew")
@@ -101,5 +101,5 @@ func TestRecordedDeliveries(t *testing.T) {
 			}
 		})
 	}
-	assert.Equal(t, 1, rc.ran(rows[0].delivery.ID()))
+	assert.Equal(t, 1, rc.runCount(rows[0].delivery.ID()))
 }

@@ -13,22 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scriptedStore is a Transactor that runs fn as the script says.
-type scriptedStore struct {
-	geminihook.Store
-	transact func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error)
-}
-
-func (s scriptedStore) Transact(ctx context.Context, _ string, _ time.Duration, fn func(context.Context) error) (geminihook.State, error) {
-	return s.transact(ctx, fn)
-}
-
 func TestTransact(t *testing.T) {
 	fail := errors.New("no such customer")
 	acquired := func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
 		return geminihook.Acquired, fn(ctx)
 	}
-	answers := func(state geminihook.State, err error) func(context.Context, func(context.Context) error) (geminihook.State, error) {
+	respondWith := func(state geminihook.State, err error) func(context.Context, func(context.Context) error) (geminihook.State, error) {
 		return func(context.Context, func(context.Context) error) (geminihook.State, error) { return state, err }
 	}
 	for _, tt := range []struct {
@@ -57,12 +47,12 @@ func TestTransact(t *testing.T) {
 				return geminihook.Acquired, errors.Join(fn(ctx), geminihook.ErrStore)
 			},
 		},
-		{name: "done", transact: answers(geminihook.Done, nil), status: 200, result: geminihook.Duplicate},
-		{name: "in progress", transact: answers(geminihook.InProgress, nil), status: 503, result: geminihook.Busy, err: geminihook.ErrInProgress},
-		{name: "begin fails", transact: answers(0, errStoreAway), status: 503, result: geminihook.Unavailable, err: errStoreAway},
-		{name: "done with an error", transact: answers(geminihook.Done, errStoreAway), status: 503, result: geminihook.Unavailable, err: geminihook.ErrStore},
-		{name: "zero state", transact: answers(0, nil), status: 503, result: geminihook.Unavailable, err: geminihook.ErrStore},
-		{name: "says acquired, did not run", transact: answers(geminihook.Acquired, nil), status: 503, result: geminihook.Unavailable, err: geminihook.ErrStore},
+		{name: "done", transact: respondWith(geminihook.Done, nil), status: 200, result: geminihook.Duplicate},
+		{name: "in progress", transact: respondWith(geminihook.InProgress, nil), status: 503, result: geminihook.Busy, err: geminihook.ErrInProgress},
+		{name: "begin fails", transact: respondWith(0, errStoreAway), status: 503, result: geminihook.Unavailable, err: errStoreAway},
+		{name: "done with an error", transact: respondWith(geminihook.Done, errStoreAway), status: 503, result: geminihook.Unavailable, err: geminihook.ErrStore},
+		{name: "zero state", transact: respondWith(0, nil), status: 503, result: geminihook.Unavailable, err: geminihook.ErrStore},
+		{name: "says acquired, did not run", transact: respondWith(geminihook.Acquired, nil), status: 503, result: geminihook.Unavailable, err: geminihook.ErrStore},
 		{
 			name: "loses the function's error", fnErr: fail, status: 500, result: geminihook.Failed, err: fail, runs: 1,
 			transact: func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
@@ -72,7 +62,7 @@ func TestTransact(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rc := serve(t, &geminihook.Endpoint{Store: scriptedStore{transact: tt.transact}}, func(ctx context.Context, ev *geminihook.Event) error {
+			rc := newReceiver(t, &geminihook.Endpoint{Store: scriptedStore{transact: tt.transact}}, func(ctx context.Context, ev *geminihook.Event) error {
 				same, ok := geminihook.FromContext(ctx)
 				assert.True(t, ok)
 				assert.Same(t, ev, same)
@@ -81,14 +71,14 @@ func TestTransact(t *testing.T) {
 				assert.Zero(t, ev.Attempt, "a Transactor keeps no count")
 				return tt.fnErr
 			})
-			d := batch()
+			d := newBatch()
 			got := rc.send(t, d)
 			out := rc.outcome()
 			assert.Equal(t, tt.status, got.status)
 			assert.Equal(t, tt.result, out.Result)
 			require.ErrorIs(t, out.Err, tt.err)
 			assert.Equal(t, tt.status == 503, got.header.Get("Retry-After") != "")
-			assert.Equal(t, tt.runs, rc.ran(d.ID()))
+			assert.Equal(t, tt.runs, rc.runCount(d.ID()))
 		})
 	}
 }
@@ -116,19 +106,18 @@ func TestTransactHangs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const work = 30 * time.Second
-				rc := fill(t, &geminihook.Endpoint{Store: scriptedStore{transact: transact}})
-				rc.listenPipe(t, rc.Handler(rc.counted(func(ctx context.Context, _ *geminihook.Event) error {
-					pass(work)
+				rc := newPipeReceiver(t, &geminihook.Endpoint{Store: scriptedStore{transact: transact}}, func(ctx context.Context, _ *geminihook.Event) error {
+					letPass(work)
 					return ctx.Err()
-				})))
-				d, start := batch(), time.Now()
+				})
+				d, start := newBatch(), time.Now()
 				assert.Equal(t, 503, rc.send(t, d).status)
 				want := geminihook.DefaultLease / 2
 				if name == "at the commit" {
 					want = work + geminihook.DefaultStoreTimeout
 				}
 				assert.Equal(t, want, time.Since(start))
-				assert.Equal(t, name == "at the commit", rc.ran(d.ID()) == 1)
+				assert.Equal(t, name == "at the commit", rc.runCount(d.ID()) == 1)
 			})
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAllocations holds what a delivery allocates, the answer and the
+// TestAllocations holds what a delivery allocates, the response and the
 // recorder's part included. The race detector adds to it.
 func TestAllocations(t *testing.T) {
 	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
@@ -40,12 +41,31 @@ func TestAllocations(t *testing.T) {
 			}
 		})
 	}
-	genuine := func() *webhooktest.Delivery { return batch() }
+	genuine := func() *webhooktest.Delivery { return newBatch() }
 	assert.LessOrEqual(t, allocations(200, 200, genuine), 42.0, "genuine")
-	duplicate := batch()
+	duplicate := newBatch()
 	assert.LessOrEqual(t, allocations(200, 200, func() *webhooktest.Delivery { return duplicate }), 28.0, "duplicate")
-	assert.LessOrEqual(t, allocations(200, 400, func() *webhooktest.Delivery { return batch().WrongSecret() }), 18.0, "forged")
+	assert.LessOrEqual(t, allocations(200, 400, func() *webhooktest.Delivery { return newBatch().WrongSecret() }), 18.0, "forged")
 
 	body := webhooktest.Body(geminihook.EventBatchSucceeded)
 	assert.LessOrEqual(t, testing.AllocsPerRun(200, func() { _, _ = geminihook.ParseUnverified(body) }), 7.0, "parse")
+}
+
+// BenchmarkEndpoint is the whole way of a delivery, in process.
+func BenchmarkEndpoint(b *testing.B) {
+	v, err := geminihook.NewHMAC(webhooktest.Secret)
+	require.NoError(b, err)
+	h := (&geminihook.Endpoint{Verifier: v, Logger: slog.New(slog.DiscardHandler)}).Handler(func(context.Context, *geminihook.Event) error { return nil })
+	d := webhooktest.New(geminihook.EventBatchSucceeded)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		d.SetID(strconv.Itoa(i))
+		r := d.Sign(time.Now(), signer).Request("/")
+		w := httptest.NewRecorder()
+		b.StartTimer()
+		if h.ServeHTTP(w, r); w.Code != 200 {
+			b.Fatal(w.Code)
+		}
+	}
 }

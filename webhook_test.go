@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/webhooktest"
@@ -16,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAnswers is the table of answers, over a real server.
-func TestAnswers(t *testing.T) {
+// TestResponses is the table of responses, over a real server.
+func TestResponses(t *testing.T) {
 	good := func() *webhooktest.Delivery { return webhooktest.New(geminihook.EventBatchSucceeded, signer) }
 	header := func(name, value string) *webhooktest.Delivery {
 		d := good()
@@ -87,23 +89,23 @@ func TestAnswers(t *testing.T) {
 		},
 		{
 			name: "keys unavailable", delivery: good(), status: 503, result: geminihook.Unavailable, err: geminihook.ErrKeysUnavailable,
-			endpoint: &geminihook.Endpoint{Verifier: geminihook.AnyOf(&geminihook.HMAC{}, failing{geminihook.ErrKeysUnavailable})},
+			endpoint: &geminihook.Endpoint{Verifier: geminihook.AnyOf(&geminihook.HMAC{}, failingVerifier{geminihook.ErrKeysUnavailable})},
 		},
 		{
 			name: "verifier that fails", delivery: good(), status: 503, result: geminihook.Unavailable, err: geminihook.ErrKeysUnavailable,
-			endpoint: &geminihook.Endpoint{Verifier: failing{errors.New("out of luck")}}, log: "out of luck",
+			endpoint: &geminihook.Endpoint{Verifier: failingVerifier{errors.New("out of luck")}}, log: "out of luck",
 		},
 		{
 			name: "verifier with an error that says 200", delivery: good(), status: 503, result: geminihook.Unavailable,
-			endpoint: &geminihook.Endpoint{Verifier: failing{geminihook.Permanent(errors.New("never"))}}, err: geminihook.ErrPermanent,
+			endpoint: &geminihook.Endpoint{Verifier: failingVerifier{geminihook.Permanent(errors.New("never"))}}, err: geminihook.ErrPermanent,
 		},
 		{
 			name: "verifier that refuses with an error that says 200", delivery: good(), status: 503, result: geminihook.Unavailable,
-			endpoint: &geminihook.Endpoint{Verifier: failing{geminihook.Permanent(geminihook.ErrSignature)}}, err: geminihook.ErrKeysUnavailable,
+			endpoint: &geminihook.Endpoint{Verifier: failingVerifier{geminihook.Permanent(geminihook.ErrSignature)}}, err: geminihook.ErrKeysUnavailable,
 		},
 		{
 			name: "verifier that accepts anything, and a malformed id", delivery: header("webhook-id", strings.Repeat("x", 257)), status: 400,
-			result: geminihook.Rejected, endpoint: &geminihook.Endpoint{Verifier: accepting{}}, err: geminihook.ErrHeader,
+			result: geminihook.Rejected, endpoint: &geminihook.Endpoint{Verifier: acceptingVerifier{}}, err: geminihook.ErrHeader,
 		},
 		{
 			name: "a HMAC without secrets", delivery: good(), status: 400, result: geminihook.Rejected, err: geminihook.ErrSignature,
@@ -116,7 +118,7 @@ func TestAnswers(t *testing.T) {
 				tt.endpoint = &geminihook.Endpoint{}
 			}
 			tt.endpoint.Store = store
-			rc := serve(t, tt.endpoint, tt.fn)
+			rc := newReceiver(t, tt.endpoint, tt.fn)
 			req, err := tt.delivery.ClientRequest(rc.url)
 			require.NoError(t, err)
 			if tt.method != "" {
@@ -140,10 +142,10 @@ func TestAnswers(t *testing.T) {
 				require.NoError(t, out.Err)
 			}
 			if refused := tt.result == geminihook.Rejected || tt.result == geminihook.Forbidden || tt.result == geminihook.Unavailable; refused {
-				assert.Zero(t, rc.ran(tt.delivery.ID()), "nothing unverified reaches the function")
+				assert.Zero(t, rc.runCount(tt.delivery.ID()), "nothing unverified reaches the function")
 				assert.Zero(t, store.calls.Load(), "nor the store")
 			} else {
-				assert.Equal(t, 1, rc.ran(tt.delivery.ID()))
+				assert.Equal(t, 1, rc.runCount(tt.delivery.ID()))
 			}
 			assert.Contains(t, rc.log(), tt.log)
 			assert.Contains(t, rc.log(), `result=`+quoted(string(tt.result)))
@@ -157,45 +159,21 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestEndpointWithoutVerifier(t *testing.T) {
-	rc := fill(t, &geminihook.Endpoint{})
+	rc := record(t, &geminihook.Endpoint{})
 	rc.Verifier = nil
-	rc.listen(t, rc.Handler(rc.counted(nil)))
+	rc.start(t, rc.Handler(rc.countRuns(nil)))
 	d := webhooktest.New(geminihook.EventBatchSucceeded, signer)
 	assert.Equal(t, 400, rc.send(t, d).status)
-	assert.Zero(t, rc.ran(d.ID()))
+	assert.Zero(t, rc.runCount(d.ID()))
 	assert.Contains(t, rc.log(), "no verifier is configured")
-}
-
-func TestStatusCode(t *testing.T) {
-	for err, want := range map[error]int{
-		nil:                                         200,
-		geminihook.ErrMethod:                        405,
-		geminihook.ErrTooLarge:                      413,
-		geminihook.ErrHeader:                        400,
-		geminihook.ErrTimestamp:                     400,
-		geminihook.ErrSignature:                     400,
-		geminihook.ErrPayload:                       400,
-		geminihook.ErrForbidden:                     403,
-		geminihook.ErrInProgress:                    503,
-		geminihook.ErrStore:                         503,
-		geminihook.ErrKeysUnavailable:               503,
-		errors.New("other"):                         500,
-		geminihook.ErrLeaseLost:                     500,
-		geminihook.Permanent(geminihook.ErrPayload): 200,
-		errors.Join(geminihook.ErrSignature, geminihook.ErrKeysUnavailable):     503,
-		errors.Join(geminihook.Permanent(errors.New("x")), geminihook.ErrStore): 503,
-	} {
-		assert.Equal(t, want, geminihook.StatusCode(err), "%v", err)
-	}
-	assert.NoError(t, geminihook.Permanent(nil))
 }
 
 func TestReceive(t *testing.T) {
 	store := &countingStore{Store: &geminihook.MemoryStore{}}
-	e := &geminihook.Endpoint{Verifier: verifier(t), Store: store}
+	e := &geminihook.Endpoint{Verifier: newVerifier(t), Store: store}
 	d := webhooktest.New(geminihook.EventBatchSucceeded, signer)
-	rc := fill(t, e)
-	rc.listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	rc := record(t, e)
+	rc.start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ev, err := e.Receive(w, r)
 		if err != nil {
 			assert.Nil(t, ev)
@@ -213,29 +191,10 @@ func TestReceive(t *testing.T) {
 	assert.Zero(t, store.calls.Load())
 }
 
-func quoted(s string) string {
-	if strings.Contains(s, " ") {
-		return `"` + s + `"`
-	}
-	return s
-}
-
-type failing struct{ err error }
-
-func (f failing) Verify(context.Context, http.Header, []byte) (geminihook.Proof, error) {
-	return geminihook.Proof{}, f.err
-}
-
-type accepting struct{}
-
-func (accepting) Verify(context.Context, http.Header, []byte) (geminihook.Proof, error) {
-	return geminihook.Proof{Scheme: "v1"}, nil
-}
-
 // TestBodyBuffer: a body of known length is read into one buffer, or two where
 // it is large; a stranger who claims a length and sends nothing gets little.
 func TestBodyBuffer(t *testing.T) {
-	e := &geminihook.Endpoint{Verifier: failing{geminihook.ErrSignature}}
+	e := &geminihook.Endpoint{Verifier: failingVerifier{geminihook.ErrSignature}}
 	for _, tt := range []struct {
 		name   string
 		length int
@@ -262,4 +221,28 @@ func TestBodyBuffer(t *testing.T) {
 			assert.Less(t, (after.TotalAlloc-before.TotalAlloc)/runs, tt.bytes)
 		})
 	}
+}
+
+// TestSenderHangsUpInTheBody: nothing is claimed, and the next attempt runs.
+func TestSenderHangsUpInTheBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rc := newPipeReceiver(t, &geminihook.Endpoint{ReadTimeout: time.Second}, nil)
+		d := webhooktest.New(geminihook.EventBatchSucceeded, signer)
+		req, err := d.ClientRequest(rc.url)
+		require.NoError(t, err)
+		body, feed := newFeed(d.Body[:10])
+		req.Body, req.ContentLength = body, int64(len(d.Body))
+		start := time.Now()
+		resp, err := rc.client.Do(req)
+		if err == nil {
+			resp.Body.Close()
+			assert.Equal(t, 400, resp.StatusCode)
+		}
+		out := rc.outcome()
+		feed()
+		assert.ErrorIs(t, out.Err, geminihook.ErrPayload)
+		assert.Equal(t, time.Second, time.Since(start), "ReadTimeout ends the wait for a slow body")
+		assert.Equal(t, 200, rc.send(t, d).status)
+		assert.Equal(t, 1, rc.runCount(d.ID()))
+	})
 }

@@ -3,11 +3,13 @@ package geminihook_test
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,29 +20,29 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keySource answers a KeySet's fetches in place of the network.
+// keySource responds to a KeySet's fetches in place of the network.
 type keySource struct {
 	mu      sync.Mutex
-	answer  func(*http.Request) (*http.Response, error)
+	respond func(*http.Request) (*http.Response, error)
 	fetches atomic.Int64
 }
 
 func (s *keySource) RoundTrip(r *http.Request) (*http.Response, error) {
 	s.fetches.Add(1)
 	s.mu.Lock()
-	answer := s.answer
+	respond := s.respond
 	s.mu.Unlock()
-	return answer(r)
+	return respond(r)
 }
 
-func (s *keySource) set(answer func(*http.Request) (*http.Response, error)) {
+func (s *keySource) set(respond func(*http.Request) (*http.Response, error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answer = answer
+	s.respond = respond
 }
 
 func (s *keySource) serve(body string, header ...string) {
-	s.set(func(*http.Request) (*http.Response, error) { return response(200, body, header...), nil })
+	s.set(func(*http.Request) (*http.Response, error) { return httpResponse(200, body, header...), nil })
 }
 
 func (s *keySource) serveKeys(n ...int) { s.serve(jwks(n...)) }
@@ -49,7 +51,7 @@ func (s *keySource) fail() {
 	s.set(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") })
 }
 
-func response(status int, body string, header ...string) *http.Response {
+func httpResponse(status int, body string, header ...string) *http.Response {
 	r := &http.Response{
 		StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)),
 		Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
@@ -69,17 +71,17 @@ func jwks(n ...int) string {
 	return string(webhooktest.JWKS(keys...))
 }
 
-// keyTest is a KeySet with a clock and a source that the test holds.
-type keyTest struct {
+// keySetTest is a KeySet with a clock and a source that the test holds.
+type keySetTest struct {
 	*testing.T
 	*geminihook.KeySet
-	clock  *clock
+	clock  *testClock
 	source *keySource
 	logs   *strings.Builder
 }
 
-func newKeyTest(t *testing.T, n ...int) *keyTest {
-	kt := &keyTest{T: t, clock: &clock{now: at}, source: &keySource{}, logs: &strings.Builder{}}
+func newKeySetTest(t *testing.T, n ...int) *keySetTest {
+	kt := &keySetTest{T: t, clock: &testClock{now: at}, source: &keySource{}, logs: &strings.Builder{}}
 	var mu sync.Mutex
 	kt.KeySet = &geminihook.KeySet{
 		Now: kt.clock.Now, Client: &http.Client{Transport: kt.source},
@@ -90,19 +92,54 @@ func newKeyTest(t *testing.T, n ...int) *keyTest {
 }
 
 // verify verifies a delivery signed now with a key.
-func (kt *keyTest) verify(key int) (geminihook.Proof, error) {
+func (kt *keySetTest) verify(key int) (geminihook.Proof, error) {
 	d := webhooktest.New(geminihook.EventVideoGenerated).Sign(kt.clock.Now(), webhooktest.Dynamic(webhooktest.Key(key)))
 	return kt.Verify(context.Background(), d.Header, d.Body)
 }
 
-func (kt *keyTest) accepts(key int) {
+func (kt *keySetTest) accepts(key int) {
 	kt.Helper()
 	_, err := kt.verify(key)
 	require.NoError(kt, err)
 }
 
-func (kt *keyTest) refuses(key int, want error) {
+func (kt *keySetTest) refuses(key int, want error) {
 	kt.Helper()
 	_, err := kt.verify(key)
 	require.ErrorIs(kt, err, want)
+}
+
+// vector is a delivery signed by another implementation.
+type vector struct {
+	Name      string
+	Now       int64
+	ID        string
+	Timestamp string
+	Body      string
+	Signature string
+	Secrets   []string
+	JWKS      []struct{ X string }
+	Valid     bool
+	Key       int
+	Error     string
+}
+
+func (v *vector) header() http.Header {
+	h := http.Header{}
+	for name, value := range map[string]string{"webhook-id": v.ID, "webhook-timestamp": v.Timestamp, "webhook-signature": v.Signature} {
+		if value != "" {
+			h.Set(name, value)
+		}
+	}
+	return h
+}
+
+func vectors(t testing.TB) []vector {
+	t.Helper()
+	b, err := os.ReadFile("testdata/vectors/standard-webhooks.json")
+	require.NoError(t, err)
+	var file struct{ Cases []vector }
+	require.NoError(t, json.Unmarshal(b, &file))
+	require.NotEmpty(t, file.Cases)
+	return file.Cases
 }

@@ -12,21 +12,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeCode: every Go block of a README is a part of a Go file, which the
-// compiler checks. The file is any in the README's folder or below.
-func TestReadmeCode(t *testing.T) {
+// TestGoBlocks: every Go block of a README or a guide in docs is part of a Go
+// file, which the compiler checks. For a README, the file is in its folder or
+// below; for a guide, it is anywhere in the repository.
+func TestGoBlocks(t *testing.T) {
+	sources := map[string]string{}
+	for _, name := range files(t, ".", "*.go") {
+		sources[name] = squeeze(read(t, name))
+	}
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```")
-	for _, readme := range files(t, ".", "README.md") {
-		var sources []string
-		for _, name := range files(t, filepath.Dir(readme), "*.go") {
-			sources = append(sources, squeeze(read(t, name)))
+	for _, page := range append(files(t, ".", "README.md"), files(t, "docs", "*.md")...) {
+		dir := filepath.Dir(page) + "/"
+		if dir == "./" || strings.HasPrefix(dir, "docs/") {
+			dir = ""
 		}
-		for i, block := range blocks.FindAllStringSubmatch(read(t, readme), -1) {
+		for i, block := range blocks.FindAllStringSubmatch(read(t, page), -1) {
 			found := false
-			for _, source := range sources {
-				found = found || strings.Contains(source, squeeze(block[1]))
+			for name, source := range sources {
+				found = found || strings.HasPrefix(name, dir) && strings.Contains(source, squeeze(block[1]))
 			}
-			assert.True(t, found, "%s: block %d is in no Go file:\n%s", readme, i+1, block[1])
+			assert.True(t, found, "%s: block %d is in no Go file:\n%s", page, i+1, block[1])
 		}
 	}
 }

@@ -13,29 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// countingStore counts the calls.
-type countingStore struct {
-	geminihook.Store
-	calls atomic.Int64
-}
-
-func (s *countingStore) Claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
-	s.calls.Add(1)
-	return s.Store.Claim(ctx, key, lease, keep)
-}
-
-func (s *countingStore) Complete(ctx context.Context, key, token string, keep time.Duration) error {
-	s.calls.Add(1)
-	return s.Store.Complete(ctx, key, token, keep)
-}
-
-func (s *countingStore) Release(ctx context.Context, key, token string) error {
-	s.calls.Add(1)
-	return s.Store.Release(ctx, key, token)
-}
-
-var errStoreAway = errors.New("connection refused")
-
 // troubledStore is a MemoryStore whose methods fail as often as asked.
 type troubledStore struct {
 	geminihook.MemoryStore
@@ -65,14 +42,14 @@ func (s *troubledStore) Release(ctx context.Context, key, token string) error {
 	return s.MemoryStore.Release(ctx, key, token)
 }
 
-// zeroStore answers a zero Claim.
+// zeroStore returns a zero Claim.
 type zeroStore struct{ geminihook.Store }
 
 func (zeroStore) Claim(context.Context, string, time.Duration, time.Duration) (geminihook.Claim, error) {
 	return geminihook.Claim{}, nil
 }
 
-// hangingStore never answers before its context ends.
+// hangingStore never returns before its context ends.
 type hangingStore struct{ geminihook.Store }
 
 func (hangingStore) Claim(ctx context.Context, _ string, _, _ time.Duration) (geminihook.Claim, error) {
@@ -108,9 +85,8 @@ func TestStoreFails(t *testing.T) {
 				store.claims.Store(tt.claims)
 				store.completes.Store(tt.completes)
 				store.releases.Store(tt.releases)
-				rc := fill(t, &geminihook.Endpoint{Store: store})
-				rc.listenPipe(t, rc.Handler(rc.counted(func(context.Context, *geminihook.Event) error { return tt.fnErr })))
-				d := batch()
+				rc := newPipeReceiver(t, &geminihook.Endpoint{Store: store}, func(context.Context, *geminihook.Event) error { return tt.fnErr })
+				d := newBatch()
 				got := rc.send(t, d)
 				out := rc.outcome()
 				assert.Equal(t, tt.status, got.status)
@@ -124,28 +100,27 @@ func TestStoreFails(t *testing.T) {
 				}
 				assert.Equal(t, tt.status == 503, got.header.Get("Retry-After") != "")
 				assert.Equal(t, tt.again, rc.send(t, d).status)
-				assert.Equal(t, tt.runs, rc.ran(d.ID()))
+				assert.Equal(t, tt.runs, rc.runCount(d.ID()))
 			})
 		})
 	}
 }
 
-func TestStoreAnswersNonsense(t *testing.T) {
-	rc := serve(t, &geminihook.Endpoint{Store: zeroStore{}}, nil)
-	d := batch()
+func TestStoreReturnsNonsense(t *testing.T) {
+	rc := newReceiver(t, &geminihook.Endpoint{Store: zeroStore{}}, nil)
+	d := newBatch()
 	assert.Equal(t, 503, rc.send(t, d).status)
 	assert.ErrorIs(t, rc.outcome().Err, geminihook.ErrStore)
-	assert.Zero(t, rc.ran(d.ID()))
+	assert.Zero(t, rc.runCount(d.ID()))
 }
 
 func TestStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rc := fill(t, &geminihook.Endpoint{Store: hangingStore{}})
-		rc.listenPipe(t, rc.Handler(rc.counted(nil)))
+		rc := newPipeReceiver(t, &geminihook.Endpoint{Store: hangingStore{}}, nil)
 		start := time.Now()
-		d := batch()
+		d := newBatch()
 		assert.Equal(t, 503, rc.send(t, d).status)
 		assert.Equal(t, geminihook.DefaultStoreTimeout, time.Since(start))
-		assert.Zero(t, rc.ran(d.ID()))
+		assert.Zero(t, rc.runCount(d.ID()))
 	})
 }
