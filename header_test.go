@@ -12,6 +12,7 @@ import (
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -110,5 +111,97 @@ func TestTolerance(t *testing.T) {
 			_, err := v.Verify(t.Context(), d.Header, d.Body)
 			require.ErrorIs(t, err, tt.want)
 		})
+	}
+}
+
+// TestRepeatedHeaders: the error names the header and how many there were.
+func TestRepeatedHeaders(t *testing.T) {
+	for _, tt := range []struct {
+		name, header string
+		values       []string
+		want         string
+	}{
+		{"no id", "Webhook-Id", nil, "webhook-id must be present exactly once, but the request has 0"},
+		{"two ids", "Webhook-Id", []string{"msg_1", "msg_2"}, "webhook-id must be present exactly once, but the request has 2"},
+		{"no timestamp", "Webhook-Timestamp", nil, "webhook-timestamp must be present exactly once, but the request has 0"},
+		{"three timestamps", "Webhook-Timestamp", []string{"1", "1", "1"}, "webhook-timestamp must be present exactly once, but the request has 3"},
+		{"no signature", "Webhook-Signature", nil, "webhook-signature is missing"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newBatch()
+			d.Header[tt.header] = tt.values
+			if tt.values == nil {
+				delete(d.Header, tt.header)
+			}
+			_, err := newVerifier(t).Verify(t.Context(), d.Header, d.Body)
+			require.ErrorIs(t, err, geminihook.ErrHeader)
+			assert.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+// splitAtCommas is what httpadapter.NewV2 of aws-lambda-go-api-proxy makes of
+// the headers of a request to the AWS HTTP API, version 2.
+func splitAtCommas(header http.Header) http.Header {
+	split := http.Header{}
+	for name, values := range header {
+		for _, value := range values {
+			for part := range strings.SplitSeq(value, ",") {
+				split.Add(name, strings.Trim(part, " "))
+			}
+		}
+	}
+	return split
+}
+
+// TestSignatureLists: lists that something on the way has folded or split.
+func TestSignatureLists(t *testing.T) {
+	const (
+		other = "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+		jwt   = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln"
+	)
+	for _, tt := range []struct {
+		name  string
+		lines []string // "good" stands for the valid entry
+		want  string   // empty if it is accepted
+	}{
+		{"one entry", []string{"good"}, ""},
+		{"two entries", []string{other + " good"}, ""},
+		{"two entries, the good one first", []string{"good " + other}, ""},
+		{"entry of an unknown scheme first", []string{"v2,x.y:z good"}, ""},
+		{"v1a entry first", []string{"v1a,AAAA good"}, ""},
+		{"only another", []string{other}, "no v1 entry matches"},
+		{"JWT", []string{jwt}, "webhook-signature is a JWT"},
+		{"folded lines", []string{"good, " + other}, ""},
+		{"folded lines, no space", []string{"good," + other}, ""},
+		{"folded lines, the good one last", []string{other + ", good"}, ""},
+		{"folded lines, no space, the good one last", []string{other + ",good"}, ""},
+		{"three folded lines", []string{other + "," + other + "x,good"}, ""},
+		{"folded lines of two entries", []string{other + " " + other + "x, good " + other + "y"}, ""},
+		{"folded with a v1a entry", []string{"v1a,AAAA, good"}, ""},
+		{"folded before a v1a entry", []string{"good,v1a,AAAA"}, ""},
+		{"several lines", []string{other, "good"}, ""},
+		{"several lines, the good one first", []string{"good", other}, ""},
+		{"several lines, one of them folded", []string{other + "," + other + "x", other + "y,good"}, ""},
+		{"folded, only others", []string{other + ", " + other + "x"}, "no v1 entry matches"},
+	} {
+		d := newBatch()
+		good := d.Header.Get("webhook-signature")
+		header := d.Header.Clone()
+		header.Del("webhook-signature")
+		for _, line := range tt.lines {
+			header.Add("webhook-signature", strings.ReplaceAll(line, "good", good))
+		}
+		for name, header := range map[string]http.Header{"as sent": header, "split at commas": splitAtCommas(header)} {
+			t.Run(tt.name+"/"+name, func(t *testing.T) {
+				_, err := newVerifier(t).Verify(t.Context(), header, d.Body)
+				if tt.want == "" {
+					require.NoError(t, err)
+					return
+				}
+				require.ErrorIs(t, err, geminihook.ErrSignature)
+				assert.ErrorContains(t, err, tt.want)
+			})
+		}
 	}
 }

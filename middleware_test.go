@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"testing"
 
 	"github.com/geminihook/geminihook"
@@ -117,4 +119,82 @@ func TestNilHandlersPanic(t *testing.T) {
 	e := &geminihook.Endpoint{}
 	assert.Panics(t, func() { e.Handler(nil) })
 	assert.Panics(t, func() { e.Middleware(nil) })
+}
+
+// TestMiddlewareStatuses: no status that is not a 2xx completes the event, and
+// an invalid one panics as it does in net/http.
+func TestMiddlewareStatuses(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		panics bool
+	}{{0, true}, {-1, true}, {99, true}, {1000, true}, {101, false}, {300, false}, {999, false}} {
+		t.Run(strconv.Itoa(tt.status), func(t *testing.T) {
+			rc := record(t, &geminihook.Endpoint{})
+			h := rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if ev, _ := geminihook.FromContext(r.Context()); ev.Attempt == 1 {
+					w.WriteHeader(tt.status)
+				}
+			}))
+			d := newBatch()
+			first := func() { h.ServeHTTP(httptest.NewRecorder(), d.Request("/")) }
+			if tt.panics {
+				assert.PanicsWithValue(t, fmt.Sprint("invalid WriteHeader code ", tt.status), first)
+			} else {
+				first()
+			}
+			out := rc.outcome()
+			assert.Equal(t, geminihook.Failed, out.Result)
+			require.Error(t, out.Err)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, d.Request("/"))
+			assert.Equal(t, 200, w.Code)
+			out = rc.outcome()
+			assert.Equal(t, geminihook.Processed, out.Result, "the event was released")
+			assert.Equal(t, 2, out.Event.Attempt)
+		})
+	}
+}
+
+// TestMiddlewareLongReply: a reply over 1 MiB is not held back, and the event
+// fails.
+func TestMiddlewareLongReply(t *testing.T) {
+	const limit = 1 << 20
+	for _, tt := range []struct {
+		name   string
+		writes []int // lengths
+		status int
+	}{
+		{"at the bound", []int{limit}, 200},
+		{"at the bound, in pieces", []int{limit - 1, 1, 0}, 200},
+		{"a byte over it", []int{limit + 1}, 500},
+		{"a byte over it, in pieces", []int{limit, 1}, 500},
+		{"far over it", []int{64 << 20}, 500},
+		{"too long, then more that would fit", []int{limit + 1, 1}, 500},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rc := record(t, &geminihook.Endpoint{})
+			rc.start(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if ev, _ := geminihook.FromContext(r.Context()); ev.Attempt > 1 {
+					return
+				}
+				for _, n := range tt.writes {
+					_, _ = w.Write(make([]byte, n)) // many handlers do not look at the error
+				}
+			})))
+			d := newBatch()
+			got := rc.send(t, d)
+			assert.Equal(t, tt.status, got.status)
+			out := rc.outcome()
+			if tt.status == 200 {
+				assert.Len(t, got.body, limit)
+				assert.Equal(t, geminihook.Processed, out.Result)
+				return
+			}
+			assert.Equal(t, geminihook.Failed, out.Result)
+			assert.ErrorContains(t, out.Err, "longer than 1048576 bytes")
+			assert.Equal(t, "Internal Server Error\n", got.body)
+			assert.Equal(t, 200, rc.send(t, d).status, "released")
+			assert.Equal(t, geminihook.Processed, rc.outcome().Result)
+		})
+	}
 }

@@ -25,7 +25,9 @@ func (v tenantVerifier) Verify(ctx context.Context, header http.Header, body []b
 // TestTenants: tenant B signs tenant A's webhook-id with B's own secret, before
 // A's event arrives.
 func TestTenants(t *testing.T) {
-	byTenant := func(ctx context.Context, ev *geminihook.Event) string { return ctx.Value(tenantKey{}).(string) + ":" + ev.ID }
+	byTenant := func(ctx context.Context, ev *geminihook.Event) string {
+		return ctx.Value(tenantKey{}).(string) + ":" + ev.ID
+	}
 	for _, tt := range []struct {
 		name   string
 		key    func(context.Context, *geminihook.Event) string
