@@ -30,3 +30,35 @@ func TestEventShowsNoBody(t *testing.T) {
 	}
 	assert.Contains(t, fmt.Sprint(ev), d.ID())
 }
+
+func TestJobID(t *testing.T) {
+	for _, tt := range []struct{ name, body, want string }{
+		{"batch", `{"type":"batch.succeeded","data":{"id":"batches/abc"}}`, "batches/abc"},
+		{"interaction", `{"type":"interaction.requires_action","data":{"id":"v1_x.."}}`, "v1_x.."},
+		{"unknown type", `{"type":"batch.paused","data":{"id":"batches/abc"}}`, "batches/abc"},
+		{"data that is not read", `{"type":"batch.failed","data":{"id":"abc","error_message":7}}`, "abc"},
+		{"number", `{"type":"batch.failed","data":{"id":7}}`, "7"},
+		{"null", `{"type":"batch.failed","data":{"id":null}}`, ""},
+		{"no id", `{"type":"batch.failed","data":{}}`, ""},
+		{"no data", `{"type":"batch.failed"}`, ""},
+		{"data is a list", `{"type":"batch.paused","data":["abc"]}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ev, err := geminihook.ParseUnverified([]byte(tt.body))
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, ev.JobID())
+		})
+	}
+	t.Run("every type", func(t *testing.T) {
+		for _, typ := range webhooktest.Types() {
+			ev, err := geminihook.ParseUnverified(webhooktest.Body(typ))
+			require.NoError(t, err)
+			assert.Contains(t, ev.JobID(), "_123456", typ)
+		}
+	})
+	for name, data := range map[string]geminihook.Data{
+		"none": nil, "an empty Unknown": &geminihook.Unknown{}, "made by the program": &geminihook.Unknown{Data: []byte(`{"id":"a`)},
+	} {
+		assert.Empty(t, (&geminihook.Event{Data: data}).JobID(), name)
+	}
+}

@@ -211,3 +211,70 @@ func TestKeySetRace(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestKeySetBackOff: while no keys are held, a failed fetch is repeated after
+// one second, then two, four and so on up to MinRefresh.
+func TestKeySetBackOff(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		minRefresh time.Duration
+		want       []time.Duration // from each fetch to the next
+	}{
+		{"default", 0, []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 60}},
+		{"ten seconds", 10 * time.Second, []time.Duration{1, 2, 4, 8, 10, 10}},
+		{"an hour", time.Hour, []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			kt := newKeySetTest(t)
+			kt.MinRefresh = tt.minRefresh
+			kt.source.fail()
+			for i, seconds := range tt.want {
+				kt.refuses(1, geminihook.ErrKeysUnavailable)
+				require.EqualValues(t, i+1, kt.source.fetches.Load())
+				kt.clock.advance(seconds*time.Second - 1)
+				kt.refuses(1, geminihook.ErrKeysUnavailable)
+				require.EqualValues(t, i+1, kt.source.fetches.Load(), "too early after fetch %d", i+1)
+				kt.clock.advance(1)
+			}
+			kt.source.serveKeys(1)
+			kt.accepts(1)
+			kt.source.fail() // with keys, MinRefresh counts again
+			fetches := kt.source.fetches.Load()
+			kt.clock.advance(2 * time.Second)
+			kt.refuses(9, geminihook.ErrSignature)
+			assert.Equal(t, fetches, kt.source.fetches.Load())
+		})
+	}
+	t.Run("MinRefresh below a second", func(t *testing.T) {
+		kt := newKeySetTest(t)
+		kt.MinRefresh = 100 * time.Millisecond
+		kt.source.fail()
+		for i := range 5 {
+			kt.refuses(1, geminihook.ErrKeysUnavailable)
+			require.EqualValues(t, i+1, kt.source.fetches.Load())
+			kt.clock.advance(100 * time.Millisecond)
+		}
+	})
+}
+
+// TestKeySetTooEarly: a mismatch that may be due to a rotation is not called a
+// forgery when the keys could not be fetched again.
+func TestKeySetTooEarly(t *testing.T) {
+	kt := newKeySetTest(t, 1)
+	kt.accepts(1)
+	kt.clock.advance(10 * time.Second)
+	_, err := kt.verify(2)
+	require.ErrorIs(t, err, geminihook.ErrSignature)
+	assert.ErrorContains(t, err, "the last fetch was 10s ago, and there is at most one per 1m0s")
+	assert.NotContains(t, err.Error(), "forged")
+	kt.clock.advance(time.Minute)
+	_, err = kt.verify(2)
+	require.ErrorIs(t, err, geminihook.ErrSignature)
+	assert.ErrorContains(t, err, "the delivery is forged", "the keys are new")
+	kt.source.fail()
+	kt.clock.advance(time.Minute)
+	_, err = kt.verify(2)
+	require.ErrorIs(t, err, geminihook.ErrSignature)
+	assert.ErrorContains(t, err, "connection refused")
+	assert.NotContains(t, err.Error(), "forged")
+}

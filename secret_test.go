@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"log"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -159,4 +161,107 @@ func TestSecretShowsItsName(t *testing.T) {
 		}
 	}
 	assert.Empty(t, geminihook.Secret{}.String())
+}
+
+// dumped catches what a failed assertion prints.
+type dumped struct{ strings.Builder }
+
+func (d *dumped) Errorf(format string, args ...any) { fmt.Fprintf(d, format, args...) }
+
+// TestSecretInAnotherStruct: fmt and testing libraries print the unexported
+// fields of other types by reflection, without asking Secret's methods.
+func TestSecretInAnotherStruct(t *testing.T) {
+	type config struct {
+		secret  geminihook.Secret
+		pointer *geminihook.Secret
+		hmac    *geminihook.HMAC
+		binding geminihook.Binding
+		list    []geminihook.Secret
+		byName  map[string]geminihook.Secret
+	}
+	key := make([]byte, 32) // that resembles nothing else
+	for i := range key {
+		key[i] = byte(0x80 | 73*i)
+	}
+	secret, err := geminihook.NewSecret(key)
+	require.NoError(t, err)
+	d := webhooktest.NewBody([]byte("{}"), webhooktest.Static("whsec_"+base64.StdEncoding.EncodeToString(key)))
+	newConfig := func(name string) config {
+		list := []geminihook.Secret{secret}
+		v := &geminihook.HMAC{Secrets: list}
+		_, err := v.Verify(t.Context(), d.Header, d.Body) // so that its working memory is filled
+		require.NoError(t, err)
+		return config{secret, &secret, v, geminihook.Binding{Secrets: list}, list, map[string]geminihook.Secret{name: secret}}
+	}
+	c := newConfig("a")
+	shown := map[string]string{}
+	for _, verb := range []string{"%s", "%q", "%U", "%c", "%e", "%x", "%X", "%v", "%+v", "%#v", "%d", "%b", "%o", "%t"} {
+		shown[verb] = fmt.Sprintf(verb, c) + fmt.Sprintf(verb, &c) + fmt.Sprintf(verb, []config{c})
+	}
+	var equal dumped
+	require.False(t, assert.Equal(&equal, c, newConfig("b")))
+	require.False(t, assert.Equal(&equal, &c, nil))
+	require.False(t, assert.Equal(&equal, c.secret, geminihook.Secret{}))
+	shown["assert.Equal"] = equal.String()
+
+	for name, s := range shown {
+		require.NotEmpty(t, s)
+		assert.NotContains(t, s, base64.StdEncoding.EncodeToString(key)[:8], name)
+		assert.NotContains(t, s, string(key[:4]), name)
+		for _, form := range []struct{ verb, between string }{
+			{"%02x", ""}, {"%02X", ""}, {"%02x", " "}, {"%02X", " "}, {"0x%02x", ", "}, {"%d", " "}, {"%b", " "}, {"%o", " "},
+			{"%U", " "}, {"%c", " "}, {"%c", ""}, {"%q", " "}, {"%%!e(uint8=%d)", " "}, {"%%!s(uint8=%d)", " "}, {"%%!t(uint8=%d)", " "},
+		} {
+			bytes := make([]string, len(key))
+			for i, b := range key {
+				bytes[i] = fmt.Sprintf(form.verb, rune(b))
+			}
+			for i := 0; i < len(key); i += 4 {
+				assert.NotContains(t, s, strings.Join(bytes[i:i+4], form.between), "%s shows the key as %s", name, form.verb)
+			}
+		}
+	}
+}
+
+// TestNewHMACWarns in slog's default log about secrets that are no secret.
+func TestNewHMACWarns(t *testing.T) {
+	const warning = "anyone can sign with this secret"
+	bytesOf := func(b byte, n int) string {
+		return "whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, n))
+	}
+	for _, tt := range []struct {
+		name    string
+		secrets []string
+		want    int // lines
+	}{
+		{"fresh", []string{webhooktest.NewSecret()}, 0},
+		{"of webhooktest", []string{webhooktest.Secret}, 1},
+		{"of the package's examples", []string{"whsec_YSBzZWNyZXQgb2YgeW91ciBvd24sIGtlZXAgaXQ="}, 1},
+		{"of the specification", []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, 1},
+		{"sixteen equal bytes", []string{bytesOf('a', 16)}, 1},
+		{"32 equal bytes", []string{bytesOf(0xff, 32)}, 1},
+		{"a fresh one and two others", []string{webhooktest.NewSecret(), webhooktest.Secret, bytesOf('a', 16)}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			before := slog.Default()
+			var out bytes.Buffer
+			slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
+			t.Cleanup(func() {
+				slog.SetDefault(before)
+				log.SetOutput(os.Stderr) // which SetDefault has changed
+				log.SetFlags(log.LstdFlags)
+			})
+			v, err := geminihook.NewHMAC(tt.secrets...)
+			require.NoError(t, err)
+			d := newBatch()
+			for range 3 { // once, not per delivery
+				_, _ = v.Verify(t.Context(), d.Header, d.Body)
+			}
+			assert.Equal(t, tt.want, strings.Count(out.String(), warning), out.String())
+			assert.Equal(t, tt.want, strings.Count(out.String(), "level=WARN"))
+			for _, secret := range tt.secrets {
+				assert.NotContains(t, out.String(), secret[6:20])
+			}
+		})
+	}
 }
