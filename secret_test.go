@@ -209,8 +209,21 @@ func TestSecretInAnotherStruct(t *testing.T) {
 		assert.NotContains(t, s, base64.StdEncoding.EncodeToString(key)[:8], name)
 		assert.NotContains(t, s, string(key[:4]), name)
 		for _, form := range []struct{ verb, between string }{
-			{"%02x", ""}, {"%02X", ""}, {"%02x", " "}, {"%02X", " "}, {"0x%02x", ", "}, {"%d", " "}, {"%b", " "}, {"%o", " "},
-			{"%U", " "}, {"%c", " "}, {"%c", ""}, {"%q", " "}, {"%%!e(uint8=%d)", " "}, {"%%!s(uint8=%d)", " "}, {"%%!t(uint8=%d)", " "},
+			{"%02x", ""},
+			{"%02X", ""},
+			{"%02x", " "},
+			{"%02X", " "},
+			{"0x%02x", ", "},
+			{"%d", " "},
+			{"%b", " "},
+			{"%o", " "},
+			{"%U", " "},
+			{"%c", " "},
+			{"%c", ""},
+			{"%q", " "},
+			{"%%!e(uint8=%d)", " "},
+			{"%%!s(uint8=%d)", " "},
+			{"%%!t(uint8=%d)", " "},
 		} {
 			bytes := make([]string, len(key))
 			for i, b := range key {
