@@ -17,8 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAllocations holds what a delivery allocates, the response and the
-// recorder's part included. The race detector adds to it.
+// TestAllocations bounds what a delivery allocates, with the response and the
+// recorder's part. The race detector adds to it, because a sync.Pool then drops
+// one in four of what it is given: 40, 26 and 16 allocations become 44, 30 and 19.
 func TestAllocations(t *testing.T) {
 	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
 	require.NoError(t, err)
@@ -42,10 +43,10 @@ func TestAllocations(t *testing.T) {
 		})
 	}
 	genuine := func() *webhooktest.Delivery { return newBatch() }
-	assert.LessOrEqual(t, allocations(200, 200, genuine), 42.0, "genuine")
+	assert.LessOrEqual(t, allocations(200, 200, genuine), 45.0, "genuine")
 	duplicate := newBatch()
-	assert.LessOrEqual(t, allocations(200, 200, func() *webhooktest.Delivery { return duplicate }), 28.0, "duplicate")
-	assert.LessOrEqual(t, allocations(200, 400, func() *webhooktest.Delivery { return newBatch().WrongSecret() }), 18.0, "forged")
+	assert.LessOrEqual(t, allocations(200, 200, func() *webhooktest.Delivery { return duplicate }), 31.0, "duplicate")
+	assert.LessOrEqual(t, allocations(200, 400, func() *webhooktest.Delivery { return newBatch().WrongSecret() }), 20.0, "forged")
 
 	body := webhooktest.Body(geminihook.EventBatchSucceeded)
 	assert.LessOrEqual(t, testing.AllocsPerRun(200, func() { _, _ = geminihook.ParseUnverified(body) }), 7.0, "parse")
