@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -101,12 +100,10 @@ func TestSomebodyElsesJob(t *testing.T) {
 		{name: "static, with", static: true, delivery: webhooktest.NewBody(body(mine), signer), status: 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			source := &keySource{}
-			source.serveKeys(0, 1, 2)
 			store := &countingStore{Store: &geminihook.MemoryStore{}}
 			b := &geminihook.Binding{Secrets: b.Secrets, Static: tt.static}
 			rc := newReceiver(t, &geminihook.Endpoint{
-				Verifier:  geminihook.AnyOf(newVerifier(t), &geminihook.KeySet{Client: &http.Client{Transport: source}}),
+				Verifier:  geminihook.AnyOf(newVerifier(t), newKeySet(0, 1, 2)),
 				Authorize: b.Authorize, Store: store,
 			}, nil)
 			assert.Equal(t, tt.status, rc.send(t, tt.delivery).status)

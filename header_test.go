@@ -30,7 +30,7 @@ func TestSignatureEntries(t *testing.T) {
 	}
 }
 
-// TestHeaders has the forms that the vectors have not.
+// TestHeaders has the forms that the vectors lack.
 func TestHeaders(t *testing.T) {
 	now := time.Unix(1_779_364_800, 0)
 	sign := func(id string) http.Header {

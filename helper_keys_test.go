@@ -143,3 +143,10 @@ func vectors(t testing.TB) []vector {
 	require.NotEmpty(t, file.Cases)
 	return file.Cases
 }
+
+// newKeySet fetches the given of webhooktest's keys, without a network.
+func newKeySet(n ...int) *geminihook.KeySet {
+	source := &keySource{}
+	source.serveKeys(n...)
+	return &geminihook.KeySet{Client: &http.Client{Transport: source}, Logger: slog.New(slog.DiscardHandler)}
+}

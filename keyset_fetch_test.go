@@ -61,7 +61,7 @@ func TestKeySetSlowServer(t *testing.T) {
 	})
 }
 
-// TestKeySetReadsNoMore than it may, however much there is.
+// TestKeySetReadsNoMore than its bound, however long the response is.
 func TestKeySetReadsNoMore(t *testing.T) {
 	kt := newKeySetTest(t)
 	counted := &zeroBody{}

@@ -76,10 +76,8 @@ func resigned(d *webhooktest.Delivery, id string, signer webhooktest.Signer) *we
 // TestStaticAndDynamicApart: a stranger's dynamic delivery with the webhook-id
 // of a static one does not make that a duplicate, even without Authorize.
 func TestStaticAndDynamicApart(t *testing.T) {
-	source := &keySource{}
-	source.serveKeys(1)
 	rc := newReceiver(t, &geminihook.Endpoint{
-		Verifier: geminihook.AnyOf(newVerifier(t), &geminihook.KeySet{Client: &http.Client{Transport: source}}),
+		Verifier: geminihook.AnyOf(newVerifier(t), newKeySet(1)),
 	}, nil)
 	ours := newBatch()
 	theirs := resigned(webhooktest.New(geminihook.EventBatchExpired), ours.ID(), webhooktest.Dynamic(webhooktest.Key(1)))
@@ -161,10 +159,8 @@ func TestByJob(t *testing.T) {
 // TestByJobOnce: a static and a dynamic webhook and a program that asks the API
 // report the same end of a job, which is handled once.
 func TestByJobOnce(t *testing.T) {
-	source := &keySource{}
-	source.serveKeys(1)
 	rc := newReceiver(t, &geminihook.Endpoint{
-		Verifier: geminihook.AnyOf(newVerifier(t), &geminihook.KeySet{Client: &http.Client{Transport: source}}), Key: geminihook.ByJob,
+		Verifier: geminihook.AnyOf(newVerifier(t), newKeySet(1)), Key: geminihook.ByJob,
 	}, nil)
 	body := []byte(`{"type":"batch.succeeded","data":{"id":"abc"}}`)
 	assert.Equal(t, 200, rc.send(t, webhooktest.NewBody(body, signer)).status)

@@ -124,8 +124,8 @@ func TestSenderHangsUp(t *testing.T) {
 	assert.Equal(t, 1, rc.runCount(d.ID()))
 }
 
-// TestLease: the function's context ends inside the lease; a run that ignores
-// it is taken over, and its late end is told.
+// TestLease: the function's context ends within the lease. If a run ignores it,
+// another one takes over, and the outcome of the first says so.
 func TestLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &geminihook.Endpoint{Lease: 20 * time.Second}
@@ -150,7 +150,7 @@ func TestLease(t *testing.T) {
 		assert.Equal(t, "1", got.header.Get("Retry-After"), "what is left of the lease")
 		assert.Equal(t, 18*time.Second, <-deadline)
 		letPass(time.Second)
-		assert.Equal(t, 200, rc.send(t, d).status, "taken over when the lease is over")
+		assert.Equal(t, 200, rc.send(t, d).status, "taken over when the lease has expired")
 		close(stuck)
 		wg.Wait()
 		assert.Equal(t, 200, late.status)
@@ -164,8 +164,8 @@ func TestLease(t *testing.T) {
 	})
 }
 
-// TestLateComplete: a run that outlasts its lease, with nobody to take over, is
-// done all the same.
+// TestLateComplete: a run that outlasts its lease still completes if no other
+// has taken over.
 func TestLateComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rc := newPipeReceiver(t, &geminihook.Endpoint{Lease: time.Second}, func(context.Context, *geminihook.Event) error {

@@ -76,7 +76,7 @@ func FuzzReference(f *testing.F) {
 	})
 }
 
-// applies lists where the reference library (v0.0.1) accepts what this package
+// applies is false if the reference library (v0.0.1) accepts what this package
 // refuses on purpose. The clock is left out: the reference has no other than
 // its own.
 func applies(id, timestamp, signature string, secret error) bool {

@@ -191,8 +191,8 @@ func TestReceive(t *testing.T) {
 	assert.Zero(t, store.calls.Load())
 }
 
-// TestBodyBuffer: a body of known length is read into one buffer, or two where
-// it is large; a stranger who claims a length and sends nothing gets little.
+// TestBodyBuffer: memory grows with what arrives, so that a stranger who
+// announces a body and sends nothing gets little.
 func TestBodyBuffer(t *testing.T) {
 	e := &geminihook.Endpoint{Verifier: failingVerifier{geminihook.ErrSignature}}
 	for _, tt := range []struct {
