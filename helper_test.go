@@ -277,3 +277,12 @@ type scriptedStore struct {
 func (s scriptedStore) Transact(ctx context.Context, _ string, _ time.Duration, fn func(context.Context) error) (geminihook.State, error) {
 	return s.transact(ctx, fn)
 }
+
+// newEvent is an event that did not arrive over HTTP.
+func newEvent(t testing.TB) *geminihook.Event {
+	t.Helper()
+	ev, err := geminihook.ParseUnverified([]byte(`{"type":"batch.succeeded","data":{"id":"batches/abc"}}`))
+	require.NoError(t, err)
+	ev.ID = "msg_1"
+	return ev
+}

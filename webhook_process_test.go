@@ -15,15 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newEvent is an event that did not arrive over HTTP.
-func newEvent(t testing.TB) *geminihook.Event {
-	t.Helper()
-	ev, err := geminihook.ParseUnverified([]byte(`{"type":"batch.succeeded","data":{"id":"batches/abc"}}`))
-	require.NoError(t, err)
-	ev.ID = "msg_1"
-	return ev
-}
-
 func TestProcess(t *testing.T) {
 	fail := errors.New("disk full")
 	for _, tt := range []struct {
