@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -17,9 +18,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// leastAllocs returns the fewest allocations of f in a number of runs. An
+// average would not hold under the race detector, where a sync.Pool drops one in
+// four of what it is given.
+func leastAllocs(runs int, f func()) float64 {
+	least := math.Inf(1)
+	for range runs {
+		least = min(least, testing.AllocsPerRun(1, f))
+	}
+	return least
+}
+
 // TestAllocations bounds what a delivery allocates, with the response and the
-// recorder's part. The race detector adds to it, because a sync.Pool then drops
-// one in four of what it is given: 40, 26 and 16 allocations become 44, 30 and 19.
+// recorder's part.
 func TestAllocations(t *testing.T) {
 	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
 	require.NoError(t, err)
@@ -27,13 +38,13 @@ func TestAllocations(t *testing.T) {
 	allocations := func(runs, status int, next func() *webhooktest.Delivery) float64 {
 		ctx := context.WithValue(t.Context(), http.ServerContextKey, &http.Server{ReadTimeout: time.Minute})
 		var requests []*http.Request
-		for range runs + 1 { // AllocsPerRun warms up
+		for range 2 * runs { // AllocsPerRun warms up
 			d := next()
 			r := d.Request("/").WithContext(ctx)
 			r.Body = io.NopCloser(bytes.NewReader(d.Body))
 			requests = append(requests, r)
 		}
-		return testing.AllocsPerRun(runs, func() {
+		return leastAllocs(runs, func() {
 			w := httptest.NewRecorder()
 			handler.ServeHTTP(w, requests[0])
 			requests = requests[1:]
@@ -43,10 +54,10 @@ func TestAllocations(t *testing.T) {
 		})
 	}
 	genuine := func() *webhooktest.Delivery { return newBatch() }
-	assert.LessOrEqual(t, allocations(200, 200, genuine), 45.0, "genuine")
+	assert.LessOrEqual(t, allocations(200, 200, genuine), 42.0, "genuine")
 	duplicate := newBatch()
-	assert.LessOrEqual(t, allocations(200, 200, func() *webhooktest.Delivery { return duplicate }), 31.0, "duplicate")
-	assert.LessOrEqual(t, allocations(200, 400, func() *webhooktest.Delivery { return newBatch().WrongSecret() }), 20.0, "forged")
+	assert.LessOrEqual(t, allocations(200, 200, func() *webhooktest.Delivery { return duplicate }), 28.0, "duplicate")
+	assert.LessOrEqual(t, allocations(200, 400, func() *webhooktest.Delivery { return newBatch().WrongSecret() }), 18.0, "forged")
 
 	body := webhooktest.Body(geminihook.EventBatchSucceeded)
 	assert.LessOrEqual(t, testing.AllocsPerRun(200, func() { _, _ = geminihook.ParseUnverified(body) }), 7.0, "parse")
