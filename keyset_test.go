@@ -243,6 +243,13 @@ func TestKeySetBackOff(t *testing.T) {
 			kt.clock.advance(2 * time.Second)
 			kt.refuses(9, geminihook.ErrSignature)
 			assert.Equal(t, fetches, kt.source.fetches.Load())
+			kt.clock.advance(25 * time.Hour) // after which they may not be used
+			for range 2 {
+				fetches++
+				kt.refuses(1, geminihook.ErrKeysUnavailable)
+				require.Equal(t, fetches, kt.source.fetches.Load(), "the back-off starts with a second again")
+				kt.clock.advance(time.Second)
+			}
 		})
 	}
 	t.Run("MinRefresh below a second", func(t *testing.T) {
