@@ -134,7 +134,9 @@ func (rc *receiver) do(t testing.TB, req *http.Request) response {
 	return response{resp.StatusCode, string(body), resp.Header}
 }
 
-// outcome waits for the next outcome, the nth so far, and returns the last.
+// outcome waits for the next outcome and returns the last. It comes after the
+// response, and the log line before it: wait for it before you look at the log
+// or let another request end.
 func (rc *receiver) outcome() geminihook.Outcome {
 	<-rc.noted
 	rc.mu.Lock()

@@ -165,6 +165,7 @@ func TestEndpointWithoutVerifier(t *testing.T) {
 	d := webhooktest.New(geminihook.EventBatchSucceeded, signer)
 	assert.Equal(t, 400, rc.send(t, d).status)
 	assert.Zero(t, rc.runCount(d.ID()))
+	rc.outcome()
 	assert.Contains(t, rc.log(), "no verifier is configured")
 }
 
