@@ -62,3 +62,18 @@ func TestJobID(t *testing.T) {
 		assert.Empty(t, (&geminihook.Event{Data: data}).JobID(), name)
 	}
 }
+
+// TestEventInAnyVerb: no verb of fmt shows the body or user_metadata, not even
+// one for which fmt does not ask String.
+func TestEventInAnyVerb(t *testing.T) {
+	ev, err := geminihook.ParseUnverified([]byte(`{"type":"new","data":{"x":"confidential"},"user_metadata":{"y":"confidential"}}`))
+	require.NoError(t, err)
+	for _, verb := range []string{"%d", "%b", "%o", "%c", "%U", "%e", "%g", "%t", "%v", "%+v", "%#v", "%s", "%q", "%x", "%X"} {
+		for _, v := range []any{ev, *ev, []geminihook.Event{*ev}, ev.Data, geminihook.Outcome{Event: ev}} {
+			s := fmt.Sprintf(verb, v)
+			for _, form := range []string{"%s", "%d", "%b", "%o", "%U", "%x", "%X"} {
+				assert.NotContains(t, s, strings.Trim(fmt.Sprintf(form, []byte("confidential")), "[]"), "%s of %T", verb, v)
+			}
+		}
+	}
+}

@@ -193,3 +193,20 @@ func TestUnusableEndpoint(t *testing.T) {
 		})
 	}
 }
+
+// TestProcessWithoutID: events without an id, as ParseUnverified makes them,
+// must not share a key, or all but the first would be lost.
+func TestProcessWithoutID(t *testing.T) {
+	for name, key := range map[string]func(context.Context, *geminihook.Event) string{"default key": nil, "ByJob": geminihook.ByJob} {
+		t.Run(name, func(t *testing.T) {
+			rc := record(t, &geminihook.Endpoint{Key: key})
+			for _, body := range []string{`{"type":"batch.paused","data":{"id":"a"}}`, `{"type":"batch.paused","data":{"id":"b"}}`} {
+				ev, err := geminihook.ParseUnverified([]byte(body))
+				require.NoError(t, err)
+				out := rc.Process(t.Context(), ev, rc.countRuns(nil))
+				assert.Equal(t, geminihook.Unavailable, out.Result, "an empty key is never a key that events share")
+				assert.Equal(t, 503, out.Status)
+			}
+		})
+	}
+}
