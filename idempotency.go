@@ -121,7 +121,7 @@ type MemoryStore struct {
 	Now        func() time.Time // nil means time.Now
 
 	mu      sync.Mutex
-	entries map[string]*list.Element
+	entries map[string]*entry
 	queues  [3]list.List // of *entry by status, the oldest first
 	tokens  uint64       // how many were given out
 }
@@ -139,6 +139,7 @@ type entry struct {
 	attempt        int32
 	token          uint64
 	lease, expires time.Time // when they end, with the monotonic clock's reading
+	element        *list.Element
 }
 
 var errFull = errors.New("geminihook: MemoryStore is full of events in progress: raise MaxEntries")
@@ -152,19 +153,17 @@ func (m *MemoryStore) Claim(ctx context.Context, key string, lease, keep time.Du
 	defer m.mu.Unlock()
 	now := clock(m.Now)
 	m.expire(now)
-	element := m.entries[key]
-	if element == nil {
+	e := m.entries[key]
+	if e == nil {
 		if m.entries == nil {
-			m.entries = make(map[string]*list.Element)
+			m.entries = make(map[string]*entry)
 		}
 		if len(m.entries) >= cmp.Or(max(m.MaxEntries, 0), DefaultMaxEntries) && !m.evict(now) {
 			return Claim{}, errFull
 		}
-		key = strings.Clone(key) // which may be part of something large
-		element = m.queues[released].PushBack(&entry{key: key, status: released})
-		m.entries[key] = element
+		e = &entry{key: strings.Clone(key)} // which may be part of something large
+		m.entries[e.key] = e
 	}
-	e := element.Value.(*entry)
 	switch {
 	case !e.expires.After(now):
 		e.attempt = 0
@@ -177,16 +176,16 @@ func (m *MemoryStore) Claim(ctx context.Context, key string, lease, keep time.Du
 	e.token = m.tokens
 	e.attempt++
 	e.lease, e.expires = now.Add(lease), now.Add(max(lease, keep))
-	m.move(element, claimed)
+	m.move(e, claimed)
 	return Claim{State: Acquired, Token: strconv.FormatUint(e.token, 10), Attempt: int(e.attempt)}, nil
 }
 
 // Complete implements [Store].
 func (m *MemoryStore) Complete(ctx context.Context, key, token string, keep time.Duration) error {
-	return m.update(ctx, key, token, func(element *list.Element, e *entry, now time.Time) error {
+	return m.update(ctx, key, token, func(e *entry, now time.Time) error {
 		if e.status == claimed {
 			e.expires = now.Add(keep)
-			m.move(element, done)
+			m.move(e, done)
 		}
 		return nil
 	})
@@ -194,19 +193,19 @@ func (m *MemoryStore) Complete(ctx context.Context, key, token string, keep time
 
 // Release implements [Store].
 func (m *MemoryStore) Release(ctx context.Context, key, token string) error {
-	return m.update(ctx, key, token, func(element *list.Element, e *entry, _ time.Time) error {
+	return m.update(ctx, key, token, func(e *entry, _ time.Time) error {
 		if e.status != claimed {
 			return ErrLeaseLost
 		}
 		e.token = 0
-		m.move(element, released)
+		m.move(e, released)
 		return nil
 	})
 }
 
 // Renew implements [Renewer].
 func (m *MemoryStore) Renew(ctx context.Context, key, token string, lease time.Duration) error {
-	return m.update(ctx, key, token, func(_ *list.Element, e *entry, now time.Time) error {
+	return m.update(ctx, key, token, func(e *entry, now time.Time) error {
 		if e.status != claimed {
 			return ErrLeaseLost
 		}
@@ -219,22 +218,18 @@ func (m *MemoryStore) Renew(ctx context.Context, key, token string, lease time.D
 }
 
 // update calls change for the entry that the token holds.
-func (m *MemoryStore) update(ctx context.Context, key, token string, change func(*list.Element, *entry, time.Time) error) error {
+func (m *MemoryStore) update(ctx context.Context, key, token string, change func(*entry, time.Time) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := clock(m.Now)
-	element := m.entries[key]
-	if element == nil {
+	e := m.entries[key]
+	if e == nil || e.token == 0 || token != strconv.FormatUint(e.token, 10) || !e.expires.After(now) {
 		return ErrLeaseLost
 	}
-	e := element.Value.(*entry)
-	if e.token == 0 || token != strconv.FormatUint(e.token, 10) || !e.expires.After(now) {
-		return ErrLeaseLost
-	}
-	return change(element, e, now)
+	return change(e, now)
 }
 
 // clock returns the time of a clock that is nil for the machine's.
@@ -245,17 +240,16 @@ func clock(now func() time.Time) time.Time {
 	return time.Now()
 }
 
-// move puts an entry at the end of another queue, or of its own.
-func (m *MemoryStore) move(element *list.Element, status uint8) {
-	e := element.Value.(*entry)
-	m.queues[e.status].Remove(element)
-	e.status = status
-	m.entries[e.key] = m.queues[status].PushBack(e)
+// move puts an entry at the end of a queue.
+func (m *MemoryStore) move(e *entry, status uint8) {
+	if e.element != nil {
+		m.queues[e.status].Remove(e.element)
+	}
+	e.status, e.element = status, m.queues[status].PushBack(e)
 }
 
-func (m *MemoryStore) remove(element *list.Element) {
-	e := element.Value.(*entry)
-	m.queues[e.status].Remove(element)
+func (m *MemoryStore) remove(e *entry) {
+	m.queues[e.status].Remove(e.element)
 	delete(m.entries, e.key)
 }
 
@@ -265,7 +259,7 @@ func (m *MemoryStore) expire(now time.Time) {
 	for i := range m.queues {
 		for range 2 {
 			if front := m.queues[i].Front(); front != nil && !front.Value.(*entry).expires.After(now) {
-				m.remove(front)
+				m.remove(front.Value.(*entry))
 			}
 		}
 	}
@@ -275,8 +269,8 @@ func (m *MemoryStore) expire(now time.Time) {
 func (m *MemoryStore) evict(now time.Time) bool {
 	for i := range m.queues {
 		for element := m.queues[i].Front(); element != nil; element = element.Next() {
-			if uint8(i) != claimed || !element.Value.(*entry).lease.After(now) {
-				m.remove(element)
+			if e := element.Value.(*entry); i != claimed || !e.lease.After(now) {
+				m.remove(e)
 				return true
 			}
 		}
