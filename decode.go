@@ -20,8 +20,9 @@ import (
 // snake_case counts, and of a repeated name the last. The error, which wraps
 // [ErrPayload], means that the body is not a JSON object.
 //
-// ID, SentAt, Proof and Attempt come from elsewhere and stay zero. The event
-// keeps the body itself, not a copy.
+// ID, SentAt, Proof and Attempt come from elsewhere and stay zero. Set ID before
+// you pass the event to [Endpoint.Process]. The event keeps the body itself, not
+// a copy.
 func ParseUnverified(body []byte) (*Event, error) {
 	var top object
 	if json.Valid(body) {

@@ -3,6 +3,7 @@ package geminihook
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -184,6 +185,12 @@ func (ev Event) LogValue() slog.Value {
 // its user_metadata can hold a secret such as the token of a [Binding].
 func (ev Event) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"id": ev.ID, "type": ev.Type, "attempt": ev.Attempt})
+}
+
+// UnmarshalJSON fails, because the encoded form is incomplete. Decode Raw with
+// [ParseUnverified].
+func (ev *Event) UnmarshalJSON([]byte) error {
+	return errors.New("geminihook: an Event cannot be decoded from JSON: keep its Raw and ID, and use ParseUnverified")
 }
 
 type contextKey struct{}

@@ -1,6 +1,7 @@
 package geminihook_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -76,4 +77,11 @@ func TestEventInAnyVerb(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestEventFromJSON: what json.Marshal leaves out is not taken for an event.
+func TestEventFromJSON(t *testing.T) {
+	b, err := json.Marshal(newEvent(t))
+	require.NoError(t, err)
+	require.ErrorContains(t, json.Unmarshal(b, &geminihook.Event{}), "ParseUnverified")
 }

@@ -29,10 +29,11 @@ const (
 
 // What a stranger can make the package look at.
 const (
-	maxID         = 256 // bytes of webhook-id
-	maxTimestamp  = 19  // digits of the largest int64
-	maxSignatures = 8   // entries of webhook-signature
-	maxEd25519    = 3   // distinct "v1a" entries, each of which is tried with every key
+	maxID         = 256     // bytes of webhook-id
+	maxTimestamp  = 19      // digits of the largest int64
+	maxList       = 4 << 10 // bytes of webhook-signature
+	maxSignatures = 8       // entries of webhook-signature
+	maxEd25519    = 3       // distinct "v1a" entries, each of which is tried with every key
 )
 
 // delivery holds the webhook headers of one request.
@@ -82,27 +83,22 @@ func refuseCount(name string, n int) error {
 // it at its commas, as those for AWS Lambda do. Or a proxy may have folded several
 // lists into one with commas between them.
 func (d *delivery) parseSignatures(lines []string) error {
-	if len(lines) > 1 {
-		text := strings.Join(lines, " ")
-		if !strings.Contains(text, ",") {
-			text = strings.Join(lines, ",")
-		}
-		lines = []string{text}
+	list := strings.Join(lines, " ")
+	if !strings.Contains(list, ",") {
+		list = strings.Join(lines, ",")
 	}
 	seen := 0
-	for _, rest := range lines {
-		for rest != "" && seen < maxSignatures {
-			var s signature
-			s.value, rest, _ = strings.Cut(rest, " ")
-			s.scheme, s.value, _ = strings.Cut(s.value, ",")
-			if i := strings.IndexByte(s.value, ','); i >= 0 && isEntry(s.value[i+1:]) {
-				s.value, rest = s.value[:i], s.value[i+1:]+" "+rest
-			}
-			if s.scheme != "" || s.value != "" {
-				seen++
-				d.add(s)
-			}
+	for rest := list[:min(len(list), maxList)]; rest != "" && seen < maxSignatures; {
+		entry, after, _ := strings.Cut(rest, " ")
+		scheme, value, _ := strings.Cut(entry, ",")
+		if i := strings.IndexByte(value, ','); i >= 0 && isEntry(value[i+1:]) {
+			value, after = value[:i], rest[len(scheme)+1+i+1:] // no copy, which would make this loop quadratic
 		}
+		if scheme != "" || value != "" {
+			seen++
+			d.add(signature{scheme: scheme, value: value})
+		}
+		rest = after
 	}
 	if seen == 0 {
 		return errNoSignature

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"math"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -203,5 +204,26 @@ func TestSignatureLists(t *testing.T) {
 				assert.ErrorContains(t, err, tt.want)
 			})
 		}
+	}
+}
+
+// TestHostileLists: a list as long as net/http lets it be costs no more memory
+// than its lines, joined once, and so no time that grows with their square.
+func TestHostileLists(t *testing.T) {
+	const size = 1 << 20
+	for name, entry := range map[string]string{
+		"spaces": " ", "commas": ",", "folded and empty": ",, ", "folded": "v1,A,", "entries": "v1,A ", "no commas": "v1 ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVerifier(t)
+			h := newBatch().Header
+			h["Webhook-Signature"] = []string{strings.Repeat(entry, size/len(entry)), "v1,AAAA"}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := v.Verify(t.Context(), h, nil)
+			runtime.ReadMemStats(&after)
+			require.Error(t, err)
+			assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(3*size))
+		})
 	}
 }

@@ -33,8 +33,9 @@ func (e *Endpoint) Middleware(next http.Handler) http.Handler {
 		panic("geminihook: Middleware: nil handler")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		held := &heldReply{header: make(http.Header)}
+		var held *heldReply
 		run := func(ctx context.Context, ev *Event) error {
+			held = &heldReply{header: w.Header().Clone()}
 			again := r.WithContext(ctx)
 			again.Body = io.NopCloser(bytes.NewReader(ev.Raw))
 			again.ContentLength = int64(len(ev.Raw))
@@ -110,6 +111,7 @@ func (h *heldReply) result() error {
 }
 
 func (h *heldReply) send(w http.ResponseWriter) {
+	clear(w.Header())
 	maps.Copy(w.Header(), h.written)
 	if noBody := h.status == http.StatusNoContent || h.status == http.StatusNotModified; !noBody {
 		w.Header().Set("Content-Length", strconv.Itoa(h.body.Len()))

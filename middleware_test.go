@@ -198,3 +198,40 @@ func TestMiddlewareLongReply(t *testing.T) {
 		})
 	}
 }
+
+// TestMiddlewareTwice: of a Transactor that runs the function again, the last
+// response counts.
+func TestMiddlewareTwice(t *testing.T) {
+	rc := record(t, &geminihook.Endpoint{Store: scriptedStore{
+		transact: func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
+			_ = fn(ctx)
+			return geminihook.Acquired, fn(ctx)
+		},
+	}})
+	runs := 0
+	rc.start(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if runs++; runs == 2 {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	})))
+	assert.Equal(t, 500, rc.send(t, newBatch()).status)
+	assert.Equal(t, geminihook.Failed, rc.outcome().Result)
+}
+
+// TestMiddlewareInside: the handler sees and extends the header of a middleware
+// outside.
+func TestMiddlewareInside(t *testing.T) {
+	rc := record(t, &geminihook.Endpoint{})
+	inner := rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Add("Vary", "Accept")
+		w.Header().Del("X-Remove")
+	}))
+	rc.start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Origin")
+		w.Header().Set("X-Remove", "x")
+		inner.ServeHTTP(w, r)
+	}))
+	got := rc.send(t, newBatch())
+	assert.Equal(t, []string{"Origin", "Accept"}, got.header["Vary"])
+	assert.Empty(t, got.header["X-Remove"])
+}

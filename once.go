@@ -94,7 +94,7 @@ func (r *run) claim(ctx context.Context) Outcome {
 		return outcome(Duplicate, nil)
 	case claim.State == InProgress:
 		busy := outcome(Busy, ErrInProgress)
-		busy.RetryAfter = cmp.Or(claim.RetryIn, busy.RetryAfter)
+		busy.RetryAfter = cmp.Or(max(claim.RetryIn, 0), busy.RetryAfter)
 		return busy
 	case claim.State != Acquired:
 		return unavailable(errors.New("the store returned a claim without a valid state"))
@@ -173,9 +173,8 @@ func (r *run) transact(ctx context.Context, tx Transactor) Outcome {
 	ran := false
 	var fnErr error
 	state, err := tx.Transact(ctx, r.key, r.keep, func(ctx context.Context) error {
-		timer.Stop()
-		if ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", ErrStore, context.Cause(ctx))
+		if !timer.Stop() || ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", ErrStore, cmp.Or(context.Cause(ctx), errStoreSlow))
 		}
 		defer timer.Reset(r.storeTimeout)
 		ran = true
@@ -184,6 +183,8 @@ func (r *run) transact(ctx context.Context, tx Transactor) Outcome {
 	})
 	if err == nil && ran {
 		err = fnErr // in case the store lost it
+	} else if context.Cause(ctx) == errStoreSlow {
+		err = errors.Join(err, errStoreSlow)
 	}
 	switch {
 	case err == nil && state == Done:

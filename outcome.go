@@ -57,7 +57,7 @@ type Outcome struct {
 // will last.
 const retryAfter = 5 * time.Second
 
-var errPanic = errors.New("geminihook: the function panicked")
+var errPanic = errors.New("geminihook: the function panicked, or another one that the Endpoint calls")
 
 // outcome has the status and, if Google is to wait, the time that go with a
 // result.

@@ -47,15 +47,15 @@ func (e *mismatchError) reason() string {
 }
 
 // anyOfError holds the errors of all verifiers of an AnyOf.
-type anyOfError []error
+type anyOfError struct{ errs []error }
 
-func (e anyOfError) Unwrap() []error { return e }
+func (e *anyOfError) Unwrap() []error { return e.errs }
 
 // Error gives each text once. It leaves out verifiers for a scheme that the
 // delivery does not have, unless there are no others.
-func (e anyOfError) Error() string {
+func (e *anyOfError) Error() string {
 	var meant, rest []string
-	for _, err := range e {
+	for _, err := range e.errs {
 		list := &meant
 		if m, ok := err.(*mismatchError); ok && !m.meant {
 			list = &rest

@@ -68,3 +68,10 @@ func TestReasonsOfAnyOf(t *testing.T) {
 		assert.NotContains(t, err.Error(), "v1a")
 	})
 }
+
+// TestErrorsAreComparable: a program may count errors in a map.
+func TestErrorsAreComparable(t *testing.T) {
+	_, err := geminihook.AnyOf(newVerifier(t), &geminihook.Ed25519{}).Verify(t.Context(), newBatch().Tampered().Header, []byte("{}"))
+	require.ErrorIs(t, err, geminihook.ErrSignature)
+	assert.NotPanics(t, func() { _ = map[error]int{err: 1} })
+}

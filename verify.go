@@ -216,7 +216,7 @@ func AnyOf(verifiers ...Verifier) Verifier {
 type anyOf []Verifier
 
 func (a anyOf) Verify(ctx context.Context, header http.Header, body []byte) (Proof, error) {
-	var errs anyOfError
+	var errs []error
 	for _, v := range a {
 		proof, err := verify(ctx, v, header, body)
 		if err == nil {
@@ -227,7 +227,7 @@ func (a anyOf) Verify(ctx context.Context, header http.Header, body []byte) (Pro
 	if len(errs) == 0 {
 		return Proof{}, errNoVerifier
 	}
-	return Proof{}, errs
+	return Proof{}, &anyOfError{errs: errs}
 }
 
 // verify asks v, and makes its error wrap ErrKeysUnavailable unless it refuses

@@ -117,7 +117,7 @@ type Endpoint struct {
 	Lease time.Duration
 
 	// Keep is how long a handled event is remembered. It should exceed the 24
-	// hours in which Google retries, and must not be less than the Verifier's
+	// hours in which Google retries, and must be at least twice the Verifier's
 	// tolerance. Zero means DefaultKeep.
 	Keep time.Duration
 
@@ -139,9 +139,9 @@ func (e *Endpoint) check() error {
 	if min(time.Duration(e.MaxBody), e.ReadTimeout, e.StoreTimeout, e.Lease, e.Keep) < 0 {
 		return errors.New("geminihook: a size or duration of the Endpoint is negative")
 	}
-	if e.Keep != 0 && e.Keep < DefaultTolerance {
-		return fmt.Errorf("geminihook: Endpoint.Keep is %v, less than the tolerance of %v: "+
-			"a delivery could be replayed after its event was forgotten", e.Keep, DefaultTolerance)
+	if e.Keep != 0 && e.Keep < 2*DefaultTolerance {
+		return fmt.Errorf("geminihook: Endpoint.Keep is %v, less than %v, twice the tolerance: "+
+			"a delivery could be replayed after its event was forgotten", e.Keep, 2*DefaultTolerance)
 	}
 	return nil
 }
@@ -152,10 +152,10 @@ func (e *Endpoint) check() error {
 // hangs up, but ends a little before Lease.
 //
 // If fn returns nil, the event is completed and the response is 200. If fn
-// returns an error or panics, the event is released and the response is 500, so
-// that Google's next attempt runs it again; the panic continues to the server.
-// If fn returns an error made by [Permanent], the event is completed. fn must
-// not be nil.
+// returns an error, the event is released and the response is 500, so that
+// Google's next attempt runs it again. A panic also releases the event, and
+// continues to the server, which closes the connection. If fn returns an error
+// made by [Permanent], the event is completed. fn must not be nil.
 func (e *Endpoint) Handler(fn func(ctx context.Context, ev *Event) error) http.Handler {
 	if fn == nil {
 		panic("geminihook: Handler: nil function")
@@ -192,7 +192,8 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 // Process calls fn unless the event was handled before or another run is in
 // progress, and then completes or releases it, as [Endpoint.Handler] does with a
 // verified event. Use it for events that arrive in another way, such as from a
-// queue or a recorded delivery. It neither verifies nor authorizes the event.
+// queue or a recorded delivery. It neither verifies nor authorizes the event, of
+// which it sets the Attempt: do not pass the same *Event to two calls at once.
 //
 // As in Handler, the context of fn does not end when ctx is canceled, but keeps
 // its deadline. If fn panics, the event is released and the panic continues. The
@@ -272,7 +273,7 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, err
 		return nil, ErrTooLarge
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: the sender hung up or was too slow: %w", ErrPayload, err)
+		return nil, refuse(ErrPayload, "the sender hung up or was too slow: "+err.Error())
 	}
 	if n := int64(buf.Len()); n < r.ContentLength || n == 0 {
 		return nil, refuse(ErrPayload, fmt.Sprintf("only %d of %d bytes are there: something read the body before the endpoint, "+

@@ -155,9 +155,9 @@ func TestUnusableEndpoint(t *testing.T) {
 		endpoint *geminihook.Endpoint
 		want     string // empty if the endpoint is usable
 	}{
-		{"Keep of a second", &geminihook.Endpoint{Keep: time.Second}, "Endpoint.Keep is 1s, less than the tolerance of 5m0s"},
-		{"Keep below the tolerance", &geminihook.Endpoint{Keep: 5*time.Minute - 1}, "less than the tolerance"},
-		{"Keep of the tolerance", &geminihook.Endpoint{Keep: 5 * time.Minute}, ""},
+		{"Keep of a second", &geminihook.Endpoint{Keep: time.Second}, "Endpoint.Keep is 1s, less than 10m0s, twice the tolerance"},
+		{"Keep below twice the tolerance", &geminihook.Endpoint{Keep: 10*time.Minute - 1}, "could be replayed"},
+		{"Keep of twice the tolerance", &geminihook.Endpoint{Keep: 10 * time.Minute}, ""},
 		{"negative Keep", &geminihook.Endpoint{Keep: -1}, "negative"},
 		{"negative Lease", &geminihook.Endpoint{Lease: -time.Minute}, "negative"},
 		{"negative MaxBody", &geminihook.Endpoint{MaxBody: -1}, "negative"},

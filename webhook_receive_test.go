@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -264,4 +265,13 @@ func hideWriter(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(struct{ http.ResponseWriter }{w}, r)
 	})
+}
+
+// TestBodyFails: whatever the body's error says, the response is not 200.
+func TestBodyFails(t *testing.T) {
+	r := newBatch().Request("/")
+	r.Body = io.NopCloser(iotest.ErrReader(geminihook.Permanent(errors.New("cut"))))
+	_, err := (&geminihook.Endpoint{Verifier: newVerifier(t)}).Receive(httptest.NewRecorder(), r)
+	require.ErrorIs(t, err, geminihook.ErrPayload)
+	assert.Equal(t, 400, geminihook.StatusCode(err))
 }

@@ -30,18 +30,14 @@ func TestContenders(t *testing.T) {
 }
 
 // TestAllocations: a delivery allocates less than one of the handler that
-// Google's page shows, forged or genuine, and verification nothing.
+// Google's page shows, forged or genuine. That verification allocates nothing
+// is a test of the root package.
 func TestAllocations(t *testing.T) {
 	const runs = 200
 	genuine := inProcess(1, runs, 1, receivers(), right, 200)
 	assert.Less(t, genuine[2].allocs, genuine[1].allocs)
 	refused := forged(1, runs)
 	assert.Less(t, refused[0].allocs, refused[2].allocs)
-	names, costs := verification(1, verifyCases[0])
-	require.Equal(t, "geminihook", names[1])
-	for i := range sizes {
-		assert.Less(t, costs[i][1].allocs, 1.0)
-	}
 }
 
 // TestProgram runs it as make bench does, but short.

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ import (
 )
 
 const (
-	right = webhooktest.Secret
+	right = "whsec_ZxVYr0nqGm1uP4yJb2d8sQ7tW5kE9aLhC3fN6oRiX0M="
 	wrong = "whsec_d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmc="
 )
 
@@ -207,5 +208,5 @@ func keySet(last ed25519.PrivateKey) (set *geminihook.KeySet, stop func()) {
 		keys = append(keys, webhooktest.Public(webhooktest.Key(i+1)))
 	}
 	server := webhooktest.NewKeyServer(append(keys, webhooktest.Public(last))...)
-	return &geminihook.KeySet{URL: server.URL, Client: &http.Client{Timeout: time.Minute}}, server.Close
+	return &geminihook.KeySet{URL: server.URL, Client: &http.Client{Timeout: time.Minute}, Logger: slog.New(slog.DiscardHandler)}, server.Close
 }
