@@ -26,8 +26,8 @@ const BindingKey = "geminihook_binding"
 //
 //	endpoint.Authorize = binding.Authorize
 //
-// A token is an HMAC-SHA256 of a label and the time it was made. It does not
-// name the job: whoever learns a token, for example Google's staff or a reader
+// A token consists of a label, the time it was made, and an HMAC-SHA256 of both.
+// It does not name the job: whoever learns a token, for example Google's staff or a reader
 // of your job list, can put it into a job of their own, and then passes
 // Authorize for as long as MaxAge allows. If that matters, choose a label that
 // names one job and have the program's function compare [Binding.Label] and
@@ -38,7 +38,8 @@ const BindingKey = "geminihook_binding"
 type Binding struct {
 	// Secrets are the program's own, not those of its webhooks. The first
 	// makes tokens, and any may have made the token of an event: put a new one
-	// in front and keep the old one until its jobs have ended.
+	// in front, and keep the old one until its jobs have ended and Google no
+	// longer retries their events.
 	Secrets []Secret
 	// Static requires a token in static events, too. Their signature ("v1")
 	// already proves that they are about the program's own project.
@@ -63,7 +64,7 @@ func NewBinding(secrets ...string) (*Binding, error) {
 
 // Metadata returns a user_metadata with the token for a label, to which the
 // program may add names of its own. A label is any text; Google sees it, as it
-// sees everything in user_metadata.
+// sees everything in user_metadata. It fails if the Binding has no secret.
 func (b *Binding) Metadata(label string) (map[string]any, error) {
 	token, err := b.Token(label)
 	if err != nil {
@@ -74,7 +75,7 @@ func (b *Binding) Metadata(label string) (map[string]any, error) {
 
 // Token returns the token for a label. It consists of the characters A-Z, a-z,
 // 0-9, '-', '_' and '.', so that it also fits into the path of a webhook's URL:
-// see [Binding.Check].
+// see [Binding.Check]. It fails if the Binding has no secret.
 func (b *Binding) Token(label string) (string, error) {
 	if b == nil || len(b.Secrets) == 0 || b.Secrets[0].s == nil {
 		return "", errors.New("geminihook: Binding has no secret to make a token with")
@@ -97,17 +98,15 @@ func (s *secret) token(label string, at int64) string {
 // Check returns the label of a genuine token that is not older than MaxAge. For
 // any other text, ok is false.
 func (b *Binding) Check(token string) (label string, ok bool) {
-	parts := strings.SplitN(token, ".", 4)
-	if b == nil || len(parts) != 3 {
-		return "", false
-	}
-	text, err := base64.RawURLEncoding.DecodeString(parts[0])
-	at, err2 := strconv.ParseInt(parts[1], 10, 64)
-	if err != nil || err2 != nil || b.MaxAge != 0 && clock(b.Now).Sub(time.Unix(at, 0)) > b.MaxAge {
+	encoded, rest, _ := strings.Cut(token, ".")
+	seconds, _, _ := strings.Cut(rest, ".")
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	at, err2 := strconv.ParseInt(seconds, 10, 64)
+	if b == nil || err != nil || err2 != nil || b.MaxAge != 0 && clock(b.Now).Sub(time.Unix(at, 0)) > b.MaxAge {
 		return "", false
 	}
 	for _, s := range b.Secrets {
-		if s.s != nil && hmac.Equal([]byte(token), []byte(s.s.token(string(text), at))) { // of which there is one spelling
+		if s.s != nil && hmac.Equal([]byte(token), []byte(s.s.token(string(text), at))) { // all of it: a token has only one spelling
 			return string(text), true
 		}
 	}
@@ -125,7 +124,7 @@ func (b *Binding) Label(ev *Event) (label string, ok bool) {
 }
 
 // Authorize accepts an event with a genuine token, and a static event without
-// one unless Static is set. Use it as [Endpoint.Authorize].
+// one unless Static is set. Its error says why. Use it as [Endpoint.Authorize].
 func (b *Binding) Authorize(_ context.Context, ev *Event) error {
 	if ev.Proof.Scheme == SchemeHMAC && (b == nil || !b.Static) {
 		return nil
@@ -134,7 +133,7 @@ func (b *Binding) Authorize(_ context.Context, ev *Event) error {
 		return nil
 	}
 	if _, present := ev.UserMetadata[BindingKey]; present {
-		return fmt.Errorf("the %s in its user_metadata is of another program, of a secret that is no longer listed, or older than MaxAge", BindingKey)
+		return fmt.Errorf("the %s in the event's user_metadata is of another program, of a secret that is not in Binding.Secrets, or older than Binding.MaxAge", BindingKey)
 	}
-	return fmt.Errorf("its user_metadata has no %s: it is somebody else's job, or one that was created without Binding.Metadata", BindingKey)
+	return fmt.Errorf("the event's user_metadata has no %s: it is somebody else's job, or one that was created without Binding.Metadata", BindingKey)
 }

@@ -176,7 +176,7 @@ func TestBindingMaxAge(t *testing.T) {
 				require.NoError(t, err)
 				return
 			}
-			require.ErrorContains(t, err, "older than MaxAge")
+			require.ErrorContains(t, err, "older than Binding.MaxAge")
 			assert.NotContains(t, err.Error(), metadata[geminihook.BindingKey])
 		})
 	}

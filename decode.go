@@ -17,19 +17,18 @@ import (
 // It loses no event: an unknown type, version or field, an odd timestamp and
 // data of an unexpected form still make an Event, if need be with [Unknown]
 // data. It reads names in snake_case and in lowerCamelCase; if both are there,
-// snake_case counts, and of a repeated name the last. The error, which wraps
+// snake_case wins, and of a repeated name the last one. The error, which wraps
 // [ErrPayload], means that the body is not a JSON object.
 //
-// ID, SentAt, Proof and Attempt come from elsewhere and stay zero. Set ID before
-// you pass the event to [Endpoint.Process]. The event keeps the body itself, not
-// a copy.
+// ID, SentAt, Proof and Attempt stay zero: set ID before you pass the event to
+// [Endpoint.Process]. The event keeps the body itself, not a copy.
 func ParseUnverified(body []byte) (*Event, error) {
 	var top object
 	if json.Valid(body) {
 		top = parseObject(string(body))
 	}
 	if top == nil {
-		return nil, refuse(ErrPayload, "it is not a JSON object")
+		return nil, refuse(ErrPayload, "the body is not a JSON object")
 	}
 	ev := &Event{Type: EventType(scalar(top.get("type"))), Version: scalar(top.get("version")), Raw: body}
 	ev.Time, _ = time.Parse(time.RFC3339, scalar(top.get("timestamp")))
@@ -43,8 +42,8 @@ func ParseUnverified(body []byte) (*Event, error) {
 	return ev, nil
 }
 
-// decodeData returns the data of an event, of which it has the text and, if
-// that is an object, the members.
+// decodeData decodes "data". Its text is JSON, and its members are nil if it is
+// not an object.
 func decodeData(t EventType, text string, members object) Data {
 	r := reader{object: members}
 	data := newData(t, &r)
@@ -110,7 +109,8 @@ func (r *reader) string(names ...string) string {
 
 // The rest is a scanner for JSON that json.Valid has accepted. It finds members
 // by their exact names, which encoding/json does not do for structs, and lets
-// their values have any type. See docs/decisions/json-scanner.md.
+// their values have any type. A map[string]json.RawMessage would do the same with
+// 43 more allocations per event. See docs/decisions/json-scanner.md.
 
 const space = " \t\r\n"
 

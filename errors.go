@@ -5,9 +5,9 @@ import (
 	"net/http"
 )
 
-// The kinds of errors. [errors.Is] finds them in every error of this package.
-// The text around them is written for the log and says what to do; it never
-// contains a secret, a MAC or a body.
+// The kinds of errors that a delivery can meet, for [errors.Is]. The text around
+// them is written for the log and says what to do. It never contains a secret, a
+// MAC or a body.
 var (
 	// ErrMethod means that the request is not a POST.
 	ErrMethod = errors.New("geminihook: method is not POST")
@@ -30,14 +30,13 @@ var (
 	ErrForbidden = errors.New("geminihook: event is not for this receiver")
 	// ErrInProgress means that another run of the same event has not ended.
 	ErrInProgress = errors.New("geminihook: event is being processed")
-	// ErrStore means that the store failed, so that nothing is known about the
-	// event.
+	// ErrStore means that the store failed.
 	ErrStore = errors.New("geminihook: store failed")
-	// ErrLeaseLost means that a claim is no longer held. A [Store] returns it
-	// from Complete and Release.
+	// ErrLeaseLost means that a claim is no longer held. A Store returns it from
+	// Complete, Release and Renew.
 	ErrLeaseLost = errors.New("geminihook: lease lost")
-	// ErrPermanent is wrapped by every error that [Permanent] returns. A
-	// [Transactor] that sees it rolls back the function's writes and keeps the
+	// ErrPermanent is wrapped by every error that Permanent returns. A
+	// Transactor that sees it rolls back the function's writes and keeps the
 	// mark.
 	ErrPermanent = errors.New("geminihook: permanent failure")
 )
@@ -60,8 +59,8 @@ func (e *permanentError) Error() string   { return e.err.Error() }
 func (e *permanentError) Unwrap() []error { return []error{ErrPermanent, e.err} }
 
 // Permanent marks err as a failure that another delivery of the same event
-// would not cure. When the program's function returns it, the event is
-// completed, the response is 200 so that Google does not send the event again,
+// would not cure. When the program's function or Authorize returns it, the event
+// is completed or dropped, the response is 200 so that Google does not send the event again,
 // and the [Outcome] has the Result [Dropped]. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
@@ -71,9 +70,9 @@ func Permanent(err error) error {
 }
 
 // StatusCode returns the HTTP status with which [Endpoint] responds to an error
-// of this package: 200 for nil and for an error made by [Permanent], 500 for an
-// error of any other origin. A handler that calls [Endpoint.Receive] responds
-// with it.
+// from [Endpoint.Receive]: 200 for nil, 503 for an error that another attempt may
+// cure, 200 for one made by [Permanent], 405, 413, 403 or 400 for the other
+// refusals, and 500 for an error of any other kind.
 func StatusCode(err error) int {
 	for _, row := range statuses {
 		if errors.Is(err, row.err) {
@@ -94,9 +93,9 @@ var statuses = [...]struct {
 	{ErrInProgress, http.StatusServiceUnavailable},
 	{ErrStore, http.StatusServiceUnavailable},
 	{ErrPermanent, http.StatusOK},
+	{ErrForbidden, http.StatusForbidden},
 	{ErrMethod, http.StatusMethodNotAllowed},
 	{ErrTooLarge, http.StatusRequestEntityTooLarge},
-	{ErrForbidden, http.StatusForbidden},
 	{ErrHeader, http.StatusBadRequest},
 	{ErrTimestamp, http.StatusBadRequest},
 	{ErrSignature, http.StatusBadRequest},

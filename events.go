@@ -19,19 +19,19 @@ const (
 	EventBatchSucceeded            EventType = "batch.succeeded"             // a batch has finished
 	EventBatchFailed               EventType = "batch.failed"                // a batch ended with a system or validation error
 	EventBatchExpired              EventType = "batch.expired"               // a batch did not finish in time
-	EventBatchCancelled            EventType = "batch.cancelled"             // a user cancelled a batch
+	EventBatchCancelled            EventType = "batch.cancelled"             // a user canceled a batch
 	EventInteractionRequiresAction EventType = "interaction.requires_action" // a function call waits for the program
 	EventInteractionCompleted      EventType = "interaction.completed"       // a background interaction is done
 	EventInteractionFailed         EventType = "interaction.failed"          // an interaction ended with a system or validation error
-	EventInteractionCancelled      EventType = "interaction.cancelled"       // a user cancelled an interaction
+	EventInteractionCancelled      EventType = "interaction.cancelled"       // a user canceled an interaction
 	EventVideoGenerated            EventType = "video.generated"             // a video is ready
 )
 
 // Event is one event that Gemini reports. All deliveries of an event have the
-// same ID. A field is zero if the body did not have it.
+// same ID. A field other than Data is zero if the body did not have it.
 //
-// In fmt, slog and JSON an Event shows its ID, type and attempt, but nothing of
-// the body. To keep an event, keep Raw.
+// In fmt, slog and JSON an Event shows its ID and type, and in the last two its
+// attempt, but nothing else of the body. To keep an event, keep its ID and Raw.
 type Event struct {
 	// ID is webhook-id, the idempotency key.
 	ID string
@@ -58,7 +58,7 @@ type Event struct {
 	// zero.
 	Proof Proof
 	// Attempt counts the runs of the program's function for this event,
-	// starting with 1. It is zero before the event is claimed, and in a
+	// starting with 1. It is zero before the event is claimed, and with a
 	// Transactor, which keeps no count.
 	Attempt int
 }
@@ -134,8 +134,8 @@ type VideoGenerated struct {
 }
 
 // Unknown is the data of an event whose type this package does not know, or
-// data of a known type that could not be read. Either way the event is genuine,
-// and Event.Raw has all of it.
+// data of a known type that could not be read. Either way, [Event.Raw] has all of
+// it.
 type Unknown struct {
 	// Data is the body's "data" as it was sent. It is nil if there is none.
 	Data json.RawMessage
@@ -196,8 +196,9 @@ func (ev *Event) UnmarshalJSON([]byte) error {
 type contextKey struct{}
 
 // FromContext returns the event that Endpoint put into the context of the
-// program's function or of the handler behind [Endpoint.Middleware].
-func FromContext(ctx context.Context) (*Event, bool) {
-	ev, ok := ctx.Value(contextKey{}).(*Event)
+// program's function or of the handler behind [Endpoint.Middleware]. If there is
+// none, ok is false.
+func FromContext(ctx context.Context) (ev *Event, ok bool) {
+	ev, ok = ctx.Value(contextKey{}).(*Event)
 	return ev, ok
 }

@@ -27,7 +27,7 @@ const (
 	headerSignature = "Webhook-Signature"
 )
 
-// What a stranger can make the package look at.
+// Limits on what an unauthenticated request can make the package do.
 const (
 	maxID         = 256     // bytes of webhook-id
 	maxTimestamp  = 19      // digits of the largest int64
@@ -75,7 +75,7 @@ func (d *delivery) parse(header http.Header) (err error) {
 
 func refuseCount(name string, n int) error {
 	return refuse(ErrHeader, fmt.Sprintf("%s must be present exactly once, but the request has %d: "+
-		"it is not a Standard Webhooks delivery, or a proxy drops or repeats the header", name, n))
+		"the request is not a Standard Webhooks delivery, or a proxy drops or repeats the header", name, n))
 }
 
 // parseSignatures reads the space-delimited list. It may arrive in several
@@ -123,7 +123,7 @@ func (d *delivery) add(s signature) {
 			return
 		}
 		d.found.ed25519++
-	case s.value == "" && strings.HasPrefix(s.scheme, "eyJ") && strings.Count(s.scheme, ".") == 2:
+	case s.value == "" && strings.HasPrefix(s.scheme, "eyJ") && strings.Count(s.scheme, ".") == 2: // a bare JWT
 		d.found.jwt++
 	}
 	d.list[d.listed] = s
@@ -138,12 +138,13 @@ var (
 	errNoSignature   = refuse(ErrHeader, "webhook-signature is missing: the request is not a signed delivery, or a proxy drops the header")
 )
 
+// validID reports whether id is 1 to 256 bytes of visible ASCII.
 func validID(id string) bool {
 	if id == "" || len(id) > maxID {
 		return false
 	}
 	for i := range len(id) {
-		if id[i]-'!' > '~'-'!' { // what is below '!' wraps around
+		if id[i] < '!' || id[i] > '~' {
 			return false
 		}
 	}
@@ -159,18 +160,13 @@ func (d *delivery) appendPrefix(b []byte) []byte {
 	return append(b, '.')
 }
 
-// check parses the headers and checks the time.
+// check parses the headers and checks that the timestamp is within the
+// tolerance, in either direction. A nil now means time.Now and a zero tolerance
+// DefaultTolerance. Its errors wrap ErrHeader or ErrTimestamp.
 func (d *delivery) check(header http.Header, now func() time.Time, tolerance time.Duration) error {
 	if err := d.parse(header); err != nil {
 		return err
 	}
-	return d.checkTime(now, tolerance)
-}
-
-// checkTime checks that the timestamp is within the tolerance, in either
-// direction. A nil now means time.Now and a zero tolerance DefaultTolerance.
-// Its errors wrap ErrTimestamp.
-func (d *delivery) checkTime(now func() time.Time, tolerance time.Duration) error {
 	tolerance = cmp.Or(tolerance, DefaultTolerance)
 	late := clock(now).Sub(time.Unix(d.sentAt, 0)) // saturates, and so does Abs
 	if late.Abs() <= tolerance {
@@ -180,7 +176,7 @@ func (d *delivery) checkTime(now func() time.Time, tolerance time.Duration) erro
 	if late < 0 {
 		direction = "ahead of"
 	}
-	return refuse(ErrTimestamp, fmt.Sprintf("it is %v %s this machine's clock, and the tolerance is %v: set the clock, "+
+	return refuse(ErrTimestamp, fmt.Sprintf("the delivery is %v %s this machine's clock, and the tolerance is %v: set the clock, "+
 		"unless the delivery is forged or an old one is replayed (Google signs each retry afresh)",
 		late.Abs().Round(time.Second), direction, tolerance))
 }

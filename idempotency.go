@@ -26,13 +26,13 @@ const (
 // instances that receive events for the same webhook share it. Package storetest
 // checks a Store against this contract.
 //
-// Every method is atomic, safe for concurrent use by several processes, and
+// Every method is atomic, safe for concurrent use by all who share the store, and
 // bounded in time by its context. An error other than [ErrLeaseLost] means that
-// the store failed, never that the event is a duplicate or that it is not. The
-// store's own clock decides: durations go in, and no times.
+// the store failed, and says nothing about the event. Methods take durations, not
+// times, because the store's own clock decides.
 //
-// A key is any text that an HTTP header can hold. Keys are compared byte for
-// byte.
+// A key is any text that an HTTP header can hold, of at least 1,024 bytes. Keys
+// are compared byte for byte.
 type Store interface {
 	// Claim takes the key for the duration of a lease. The result is Acquired
 	// if the key is unknown, was released, or its lease has expired;
@@ -42,7 +42,7 @@ type Store interface {
 	// its lease runs.
 	Claim(ctx context.Context, key string, lease, keep time.Duration) (Claim, error)
 
-	// Complete marks a claimed key as Done for the duration keep. It succeeds
+	// Complete marks a claimed key as Done for keep, from now on. It succeeds
 	// even after the lease has expired, unless another claim has taken the
 	// key. Otherwise it returns ErrLeaseLost. Repeating it succeeds and
 	// changes nothing.
@@ -70,7 +70,7 @@ type Claim struct {
 	RetryIn time.Duration
 }
 
-// A Renewer is a Store that can extend a lease.
+// A Renewer is a [Store] that can extend a lease. [Endpoint] does not use it yet.
 type Renewer interface {
 	// Renew makes the lease of a claimed key end after the given duration from
 	// now. It succeeds even after the lease has expired, unless another claim
@@ -82,7 +82,7 @@ type Renewer interface {
 
 // A Transactor is a Store whose mark commits together with what the function
 // writes in the store's own database, so that those writes happen exactly
-// once. Endpoint calls Transact instead of Claim, Complete and Release.
+// once. [Endpoint] calls Transact instead of Claim, Complete and Release.
 type Transactor interface {
 	// Transact runs fn inside a transaction that marks the key as Done for the
 	// duration keep, unless it is already Done or another run is in progress.
@@ -92,8 +92,8 @@ type Transactor interface {
 	// error is fn's own, or wraps ErrStore if the store failed, including a
 	// commit whose fate is unknown. If fn's error wraps ErrPermanent, its
 	// writes are rolled back, the mark is committed and the error is returned.
-	// InProgress and Done mean that fn did not run. If fn panics, both are
-	// rolled back and the panic continues.
+	// InProgress and Done mean that fn did not run. If fn panics or calls
+	// runtime.Goexit, both are rolled back and it continues.
 	//
 	// Transact does not wait for a transaction that holds the same key. It
 	// must return soon after its context ends. The context's deadline bounds
@@ -104,7 +104,7 @@ type Transactor interface {
 // DefaultMaxEntries is the bound of a [MemoryStore] whose MaxEntries is zero.
 const DefaultMaxEntries = 100_000
 
-// MemoryStore is a Store for one process. It forgets everything when the
+// MemoryStore is a [Store] for one process. It forgets everything when the
 // process ends and is not shared with other instances. The zero MemoryStore is
 // ready for use.
 //
@@ -113,7 +113,7 @@ const DefaultMaxEntries = 100_000
 // longest, then one whose lease has expired. It never evicts a key in progress;
 // if there are only those, Claim fails. It starts no goroutine: keys that have
 // expired are removed as others are claimed. Leases go by the monotonic clock,
-// so that setting the machine's clock does not end them.
+// so that setting the machine's clock does not end them, unless Now is set.
 //
 // Do not change the fields after the first call, and do not copy it.
 type MemoryStore struct {
@@ -232,14 +232,6 @@ func (m *MemoryStore) update(ctx context.Context, key, token string, change func
 	return change(e, now)
 }
 
-// clock returns the time of a clock that is nil for the machine's.
-func clock(now func() time.Time) time.Time {
-	if now != nil {
-		return now()
-	}
-	return time.Now()
-}
-
 // move puts an entry at the end of a queue.
 func (m *MemoryStore) move(e *entry, status uint8) {
 	if e.element != nil {
@@ -276,4 +268,12 @@ func (m *MemoryStore) evict(now time.Time) bool {
 		}
 	}
 	return false
+}
+
+// clock returns now(), or time.Now() if now is nil.
+func clock(now func() time.Time) time.Time {
+	if now != nil {
+		return now()
+	}
+	return time.Now()
 }

@@ -6,10 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 )
 
-const maxKeys = 16 // usable keys that are kept; Google publishes three
+const maxKeys = 16 // usable keys that are kept, and others that are reported; Google publishes three
 
 // namedKey is a usable key with its "kid" or, if it has none, its thumbprint.
 type namedKey struct {
@@ -55,7 +54,7 @@ func parseKey(text json.RawMessage) (namedKey, error) {
 	switch {
 	case jwk.Kty != "OKP" || jwk.Crv != "Ed25519":
 		return namedKey{}, errors.New(`does not have "kty" OKP and "crv" Ed25519`)
-	case !slices.Contains([]string{"", "sig"}, jwk.Use), !slices.Contains([]string{"", "EdDSA", "Ed25519"}, jwk.Alg):
+	case jwk.Use != "" && jwk.Use != "sig", jwk.Alg != "" && jwk.Alg != "EdDSA" && jwk.Alg != "Ed25519":
 		return namedKey{}, errors.New(`has a "use" that is not "sig" or an "alg" that is not for Ed25519`)
 	case err != nil:
 		return namedKey{}, errors.New(`has an "x" that is not base64url without padding`)

@@ -37,14 +37,15 @@ const (
 // JWK Set. The zero KeySet verifies Gemini's dynamic webhooks with Google's
 // keys.
 //
-// It fetches the keys when the first v1a delivery arrives, when they are due,
-// without making a delivery wait, and when a signature matches none of them.
+// It fetches the keys when the first v1a delivery arrives and when a signature
+// matches none of them; these deliveries wait for the fetch. When the keys are
+// due, it replaces them without making a delivery wait.
 // However many deliveries ask, it fetches at most once per MinRefresh, so that a
 // flood of forged signatures does not reach the key server; while it has no keys
 // at all, it retries after one second, then after two, four and so on up to
 // MinRefresh. If a fetch fails, the keys remain in use until 24 hours after
 // they were fetched. Without any keys, Verify returns [ErrKeysUnavailable]. A
-// fetch may take 10 seconds and 1 MiB.
+// fetch is limited to 10 seconds and 1 MiB.
 //
 // A valid signature proves that the delivery comes from Google, not that it is
 // about one of the program's own jobs: see [Binding].
@@ -58,11 +59,11 @@ type KeySet struct {
 	// is not used: at most three redirects are followed, to the same scheme.
 	Client *http.Client
 	// MaxAge is how long keys are fresh if the response's Cache-Control does
-	// not say. A max-age there counts from 1 minute to 24 hours. Zero means
-	// DefaultKeyMaxAge.
+	// not say. A max-age there is raised to 1 minute and lowered to 24 hours.
+	// Zero means DefaultKeyMaxAge.
 	MaxAge time.Duration
-	// MinRefresh is the minimum time from one fetch to the next. Zero means
-	// DefaultKeyMinRefresh.
+	// MinRefresh is the minimum time from one fetch to the next. It must not be
+	// negative. Zero means DefaultKeyMinRefresh.
 	MinRefresh time.Duration
 	// Tolerance is how far webhook-timestamp may differ from the current time,
 	// in either direction. Zero means DefaultTolerance.
@@ -81,7 +82,7 @@ type KeySet struct {
 	failed   error       // from the last fetch
 }
 
-// cachedKeys is a fetched key set. It never changes.
+// cachedKeys is a fetched key set. It does not change once it is cached.
 type cachedKeys struct {
 	keys    []namedKey
 	maxAge  time.Duration
@@ -101,7 +102,7 @@ func (c *cachedKeys) match(m *signed) (name string, ok bool) {
 // fetch is a fetch that any number of deliveries wait for.
 type fetch struct {
 	done chan struct{}
-	keys *cachedKeys // that may be used after it
+	keys *cachedKeys // usable after the fetch, or nil
 	err  error
 }
 
@@ -163,7 +164,7 @@ func (k *KeySet) load(mismatch bool) (*cachedKeys, *fetch) {
 }
 
 // start returns the running fetch or starts one. If it is too early for that,
-// it returns one that is over. The caller holds the lock.
+// it returns one that has already ended. The caller holds the lock.
 func (k *KeySet) start(now time.Time) *fetch {
 	if k.inflight != nil {
 		return k.inflight
@@ -272,7 +273,7 @@ func checkURL(u *url.URL) error {
 	return errors.New("keys are fetched over https only, except from loopback addresses")
 }
 
-// maxAge returns how long the keys are fresh.
+// maxAge returns how long the keys of a response are fresh.
 func (k *KeySet) maxAge(header http.Header) time.Duration {
 	for directive := range strings.SplitSeq(strings.ToLower(header.Get("Cache-Control")), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")

@@ -19,22 +19,21 @@ const maxReply = 1 << 20
 // again. The request's context outlives the sender's connection, as it does in
 // [Endpoint.Handler].
 //
-// A 2xx response of the handler completes the event. Any other status, which is
-// sent as it is, and a panic release it, so that Google sends it again. A
-// framework that turns a returned error into a response must do so inside of
-// next, not after it.
+// A 2xx response of the handler completes the event. Any other status is sent as
+// it is and releases the event, as a panic does, so that Google sends it again. A
+// framework that turns a returned error into a response must do so inside next.
 //
 // The response is held back until the store has recorded the result, so that no
 // 2xx is sent before a commit that may fail. Therefore the handler cannot flush
-// or hijack, and the event fails if its response is longer than 1 MiB. next must
-// not be nil.
+// or hijack, and the event fails if its response is longer than 1 MiB. Middleware
+// panics if next is nil.
 func (e *Endpoint) Middleware(next http.Handler) http.Handler {
 	if next == nil {
 		panic("geminihook: Middleware: nil handler")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var held *heldReply
-		run := func(ctx context.Context, ev *Event) error {
+		serveNext := func(ctx context.Context, ev *Event) error {
 			held = &heldReply{header: w.Header().Clone()}
 			again := r.WithContext(ctx)
 			again.Body = io.NopCloser(bytes.NewReader(ev.Raw))
@@ -43,7 +42,7 @@ func (e *Endpoint) Middleware(next http.Handler) http.Handler {
 			next.ServeHTTP(held, again)
 			return held.result()
 		}
-		e.serve(w, r, run, func(o *Outcome) {
+		e.serve(w, r, serveNext, func(o *Outcome) {
 			_, replied := errors.AsType[*statusError](o.Err)
 			if o.Result == Processed || o.Result == Failed && replied {
 				o.Status = held.status
@@ -98,7 +97,8 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("geminihook: the handler responded with %d %s", e.status, http.StatusText(e.status))
 }
 
-// result is nil if the handler succeeded.
+// result returns nil if the handler succeeded, or the error for which the event is
+// released.
 func (h *heldReply) result() error {
 	h.WriteHeader(http.StatusOK) // as net/http does for a handler that wrote nothing
 	switch {
@@ -110,10 +110,11 @@ func (h *heldReply) result() error {
 	return &statusError{status: h.status}
 }
 
+// send writes the held response.
 func (h *heldReply) send(w http.ResponseWriter) {
 	clear(w.Header())
 	maps.Copy(w.Header(), h.written)
-	if noBody := h.status == http.StatusNoContent || h.status == http.StatusNotModified; !noBody {
+	if h.status != http.StatusNoContent && h.status != http.StatusNotModified {
 		w.Header().Set("Content-Length", strconv.Itoa(h.body.Len()))
 	}
 	w.WriteHeader(h.status)

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// ByJob is an [Endpoint.Key] that gives every end of a job one key, whoever
+// ByJob is an [Endpoint.Key] that gives the end of a job the same key, whoever
 // reports it: a static and a dynamic webhook, two webhooks of one project, or a
 // program that asks the API itself and calls [Endpoint.Process]. The key is the
-// event's type with the last path segment of [Event.JobID].
+// event's type and the last path segment of [Event.JobID], percent-encoded.
 //
-// For "interaction.requires_action", which can happen to a job several times,
-// for [Unknown] data and for events without an id, it is the default key. As
-// with the default key, an endpoint that receives dynamic webhooks also needs an
-// Authorize. Otherwise a stranger's event can take the key of one of your jobs.
+// ByJob returns the default key for "interaction.requires_action", which can
+// happen to a job several times, for [Unknown] data, and for events without an
+// id. An endpoint that receives dynamic webhooks must set [Endpoint.Authorize].
+// Otherwise a stranger's event can take the key of one of your jobs.
 func ByJob(_ context.Context, ev *Event) string {
 	id := ev.JobID()
 	id = url.PathEscape(id[strings.LastIndexByte(id, '/')+1:])
@@ -28,9 +28,9 @@ func ByJob(_ context.Context, ev *Event) string {
 	return string(ev.Type) + ":" + id
 }
 
-// defaultKey has the scheme in it, because strangers can have dynamic
-// deliveries sent to us whose webhook-id is that of a static one. It is empty if
-// the event has no ID, because such events must not share a key.
+// defaultKey includes the scheme, so that a dynamic delivery, which anyone can
+// cause, never takes the key of a static one, even if their ids are equal. It is
+// empty if the event has no ID, because such events must not share a key.
 func defaultKey(ev *Event) string {
 	if ev.ID == "" {
 		return ""
@@ -54,7 +54,7 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 	if r.key == "" {
 		return unavailable(errors.New("the event has no ID, or Endpoint.Key returned an empty key"))
 	}
-	end := time.Now().Add(r.lease - min(r.lease/10, 5*time.Second))
+	end := time.Now().Add(r.lease - min(r.lease/10, 5*time.Second)) // leaves time to complete the event within the lease
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(end) {
 		end = deadline
 	}
@@ -70,6 +70,18 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 		return r.transact(ctx, tx)
 	}
 	return r.claim(ctx)
+}
+
+// check returns an error if a field would break the endpoint's promises.
+func (e *Endpoint) check() error {
+	if e.MaxBody < 0 || min(e.ReadTimeout, e.StoreTimeout, e.Lease, e.Keep) < 0 {
+		return errors.New("geminihook: Endpoint.MaxBody, ReadTimeout, StoreTimeout, Lease or Keep is negative")
+	}
+	if e.Keep != 0 && e.Keep < 2*DefaultTolerance {
+		return fmt.Errorf("geminihook: Endpoint.Keep is %v, less than %v, twice the tolerance: "+
+			"a delivery could be replayed after its event was forgotten", e.Keep, 2*DefaultTolerance)
+	}
+	return nil
 }
 
 // run is one attempt to run the function for an event.
@@ -132,22 +144,23 @@ func (r *run) settle(ctx context.Context) Outcome {
 // complete retries if the store fails: the function has run, and without the
 // mark the next attempt would run it once more.
 func (r *run) complete(ctx context.Context) error {
-	for wait := 100 * time.Millisecond; ; wait *= 4 {
+	var err error
+	for _, pause := range []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond} {
+		time.Sleep(pause)
 		limited, cancel := context.WithTimeout(ctx, r.storeTimeout)
-		err := r.store.Complete(limited, r.key, r.token, r.keep)
+		err = r.store.Complete(limited, r.key, r.token, r.keep)
 		cancel()
-		switch {
-		case err == nil:
+		if err == nil {
 			return nil
-		case errors.Is(err, ErrLeaseLost):
-			return fmt.Errorf("%w: another claim took the key after the lease, or the store forgot this one (a restart, an eviction): the function may have run twice", err)
-		case wait > 400*time.Millisecond:
-			return fmt.Errorf("%w: the function succeeded, but the event could not be marked as done, so another attempt would run it again: %w", ErrStore, err)
 		}
-		time.Sleep(wait)
+		if errors.Is(err, ErrLeaseLost) {
+			return fmt.Errorf("%w: another claim took the key after the lease, or the store forgot this one (a restart, an eviction): the function may have run twice", err)
+		}
 	}
+	return fmt.Errorf("%w: the function has run, but the event could not be marked as done, so another attempt would run it again: %w", ErrStore, err)
 }
 
+// release returns nil, an ErrLeaseLost or an ErrStore.
 func (r *run) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.storeTimeout)
 	defer cancel()
@@ -158,11 +171,11 @@ func (r *run) release(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
-var errStoreSlow = errors.New("the store took more than half of the lease to begin, or more than StoreTimeout to end, the transaction")
+var errStoreSlow = errors.New("the store did not begin the transaction within half of the lease, or did not end it within StoreTimeout")
 
-// transact runs the function inside the store's transaction. The store may wait
-// for half of the lease before, because writers may have to queue, and for
-// StoreTimeout after the function.
+// transact runs the function inside the store's transaction. The store has half
+// of the lease to begin it, because writers may have to queue, and StoreTimeout to
+// end it after the function.
 func (r *run) transact(ctx context.Context, tx Transactor) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, r.lease+r.storeTimeout)
 	defer cancel()

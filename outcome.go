@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Result is what became of an event or a request. Its text is fit for a
-// metric's label.
+// Result is what became of an event or a request. Its text can serve as a metric
+// label.
 type Result string
 
 // The results.
@@ -33,18 +33,20 @@ const (
 type Outcome struct {
 	// Result is the outcome in one word.
 	Result Result
-	// Status is the HTTP status of the response.
+	// Status is the HTTP status of the response, or 500 after a panic, when
+	// Endpoint sends none.
 	Status int
-	// ID is webhook-id as the request had it. If the request was rejected,
-	// nobody has verified it. It is empty if the request had none of the right
-	// form.
+	// ID is the request's webhook-id, or the ID of the event given to Process.
+	// If Event is nil, it is not verified. It is empty if the header is missing
+	// or malformed.
 	ID string
-	// Event is the verified event. It is nil if the request was rejected.
+	// Event is the verified event, or the one given to Process. It is nil if the
+	// delivery was not verified or could not be decoded.
 	Event *Event
-	// Err says why, in words for the operator. It can also be set with
-	// Processed and Dropped: it then wraps ErrStore if the event could not be
-	// marked as done, or ErrLeaseLost if the claim was lost during the run.
-	// In both cases the function may run twice.
+	// Err is the reason for the Result, in words for the operator. With
+	// Processed or Dropped it wraps ErrStore if the event could not be marked
+	// as done, or ErrLeaseLost if another claim may have taken it; the function
+	// may then run twice.
 	Err error
 	// RetryAfter is what the response's Retry-After header asks for. Zero
 	// means that it has none.
@@ -53,14 +55,13 @@ type Outcome struct {
 	Elapsed time.Duration
 }
 
-// retryAfter is what a response asks for if nothing says how long a failure
+// retryAfter is the Retry-After of a 503 whose cause does not tell how long it
 // will last.
 const retryAfter = 5 * time.Second
 
 var errPanic = errors.New("geminihook: the function panicked, or another one that the Endpoint calls")
 
-// outcome has the status and, if Google is to wait, the time that go with a
-// result.
+// outcome returns an Outcome with the Status and RetryAfter of a result.
 func outcome(result Result, err error) Outcome {
 	o := Outcome{Result: result, Status: http.StatusOK, Err: err}
 	switch result {
@@ -80,7 +81,7 @@ func unavailable(err error) Outcome {
 	return outcome(Unavailable, err)
 }
 
-// refused is the outcome of a request that Receive refused.
+// refused is the outcome of an error from receive or check.
 func refused(err error) Outcome {
 	status := StatusCode(err)
 	results := map[int]Result{200: Dropped, 403: Forbidden, 500: Failed, 503: Unavailable}

@@ -39,9 +39,9 @@ func (e *mismatchError) reason() string {
 		return "webhook-signature is a JWT, which is not accepted: Google's page shows one for dynamic webhooks, " +
 			"but Gemini signs them with v1a in the Standard Webhooks format"
 	case e.found.ed25519 > 0:
-		return "no v1 entry, but a v1a entry: this is a dynamic webhook, verify it with KeySet"
+		return "no v1 entry, but a v1a entry: this is a dynamic webhook: verify it with a KeySet"
 	case e.found.hmac > 0:
-		return "no v1a entry, but a v1 entry: this is a static webhook, verify it with HMAC"
+		return "no v1a entry, but a v1 entry: this is a static webhook: verify it with an HMAC"
 	}
 	return "webhook-signature has no " + e.scheme + ` entry of the form "` + e.scheme + `,<base64>"`
 }

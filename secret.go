@@ -22,7 +22,7 @@ const (
 	minSecret        = 16 // bytes; the specification asks senders for 24 to 64
 )
 
-// Secret is the signing secret of a static webhook. In fmt, slog, JSON and text
+// Secret is the signing secret of a static webhook or of a [Binding]. In fmt, slog, JSON and text
 // it shows only its [Secret.Name]. The zero Secret matches no signature.
 type Secret struct {
 	s *secret
@@ -32,10 +32,9 @@ type Secret struct {
 // reflection does not find it: fmt and testing libraries print the unexported
 // fields of a struct that holds a Secret without asking Secret's methods.
 type secret struct {
-	name string
-	macs sync.Pool // of *mac
-
-	guessable bool
+	name      string
+	macs      sync.Pool // of *mac
+	guessable bool      // anyone may know the key
 }
 
 // mac is the working memory of one verification.
@@ -49,7 +48,8 @@ type mac struct {
 // ParseSecret reads a signing secret as Google shows it once, when a webhook is
 // created or its secret is rotated: "whsec_" followed by base64, or base64
 // alone, in the standard or the URL alphabet, with or without padding. White
-// space around it is ignored. The error says what is wrong and never shows the
+// space around it is ignored. It refuses keys shorter than 16 bytes and keys
+// that are all zeros. The error says what is wrong and never shows the
 // text.
 func ParseSecret(s string) (Secret, error) {
 	s = strings.TrimSpace(s)
@@ -78,7 +78,8 @@ func ParseSecret(s string) (Secret, error) {
 	return newSecret(key, text)
 }
 
-// NewSecret makes a Secret of a raw key of at least 16 bytes, which it copies.
+// NewSecret makes a Secret from a raw key, which it copies. It refuses a key
+// shorter than 16 bytes and one that is all zeros.
 func NewSecret(key []byte) (Secret, error) {
 	return newSecret(bytes.Clone(key), base64.StdEncoding.EncodeToString(key))
 }
@@ -118,7 +119,7 @@ func guessable(key []byte) bool {
 		slices.ContainsFunc(published, func(start string) bool { return bytes.HasPrefix(key, []byte(start)) })
 }
 
-// sign leaves the "v1" signature of the delivery in m.encoded.
+// sign stores the "v1" signature of the delivery in m.encoded.
 func (m *mac) sign(d *delivery, body []byte) {
 	m.hash.Reset()
 	_, _ = m.hash.Write(d.appendPrefix(m.prefix[:0])) // a hash never returns an error
@@ -163,7 +164,8 @@ func decodeBase64(s string) ([]byte, bool) {
 	return nil, false
 }
 
-// cutPrefix is strings.CutPrefix, ignoring case.
+// cutPrefix returns s without the prefix, in upper or lower case, or s itself if
+// it has none.
 func cutPrefix(s, prefix string) string {
 	if strings.HasPrefix(strings.ToLower(s), prefix) {
 		return s[len(prefix):]

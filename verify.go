@@ -23,7 +23,7 @@ import (
 // Webhooks 1.0.0, "Signature scheme"). An error that refuses the delivery wraps
 // [ErrHeader], [ErrTimestamp] or [ErrSignature]. Any other error means that the
 // verifier itself failed, for example because a database of secrets is down:
-// Endpoint then responds with 503 and Google sends the delivery again. Error
+// [Endpoint] then responds with 503 and Google sends the delivery again. Error
 // texts are for the log, never for the sender.
 //
 // A Verifier that chooses the secret by tenant needs an [Endpoint.Key] that
@@ -49,8 +49,8 @@ type HMAC struct {
 
 // NewHMAC makes an HMAC from secrets that [ParseSecret] reads. It fails if there
 // are none or if one is refused, so that a missing environment variable stops
-// the program when it starts. It warns in the default log of slog about a secret
-// that is published or repeats a single byte: anyone could sign with it.
+// the program when it starts. It logs a warning with [slog.Default] if a secret
+// is published or repeats a single byte: anyone could sign with it.
 func NewHMAC(secrets ...string) (*HMAC, error) {
 	parsed, err := parseSecrets(secrets)
 	if err != nil {
@@ -64,8 +64,8 @@ func NewHMAC(secrets ...string) (*HMAC, error) {
 	return &HMAC{Secrets: parsed}, nil
 }
 
-// Verify implements [Verifier]. The Key of its Proof is the secret's name. It
-// allocates nothing and does not copy the body.
+// Verify implements [Verifier]. The Key of its Proof is the secret's name. It does
+// not copy the body, and allocates nothing if a secret matches.
 func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof, error) {
 	if h == nil {
 		h = &HMAC{}
@@ -107,7 +107,8 @@ type Ed25519 struct {
 }
 
 // ParsePublicKey reads an Ed25519 public key in the form of Standard Webhooks,
-// "whpk_" followed by base64, or base64 alone.
+// "whpk_" followed by base64, or base64 alone. It refuses keys of small order,
+// under which anyone can sign.
 func ParsePublicKey(s string) (ed25519.PublicKey, error) {
 	text := cutPrefix(strings.TrimSpace(s), publicKeyPrefix)
 	key, ok := decodeBase64(text)
@@ -139,7 +140,7 @@ var smallOrder = []string{
 // checkKey tells why a public key cannot be used. Its text continues a sentence
 // about the key.
 func checkKey(key []byte) error {
-	if len(key) != ed25519.PublicKeySize { // ed25519.Verify panics
+	if len(key) != ed25519.PublicKeySize { // ed25519.Verify would panic
 		return fmt.Errorf("has %d bytes, but an Ed25519 key has %d", len(key), ed25519.PublicKeySize)
 	}
 	y := [ed25519.PublicKeySize]byte(key)
@@ -199,7 +200,7 @@ func (m *signed) matches(key ed25519.PublicKey) bool {
 	return false
 }
 
-// thumbprint is the one of RFC 7638, for the key as a JWK of RFC 8037.
+// thumbprint returns the RFC 7638 thumbprint of the key as an RFC 8037 JWK.
 func thumbprint(key ed25519.PublicKey) string {
 	sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + base64.RawURLEncoding.EncodeToString(key) + `"}`))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
@@ -208,7 +209,7 @@ func thumbprint(key ed25519.PublicKey) string {
 // AnyOf returns a Verifier that accepts what any of the verifiers accepts, so
 // that one endpoint receives static and dynamic webhooks. It asks them in order.
 // Without verifiers it rejects everything. Its errors wrap those of all
-// verifiers; if one of them failed to decide, so does AnyOf.
+// verifiers; if one of them failed itself, the response is 503.
 func AnyOf(verifiers ...Verifier) Verifier {
 	return anyOf(slices.Clone(verifiers))
 }
@@ -230,8 +231,8 @@ func (a anyOf) Verify(ctx context.Context, header http.Header, body []byte) (Pro
 	return Proof{}, &anyOfError{errs: errs}
 }
 
-// verify asks v, and makes its error wrap ErrKeysUnavailable unless it refuses
-// the delivery. So does a Permanent one, for which the response would be 200.
+// verify calls v. If the error does not refuse the delivery, or is Permanent,
+// which would mean 200, it makes the error wrap ErrKeysUnavailable.
 func verify(ctx context.Context, v Verifier, header http.Header, body []byte) (Proof, error) {
 	if v == nil {
 		return Proof{}, errNoVerifier
@@ -248,4 +249,4 @@ func verify(ctx context.Context, v Verifier, header http.Header, body []byte) (P
 	return Proof{}, fmt.Errorf("%w: the verifier failed: %w", ErrKeysUnavailable, err)
 }
 
-var errNoVerifier = refuse(ErrSignature, "no verifier is configured: set Endpoint.Verifier")
+var errNoVerifier = refuse(ErrSignature, "no verifier is configured: set Endpoint.Verifier, or pass verifiers to AnyOf")

@@ -33,18 +33,18 @@
 //
 // [Endpoint] reads the body up to a limit, has its [Verifier] verify the
 // signature over the raw bytes, decodes them with [ParseUnverified], and asks
-// Authorize whether the event is meant for this program. Then it claims the
+// [Endpoint.Authorize] whether the event is meant for this program. Then it claims the
 // event in its [Store], calls the function, and completes the event if the
 // function returns nil, or releases it so that Google's next attempt runs it
-// again. The [Outcome] becomes the HTTP response and a line of the log.
+// again. The [Outcome] becomes the HTTP response and a log line.
 //
 // # Which store
 //
-// Without a Store, events are remembered in memory, which is enough for one
-// instance that may forget when it restarts. Several instances share a store. If
-// the function writes to PostgreSQL or SQLite, the modules pgstore and
-// sqlitestore commit those writes together with the mark that the event was
-// handled. For everything else, there is the module redisstore.
+// Without a Store, events are remembered in memory, which is enough for a single
+// instance that may forget them when it restarts. Instances that serve the same
+// webhook must share a store. If the function writes to PostgreSQL or SQLite, the
+// modules pgstore and sqlitestore commit those writes together with the mark that
+// the event was handled. Otherwise, use the module redisstore.
 //
 // The wire format is Standard Webhooks 1.0.0 with the events of Google's page,
 // ai.google.dev/gemini-api/docs/webhooks.
@@ -65,11 +65,11 @@ import (
 
 // The defaults of [Endpoint].
 const (
-	DefaultMaxBody      = 1 << 20            // bytes; events have some hundred
+	DefaultMaxBody      = 1 << 20            // bytes; an event has a few hundred
 	DefaultReadTimeout  = 10 * time.Second   // for the body to arrive
 	DefaultLease        = time.Minute        // for a run of the function
 	DefaultKeep         = 7 * 24 * time.Hour // Google retries for 24 hours
-	DefaultStoreTimeout = 3 * time.Second    // for a call of the store
+	DefaultStoreTimeout = 3 * time.Second    // for one call to the store
 )
 
 // Endpoint receives deliveries. Without a Verifier it rejects everything; every
@@ -85,16 +85,18 @@ type Endpoint struct {
 
 	// Authorize decides whether a verified event is meant for this program:
 	// the signature of a dynamic delivery proves only that it comes from
-	// Google (see Binding). If it returns an error, the event is not claimed
-	// and the response is 403; 200 if the error is Permanent, and 503 if it
-	// wraps ErrStore. Nil accepts all.
+	// Google (see Binding). If it returns an error, the event is not claimed.
+	// The response is then 503 if the error wraps ErrStore or
+	// ErrKeysUnavailable, 200 if it is Permanent, and 403 otherwise. Nil
+	// accepts every event.
 	Authorize func(ctx context.Context, ev *Event) error
 
-	// Key returns the key of an event in the Store; events with the same key
-	// are handled once. Nil means the scheme of the Proof with webhook-id. Key
-	// must include the tenant if secrets of several tenants are accepted, and
-	// the endpoint if several share a Store but each must handle an event. See
-	// also ByJob. The response to an empty key is 503.
+	// Key returns the key of an event in the Store. Events with the same key
+	// are handled once. Nil means Proof.Scheme, a colon and Event.ID. If
+	// secrets of several tenants are accepted, Key must include the tenant. If
+	// several endpoints share a Store and each must handle every event, it
+	// must include the endpoint. See also ByJob. The response to an empty key
+	// is 503.
 	Key func(ctx context.Context, ev *Event) string
 
 	// MaxBody bounds the body, in bytes. Zero means DefaultMaxBody.
@@ -106,56 +108,49 @@ type Endpoint struct {
 	// ResponseWriter has no Unwrap method: set http.Server.ReadTimeout there.
 	ReadTimeout time.Duration
 
-	// StoreTimeout bounds each call of the Store, and the commit of a
-	// Transactor, which may take half of Lease to begin. Zero means
-	// DefaultStoreTimeout.
+	// StoreTimeout bounds each call to the Store. With a Transactor, it bounds
+	// the commit, and the transaction may take up to half of Lease to begin.
+	// Zero means DefaultStoreTimeout.
 	StoreTimeout time.Duration
 
-	// Lease bounds one run of the function, whose context ends a little before
-	// it. If a process dies during a run, the event can run again after the
-	// lease. Zero means DefaultLease.
+	// Lease bounds one run of the function, whose context ends a tenth of
+	// Lease, at most 5 seconds, before the lease does. If the process dies
+	// during a run, the event can run again once the lease has expired. Zero
+	// means DefaultLease.
 	Lease time.Duration
 
 	// Keep is how long a handled event is remembered. It should exceed the 24
-	// hours in which Google retries, and must be at least twice the Verifier's
-	// tolerance. Zero means DefaultKeep.
+	// hours in which Google retries. It must be at least twice the Verifier's
+	// tolerance, because a delivery can be replayed for that long; less than
+	// twice DefaultTolerance is refused. Zero means DefaultKeep.
 	Keep time.Duration
 
 	// Logger gets one line per request or event: its id, type, result, reason
-	// and the name of the key that matched, but never a body or a secret. Nil
-	// means slog.Default().
+	// and the name of the key that matched, but never a body or a secret. The
+	// text of an error that the program returned is logged as it is. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 
 	// Observe is called once per request or event, for metrics, after the
-	// response was sent and before the handler returns, perhaps concurrently.
+	// response was sent and before the handler returns. Calls may be
+	// concurrent.
 	Observe func(ctx context.Context, o Outcome)
 
 	memory    MemoryStore // for a nil Store
 	unlimited sync.Once   // logs that ReadTimeout cannot be enforced
 }
 
-// check refuses fields with which the endpoint would lose its promises.
-func (e *Endpoint) check() error {
-	if min(time.Duration(e.MaxBody), e.ReadTimeout, e.StoreTimeout, e.Lease, e.Keep) < 0 {
-		return errors.New("geminihook: a size or duration of the Endpoint is negative")
-	}
-	if e.Keep != 0 && e.Keep < 2*DefaultTolerance {
-		return fmt.Errorf("geminihook: Endpoint.Keep is %v, less than %v, twice the tolerance: "+
-			"a delivery could be replayed after its event was forgotten", e.Keep, 2*DefaultTolerance)
-	}
-	return nil
-}
-
 // Handler returns an [http.Handler] that verifies and decodes each delivery and
 // calls fn once per event. The context of fn has the request's values and
 // deadline and the event (see [FromContext]). It does not end when the sender
-// hangs up, but ends a little before Lease.
+// hangs up, but ends a little before [Endpoint.Lease].
 //
 // If fn returns nil, the event is completed and the response is 200. If fn
 // returns an error, the event is released and the response is 500, so that
 // Google's next attempt runs it again. A panic also releases the event, and
-// continues to the server, which closes the connection. If fn returns an error
-// made by [Permanent], the event is completed. fn must not be nil.
+// continues to the server, which closes the connection without a response. If fn
+// returns an error made by [Permanent], the event is completed and the response
+// is 200. Handler panics if fn is nil.
 func (e *Endpoint) Handler(fn func(ctx context.Context, ev *Event) error) http.Handler {
 	if fn == nil {
 		panic("geminihook: Handler: nil function")
@@ -165,8 +160,8 @@ func (e *Endpoint) Handler(fn func(ctx context.Context, ev *Event) error) http.H
 	})
 }
 
-// serve handles one request. It lets send write the response, and change the
-// outcome's status to what it wrote.
+// serve handles one request. It has send write the response; send may change the
+// outcome's status to the one it wrote.
 func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context.Context, *Event) error, send func(*Outcome)) {
 	start, out := time.Now(), outcome(Failed, errPanic)
 	var ev *Event
@@ -189,15 +184,16 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 	}
 }
 
-// Process calls fn unless the event was handled before or another run is in
-// progress, and then completes or releases it, as [Endpoint.Handler] does with a
-// verified event. Use it for events that arrive in another way, such as from a
-// queue or a recorded delivery. It neither verifies nor authorizes the event, of
-// which it sets the Attempt: do not pass the same *Event to two calls at once.
+// Process calls fn once per event. Unless the event was handled before or another
+// run of it is in progress, it calls fn and then completes or releases the event,
+// as [Endpoint.Handler] does. Use it for events that arrive in another way, such
+// as from a queue. It neither verifies nor authorizes the event, and sets its
+// Attempt, so the same *Event must not be in two calls at once. Without an ID or a
+// [Endpoint.Key] that does without, fn is not called and the Status is 503.
 //
-// As in Handler, the context of fn does not end when ctx is canceled, but keeps
-// its deadline. If fn panics, the event is released and the panic continues. The
-// Status of the Outcome is the one with which Handler would respond.
+// The context of fn does not end when ctx is canceled, but keeps its deadline. If
+// fn panics, the event is released and the panic continues. The Status of the
+// Outcome is the one with which Handler would respond.
 func (e *Endpoint) Process(ctx context.Context, ev *Event, fn func(ctx context.Context, ev *Event) error) (out Outcome) {
 	start, out := time.Now(), outcome(Failed, errPanic)
 	defer func() {
@@ -207,11 +203,11 @@ func (e *Endpoint) Process(ctx context.Context, ev *Event, fn func(ctx context.C
 	return e.once(ctx, ev, fn)
 }
 
-// Receive reads, verifies and decodes a delivery and asks Authorize whether the
-// event is meant for this program. It neither claims the event nor responds.
-// Pass the event to [Endpoint.Process], or keep track of its ID yourself; if
-// there is an error, the event is nil and [StatusCode] tells the status with
-// which to respond.
+// Receive reads, verifies and decodes a delivery and asks [Endpoint.Authorize]
+// whether the event is meant for this program. It neither claims the event nor
+// responds; w serves only to limit the reading of the body, which is then in
+// [Event.Raw]. Pass the event to [Endpoint.Process], or keep track of its ID
+// yourself. On an error the event is nil; respond with [StatusCode].
 func (e *Endpoint) Receive(w http.ResponseWriter, r *http.Request) (*Event, error) {
 	ev, err := e.receive(w, r)
 	if err != nil {
@@ -225,8 +221,8 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, erro
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	// Before anything else, because net/http reads some of the body even if
-	// this function does not.
+	// First, because net/http reads the rest of the body even if this function
+	// returns early.
 	done := e.limitRead(w, r)
 	if r.Method != http.MethodPost {
 		return nil, ErrMethod
@@ -257,7 +253,8 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, erro
 	return ev, nil
 }
 
-// firstBuffer bounds the memory that a stranger gets by announcing a body.
+// firstBuffer limits the memory that is allocated for a body that was announced
+// but has not arrived.
 const firstBuffer = 4 << 10 // bytes
 
 // readBody reads the body into a buffer that grows with what arrives.
@@ -267,7 +264,7 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, err
 		return nil, ErrTooLarge
 	}
 	var buf bytes.Buffer
-	buf.Grow(int(min(max(r.ContentLength, 0), firstBuffer)) + bytes.MinRead) // which ReadFrom wants free to see the end
+	buf.Grow(int(min(max(r.ContentLength, 0), firstBuffer)) + bytes.MinRead) // + MinRead, or ReadFrom grows the buffer to find the end
 	_, err := buf.ReadFrom(http.MaxBytesReader(w, cmp.Or[io.ReadCloser](r.Body, http.NoBody), limit))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, ErrTooLarge
@@ -276,15 +273,15 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, err
 		return nil, refuse(ErrPayload, "the sender hung up or was too slow: "+err.Error())
 	}
 	if n := int64(buf.Len()); n < r.ContentLength || n == 0 {
-		return nil, refuse(ErrPayload, fmt.Sprintf("only %d of %d bytes are there: something read the body before the endpoint, "+
-			"for example a middleware that logs it; register the endpoint outside of it, or have it restore the body", n, max(r.ContentLength, 0)))
+		return nil, refuse(ErrPayload, fmt.Sprintf("%d of %d bytes are left: the request had no body, or something read the body before the endpoint, "+
+			"for example a middleware that logs it: register the endpoint outside that middleware, or have it restore the body", n, max(r.ContentLength, 0)))
 	}
 	return buf.Bytes(), nil
 }
 
-// limitRead sets the read deadline if the server does not. The function that it
-// returns clears it: if it passed while the program's function runs, the server
-// would take that for the sender's hanging up.
+// limitRead sets a read deadline unless the server has one. The returned function
+// clears the deadline: if it passed while the program's function ran, the server
+// would treat the sender as disconnected.
 func (e *Endpoint) limitRead(w http.ResponseWriter, r *http.Request) (done func()) {
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if ok && server.ReadTimeout > 0 {
@@ -295,9 +292,9 @@ func (e *Endpoint) limitRead(w http.ResponseWriter, r *http.Request) (done func(
 		return func() { _ = rc.SetReadDeadline(time.Time{}) }
 	}
 	if ok {
-		e.unlimited.Do(func() { cmp.Or(e.Logger, slog.Default()).Warn(unlimited) })
+		e.unlimited.Do(func() { cmp.Or(e.Logger, slog.Default()).Warn(unlimitedText) })
 	}
 	return func() {}
 }
 
-const unlimited = "gemini webhook: ReadTimeout cannot be enforced, because a middleware's ResponseWriter has no Unwrap method: set http.Server.ReadTimeout"
+const unlimitedText = "gemini webhook: ReadTimeout cannot be enforced, because a middleware's ResponseWriter has no Unwrap method: set http.Server.ReadTimeout"
