@@ -40,6 +40,7 @@ func run(out io.Writer) error {
 		return fmt.Errorf("%w (run it in the root of the repository)", err)
 	}
 	p := &program{seen: map[string]string{}, runs: map[string]int{}, reasons: map[string]string{}}
+	p.busy.Add(copies)
 	url, stop, err := p.start()
 	if err != nil {
 		return err
@@ -83,6 +84,7 @@ type program struct {
 	seen    map[string]string // all three by webhook-id
 	runs    map[string]int
 	reasons map[string]string // why an event was refused
+	busy    sync.WaitGroup    // copies that have not had their 503 yet
 }
 
 // start serves the endpoint, and starts a key server that stands in for Google's.
@@ -97,9 +99,14 @@ func (p *program) start() (url string, stop func(), err error) {
 	}
 	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(0)), webhooktest.Public(webhooktest.Key(1)))
 	endpoint := &geminihook.Endpoint{
-		Verifier:  geminihook.AnyOf(static, &geminihook.KeySet{URL: keys.URL}),
+		Verifier:  geminihook.AnyOf(static, &geminihook.KeySet{URL: keys.URL, Logger: slog.New(slog.DiscardHandler)}),
 		Authorize: p.authorize(binding),
 		Logger:    slog.New(slog.DiscardHandler), // the table shows what it would log
+		Observe: func(_ context.Context, o geminihook.Outcome) {
+			if o.Result == geminihook.Busy {
+				p.busy.Done()
+			}
+		},
 	}
 	url, stopReceiver, err := listen(endpoint.Handler(p.handle))
 	if err != nil {
@@ -117,7 +124,7 @@ func (p *program) handle(_ context.Context, ev *geminihook.Event) error {
 	p.mu.Unlock()
 	switch ev.UserMetadata["demo"] {
 	case "slow":
-		time.Sleep(300 * time.Millisecond)
+		p.busy.Wait() // so that the copies arrive during this run, however busy the machine is
 	case "fails at first":
 		if ev.Attempt == 1 {
 			return errors.New("the database is unavailable")

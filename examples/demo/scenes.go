@@ -107,7 +107,7 @@ func scenes(recorded []webhooktest.Recorded) []scene {
 	jwt.Header.Set("webhook-signature", files["jwt"].Header.Get("webhook-signature"))
 	return append(all,
 		scene{name: "the first once more", delivery: fresh("duplicate", static), response: "200", runs: 1},
-		scene{name: "20 copies at once", delivery: trouble("slow"), atOnce: 19, response: "1 x 200, 19 x 503", runs: 1},
+		scene{name: "20 copies at once", delivery: trouble("slow"), atOnce: copies, response: "1 x 200, 19 x 503", runs: 1},
 		scene{name: "fails, then a retry", delivery: trouble("fails at first"), attempts: 3, response: "500, 200, 200", runs: 2},
 		scene{name: "panics, then a retry", delivery: trouble("panics at first"), attempts: 2, response: "hung up, 200", runs: 2},
 		scene{name: "secret being rotated", delivery: fresh("rotated-secret", webhooktest.Static(webhooktest.NewSecret()), static), response: "200", runs: 1},
@@ -122,6 +122,9 @@ func scenes(recorded []webhooktest.Recorded) []scene {
 		scene{name: "over 1 MiB", delivery: fresh("oversized", static), response: "413"},
 	)
 }
+
+// copies is how many further copies of one delivery arrive at once.
+const copies = 19
 
 // trouble returns a delivery whose metadata tells the function how to behave.
 func trouble(how string) *webhooktest.Delivery {
