@@ -36,8 +36,11 @@ func serve(ctx context.Context, verifier geminihook.Verifier, pool *pgxpool.Pool
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store.Transactional()}
 	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-		tx, _ := pgstore.Tx(ctx)
-		_, err := tx.Exec(ctx, "INSERT INTO results (id) VALUES ($1)", ev.ID)
+		tx, err := pgstore.RequireTx(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "INSERT INTO results (id) VALUES ($1)", ev.ID)
 		return err // nil commits the row and the mark together
 	})
 	return http.ListenAndServe("127.0.0.1:8080", handler)

@@ -8,35 +8,81 @@
 //	}
 //	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store.Transactional()}
 //	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-//		tx, _ := pgstore.Tx(ctx)
-//		_, err := tx.Exec(ctx, "INSERT INTO results (id) VALUES ($1)", ev.ID)
+//		tx, err := pgstore.RequireTx(ctx)
+//		if err != nil {
+//			return err
+//		}
+//		_, err = tx.Exec(ctx, "INSERT INTO results (id) VALUES ($1)", ev.ID)
 //		return err
 //	})
 //
-// The database's clock decides. Call [Store.Purge] from time to time.
+// The database's clock decides when a lease ends and when a row expires. Rows
+// that have expired are removed at a low rate as others are claimed;
+// [Store.Purge] removes them faster.
 package pgstore
 
 import (
 	"context"
 	"crypto/rand"
-	_ "embed"
 	"errors"
-	"fmt"
+	"sync"
 	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Store is a geminihook.Store in PostgreSQL 12 or newer. Make it with New. Its
-// table is geminihook_deliveries, in the schema that comes first in the pool's
-// search_path.
-type Store struct{ pool *pgxpool.Pool }
+// The defaults of the fields of Store.
+const (
+	DefaultTable         = "geminihook_deliveries"
+	DefaultTimeout       = 3 * time.Second
+	DefaultPurgeInterval = time.Minute
+)
 
-// New returns a Store that uses the pool, which the caller closes. Migrate makes
-// its table.
-func New(pool *pgxpool.Pool) *Store { return &Store{pool} }
+// Store is a [geminihook.Store] and a [geminihook.Renewer] in PostgreSQL 12 or
+// newer. Create it with [New]. Every statement runs at the isolation level READ
+// COMMITTED, whatever the database's default.
+//
+// Do not change the fields after the first call, and do not copy a Store.
+type Store struct {
+	// Schema is the schema of the table. Empty means the first in the pool's
+	// search_path that has the table.
+	Schema string
+
+	// Table is the name of the table. Empty means DefaultTable.
+	Table string
+
+	// Timeout bounds the store's own work before a function that runs in a
+	// transaction, including the wait for a connection, and again after it.
+	// Zero means DefaultTimeout. Claim, Complete, Release, Renew and Purge are
+	// bounded by their context alone.
+	Timeout time.Duration
+
+	// MaxTransactions is how many functions may run in a transaction at a
+	// time. Further ones wait for up to Timeout. Each of them holds a
+	// connection, so if a function also uses the pool, some must remain: zero
+	// means one fewer than the pool's MaxConns, and at least one.
+	MaxTransactions int
+
+	// PurgeInterval is how often, at most, a claim is followed by the removal
+	// of 1,000 expired rows in the background. Zero means
+	// DefaultPurgeInterval; if it is negative, only Purge removes rows.
+	PurgeInterval time.Duration
+
+	pool  *pgxpool.Pool
+	once  sync.Once
+	sql   statements
+	slots chan struct{} // one element per transaction that is in use
+
+	purge purgeState
+	late  lateClaims
+}
+
+// New returns a Store that uses the pool. The caller closes the pool. Migrate
+// creates the table.
+func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
 // The states in the table.
 const (
@@ -45,87 +91,55 @@ const (
 	done
 )
 
-//go:embed schema.sql
-var schema string
+// tries is how often a call looks again at a key that changed hands between two
+// of its statements. It has never been seen to need a third.
+const tries = 10
 
-const migrateLock = 0x6765_6d69_6e69 // "gemini"
+var errRestless = errors.New("pgstore: the key changed hands each time it was looked at")
 
-// Migrate makes the table and its index if they are missing. It may run at every
-// start, in several instances at once. Who migrates with a tool of their own
-// finds the statements in schema.sql.
-func (s *Store) Migrate(ctx context.Context) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// IF NOT EXISTS alone fails when two create at once.
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrateLock)); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, schema)
-		return err
-	})
-	return failure(err)
-}
-
-// The time is that of the statement's work, not that of its transaction, for a
-// claim may have waited for another's.
-const (
-	free = `(d.expires <= clock_timestamp() OR d.state = 0 OR d.state = 1 AND d.lease <= clock_timestamp())`
-
-	// $1 key, $2 token, $3 lease, $4 keep, in microseconds.
-	claimSQL = `
-INSERT INTO geminihook_deliveries AS d (key, state, token, attempt, lease, expires)
-SELECT $1, 1, $2, 1, now + $3::bigint * interval '1 microsecond', now + greatest($3::bigint, $4::bigint) * interval '1 microsecond'
-FROM (SELECT clock_timestamp() AS now) AS clock
-ON CONFLICT (key) DO UPDATE SET state = 1, token = excluded.token, lease = excluded.lease, expires = excluded.expires,
-	attempt = CASE WHEN d.expires <= clock_timestamp() THEN 1 ELSE d.attempt + 1 END
-WHERE ` + free + `
-RETURNING attempt`
-
-	stateSQL = `
-SELECT state, (extract(epoch FROM lease - clock_timestamp()) * 1000000)::bigint
-FROM geminihook_deliveries AS d WHERE key = $1 AND NOT ` + free
-
-	completeSQL = `
-UPDATE geminihook_deliveries SET state = 2, expires = clock_timestamp() + $3::bigint * interval '1 microsecond'
-WHERE key = $1 AND token = $2 AND state IN (1, 2) AND expires > clock_timestamp()`
-
-	releaseSQL = `
-UPDATE geminihook_deliveries SET state = 0, token = NULL
-WHERE key = $1 AND token = $2 AND state = 1 AND expires > clock_timestamp()`
-)
-
-// Claim implements geminihook.Store. It is one round trip, whatever the answer.
+// Claim implements [geminihook.Store]. It takes one round trip. If its context
+// ends or its connection breaks, the database may still carry out the claim:
+// then the store releases it in the background.
 func (s *Store) Claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
-	for range 3 {
+	for range tries {
 		c, err := s.claim(ctx, key, lease, keep)
 		if err != nil {
-			return geminihook.Claim{}, failure(err)
+			return geminihook.Claim{}, s.failure(ctx, err)
+		}
+		if c.State == geminihook.Acquired {
+			s.purgeSome()
 		}
 		if c.State != 0 {
 			return c, nil
 		}
-		// Another held the key when this one tried to take it, and let go of it
-		// before this one looked.
 	}
-	return geminihook.Claim{State: geminihook.InProgress, RetryIn: min(lease, time.Second)}, nil
+	return geminihook.Claim{}, errRestless
 }
 
-// claim tries to take the key and, in the same round trip, looks who has it.
-func (s *Store) claim(ctx context.Context, key string, lease, keep time.Duration) (c geminihook.Claim, err error) {
-	token := rand.Text()
-	taken, found := false, false
-	var state, attempt int
-	var left int64
-	var b pgx.Batch
-	// A snapshot of the whole transaction would not see what another commits
-	// between the two statements, whatever the database's default.
-	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
-	b.Queue(claimSQL, []byte(key), []byte(token), lease.Microseconds(), keep.Microseconds()).QueryRow(optional(&taken, &attempt))
-	b.Queue(stateSQL, []byte(key)).QueryRow(optional(&found, &state, &left))
-	b.Queue("COMMIT")
-	if err := s.pool.SendBatch(ctx, &b).Close(); err != nil {
+// claim tries to take the key and, in the same round trip, looks at who has it.
+// The state is zero if the key was not free at first and free afterwards.
+func (s *Store) claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
+	conn, err := s.acquire(ctx)
+	if err != nil {
 		return geminihook.Claim{}, err
 	}
+	defer conn.Release()
+	token := newToken()
+	keepFor, step := expiry(max(lease, keep))
+	var taken, found bool
+	var state, attempt int
+	var left int64
+	err = send(ctx, conn, func(b *pgx.Batch) {
+		b.Queue(s.statements().claim, []byte(key), []byte(token), lease.Microseconds(), keepFor, step).
+			QueryRow(optional(&taken, &attempt))
+		b.Queue(s.statements().state, []byte(key)).QueryRow(optional(&found, &state, &left))
+	})
 	switch {
+	case err != nil:
+		if !refused(err) {
+			s.releaseLate(key, token)
+		}
+		return geminihook.Claim{}, err
 	case taken:
 		return geminihook.Claim{State: geminihook.Acquired, Token: token, Attempt: attempt}, nil
 	case found && state == done:
@@ -136,7 +150,62 @@ func (s *Store) claim(ctx context.Context, key string, lease, keep time.Duration
 	return geminihook.Claim{}, nil
 }
 
-// optional scans a row that need not be there.
+// newToken has 80 random bits. The whole rand.Text would cost ten more bytes
+// per row, and a token only has to differ from the others of its key.
+func newToken() string { return rand.Text()[:16] }
+
+// Complete implements [geminihook.Store]. It takes one round trip.
+func (s *Store) Complete(ctx context.Context, key, token string, keep time.Duration) error {
+	keepFor, step := expiry(keep)
+	return s.change(ctx, func(b *pgx.Batch, changed *bool) {
+		b.Queue(s.statements().complete, []byte(key), []byte(token), keepFor, step).Exec(countInto(changed))
+		b.Queue(s.statements().completed, []byte(key), []byte(token)).Exec(countInto(changed))
+	})
+}
+
+// Release implements [geminihook.Store]. It takes one round trip.
+func (s *Store) Release(ctx context.Context, key, token string) error {
+	return s.change(ctx, func(b *pgx.Batch, changed *bool) {
+		b.Queue(s.statements().release, []byte(key), []byte(token)).Exec(countInto(changed))
+	})
+}
+
+// Renew implements [geminihook.Renewer]. It takes one round trip.
+func (s *Store) Renew(ctx context.Context, key, token string, lease time.Duration) error {
+	keepFor, step := expiry(lease)
+	return s.change(ctx, func(b *pgx.Batch, changed *bool) {
+		b.Queue(s.statements().renew, []byte(key), []byte(token), lease.Microseconds(), keepFor, step).Exec(countInto(changed))
+	})
+}
+
+// change runs statements that find a row only if the token holds the key.
+func (s *Store) change(ctx context.Context, queue func(b *pgx.Batch, changed *bool)) error {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return s.failure(ctx, err)
+	}
+	defer conn.Release()
+	changed := false
+	err = send(ctx, conn, func(b *pgx.Batch) { queue(b, &changed) })
+	if err == nil && !changed {
+		return geminihook.ErrLeaseLost
+	}
+	return s.failure(ctx, err)
+}
+
+// send runs a transaction in one round trip. A snapshot of the whole transaction
+// would neither see what others commit between two statements nor let a
+// statement that waited for them go on, so the isolation level is not left to
+// the database's default. If a statement fails, the pool closes the connection.
+func send(ctx context.Context, conn *pgxpool.Conn, queue func(b *pgx.Batch)) error {
+	var b pgx.Batch
+	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+	queue(&b)
+	b.Queue("COMMIT")
+	return conn.SendBatch(ctx, &b).Close()
+}
+
+// optional scans a row that need not exist.
 func optional(found *bool, into ...any) func(pgx.Row) error {
 	return func(row pgx.Row) error {
 		err := row.Scan(into...)
@@ -148,61 +217,10 @@ func optional(found *bool, into ...any) func(pgx.Row) error {
 	}
 }
 
-// Complete implements geminihook.Store.
-func (s *Store) Complete(ctx context.Context, key, token string, keep time.Duration) error {
-	return s.held(ctx, completeSQL, []byte(key), []byte(token), max(1, keep.Microseconds()))
-}
-
-// Release implements geminihook.Store.
-func (s *Store) Release(ctx context.Context, key, token string) error {
-	return s.held(ctx, releaseSQL, []byte(key), []byte(token))
-}
-
-func (s *Store) held(ctx context.Context, sql string, args ...any) error {
-	tag, err := s.pool.Exec(ctx, sql, args...)
-	if err != nil {
-		return failure(err)
-	}
-	if tag.RowsAffected() == 0 {
-		return geminihook.ErrLeaseLost
-	}
-	return nil
-}
-
-const purgeBatch = 500
-
-// $1 how many. A row that is being claimed is left for the next time.
-const purgeSQL = `
-DELETE FROM geminihook_deliveries WHERE key IN (
-	SELECT key FROM geminihook_deliveries WHERE expires <= clock_timestamp()
-	ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED)`
-
-// Purge removes up to limit rows that have expired, the oldest first, in
-// transactions of at most 500, and returns how many it removed. A limit of 0
-// or less means all. Several instances may purge at once. Rows that have expired
-// but are not purged only take space.
-func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
-	purged := 0
-	for limit <= 0 || purged < limit {
-		batch := purgeBatch
-		if limit > 0 {
-			batch = min(batch, limit-purged)
-		}
-		tag, err := s.pool.Exec(ctx, purgeSQL, batch)
-		if err != nil {
-			return purged, failure(err)
-		}
-		purged += int(tag.RowsAffected())
-		if int(tag.RowsAffected()) < batch {
-			break
-		}
-	}
-	return purged, nil
-}
-
-func failure(err error) error {
-	if err == nil {
+// countInto notes that a statement found a row.
+func countInto(found *bool) func(pgconn.CommandTag) error {
+	return func(tag pgconn.CommandTag) error {
+		*found = *found || tag.RowsAffected() > 0
 		return nil
 	}
-	return fmt.Errorf("pgstore: %w", err)
 }

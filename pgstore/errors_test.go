@@ -1,0 +1,125 @@
+package pgstore_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/internal/testserver"
+	"github.com/geminihook/geminihook/pgstore"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestHangsAndRestarts: the sender gets a response in time, and nothing needs to
+// be restarted except the server.
+func TestHangsAndRestarts(t *testing.T) {
+	own := testserver.NewPostgres(t)
+	proxy := testserver.NewProxy(t, own.Addr)
+	pool := connect(t, strings.Replace(own.URL, own.Addr, proxy.Addr, 1))
+	store := pgstore.New(pool)
+	store.Timeout = 250 * time.Millisecond
+	require.NoError(t, store.Migrate(t.Context()))
+	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	require.NoError(t, err)
+	for _, s := range []geminihook.Store{store, store.Transactional()} {
+		endpoint := &geminihook.Endpoint{Verifier: verifier, Store: s, StoreTimeout: 250 * time.Millisecond}
+		handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
+		status := func() int {
+			return deliver(handler, webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret)))
+		}
+		well := func() bool { return status() == http.StatusOK }
+		require.Eventually(t, well, limit, tick)
+		release := proxy.Hold()
+		assert.Equal(t, http.StatusServiceUnavailable, status(), "it hangs")
+		release()
+		require.Eventually(t, well, limit, tick)
+		require.NoError(t, own.Kill())
+		// The processes of its sessions notice it a little later.
+		require.Eventually(t, func() bool { return status() == http.StatusServiceUnavailable }, limit, tick, "it is gone")
+		require.NoError(t, own.Start())
+		require.Eventually(t, well, limit, tick)
+	}
+}
+
+// TestReadOnlyServer: after a failover that leaves the old primary running and
+// read-only, each connection to it fails once and is closed.
+func TestReadOnlyServer(t *testing.T) {
+	for name, call := range map[string]func(store *pgstore.Store, key string) error{
+		"plain": func(store *pgstore.Store, key string) error {
+			_, err := store.Claim(t.Context(), key, time.Hour, time.Hour)
+			return err
+		},
+		"transactional": func(store *pgstore.Store, key string) error {
+			_, err := transactor(store).Transact(t.Context(), key, time.Hour, succeed)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			schema := newSchema(t)
+			primary := connect(t, server.Postgres(t).URL, searchPath(schema))
+			require.NoError(t, pgstore.New(primary).Migrate(t.Context()))
+			old := testserver.NewPostgres(t)
+			admin := connect(t, old.URL)
+			run(t, admin, "CREATE SCHEMA "+schema)
+			var addr atomic.Value
+			addr.Store(old.Addr)
+			pool := connect(t, old.URL, searchPath(schema), maxConns(2), func(c *pgxpool.Config) {
+				c.ConnConfig.DialFunc = func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, network, addr.Load().(string))
+				}
+			})
+			store := pgstore.New(pool)
+			require.NoError(t, store.Migrate(t.Context()))
+			withBoth(t, pool, func(conn *pgxpool.Conn) { require.NoError(t, conn.Ping(t.Context())) })
+			require.NoError(t, call(store, "before"))
+
+			run(t, admin, "ALTER SYSTEM SET default_transaction_read_only = on")
+			run(t, admin, "SELECT pg_reload_conf()")
+			withBoth(t, pool, func(conn *pgxpool.Conn) {
+				require.Eventually(t, func() bool {
+					var setting string
+					err := conn.QueryRow(t.Context(), "SHOW default_transaction_read_only").Scan(&setting)
+					return err == nil && setting == "on"
+				}, limit, tick)
+			})
+			addr.Store(primaryAddr(t))
+			failed := 0
+			for ; failed <= 2; failed++ {
+				err := call(store, "after")
+				if err == nil {
+					break
+				}
+				require.ErrorContains(t, err, "read-only, and is closed")
+			}
+			assert.LessOrEqual(t, failed, 2, "each connection fails once")
+			assert.Equal(t, 1, rows(t, primary))
+		})
+	}
+}
+
+// withBoth calls f with each of the two connections of the pool.
+func withBoth(t *testing.T, pool *pgxpool.Pool, f func(*pgxpool.Conn)) {
+	t.Helper()
+	for range 2 {
+		conn, err := pool.Acquire(t.Context())
+		require.NoError(t, err)
+		defer conn.Release() // after both are acquired
+		f(conn)
+	}
+}
+
+func primaryAddr(t *testing.T) string {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(server.Postgres(t).URL)
+	require.NoError(t, err)
+	return net.JoinHostPort(config.ConnConfig.Host, strconv.Itoa(int(config.ConnConfig.Port)))
+}

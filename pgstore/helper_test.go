@@ -1,0 +1,136 @@
+package pgstore_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/internal/testserver"
+	"github.com/geminihook/geminihook/pgstore"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// These bound what should happen at once, on a machine that is slow.
+const (
+	limit = time.Minute
+	tick  = 5 * time.Millisecond
+)
+
+var server testserver.Shared
+
+func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
+
+func connect(t testing.TB, url string, change ...func(*pgxpool.Config)) *pgxpool.Pool {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(url)
+	require.NoError(t, err)
+	for _, f := range change {
+		f(config)
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+var schemas atomic.Int64
+
+// newSchema creates a schema that ends with the test.
+func newSchema(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), schemas.Add(1))
+	run(t, connect(t, server.Postgres(t).URL), "CREATE SCHEMA "+name)
+	t.Cleanup(func() {
+		pool, err := pgxpool.New(context.Background(), server.Postgres(t).URL)
+		if err == nil {
+			_, err = pool.Exec(context.Background(), "DROP SCHEMA "+name+" CASCADE")
+			pool.Close()
+		}
+		assert.NoError(t, err)
+	})
+	return name
+}
+
+func searchPath(schema string) func(*pgxpool.Config) {
+	return func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["search_path"] = schema }
+}
+
+func maxConns(n int32) func(*pgxpool.Config) { return func(c *pgxpool.Config) { c.MaxConns = n } }
+
+// open returns a store with a table in a schema of its own. It purges only when
+// asked.
+func open(t testing.TB, change ...func(*pgxpool.Config)) (*pgstore.Store, *pgxpool.Pool) {
+	t.Helper()
+	pool := connect(t, server.Postgres(t).URL, append(change, searchPath(newSchema(t)))...)
+	store := pgstore.New(pool)
+	store.PurgeInterval = -1
+	require.NoError(t, store.Migrate(t.Context()))
+	return store, pool
+}
+
+func run(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
+	t.Helper()
+	_, err := pool.Exec(t.Context(), sql, args...)
+	require.NoError(t, err)
+}
+
+// get returns the one value of a query.
+func get[T any](t testing.TB, pool *pgxpool.Pool, sql string, args ...any) (value T) {
+	t.Helper()
+	require.NoError(t, pool.QueryRow(t.Context(), sql, args...).Scan(&value))
+	return value
+}
+
+// eventually waits until a query returns true.
+func eventually(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var ok bool
+		return pool.QueryRow(t.Context(), sql, args...).Scan(&ok) == nil && ok
+	}, limit, tick, sql)
+}
+
+// fill makes rows that are done and expire after d, a microsecond apart.
+func fill(t testing.TB, pool *pgxpool.Pool, prefix string, n int, d time.Duration) {
+	t.Helper()
+	run(t, pool, `INSERT INTO geminihook_deliveries (key, state, token, attempt, lease, expires)
+		SELECT ($1::text || i)::bytea, 2, left(md5(i::text), 16)::bytea, 1, now(), now() + ($3::bigint + i) * interval '1 microsecond'
+		FROM generate_series(1, $2::int) AS i`, prefix, n, d.Microseconds())
+}
+
+func rows(t testing.TB, pool *pgxpool.Pool) int {
+	t.Helper()
+	return get[int](t, pool, "SELECT count(*) FROM geminihook_deliveries")
+}
+
+func transactor(store *pgstore.Store) geminihook.Transactor {
+	return store.Transactional().(geminihook.Transactor)
+}
+
+func succeed(context.Context) error { return nil }
+
+// acquire claims a key that is free.
+func acquire(t testing.TB, store geminihook.Store, key string, lease, keep time.Duration) geminihook.Claim {
+	t.Helper()
+	c, err := store.Claim(t.Context(), key, lease, keep)
+	require.NoError(t, err)
+	require.Equal(t, geminihook.Acquired, c.State)
+	return c
+}
+
+// deliver returns the status of the response, or 0 if the handler panics.
+func deliver(handler http.Handler, d *webhooktest.Delivery) (status int) {
+	defer func() { _ = recover() }()
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, d.Request("/"))
+	return w.Code
+}

@@ -1,0 +1,111 @@
+package pgstore_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/pgstore"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMigrateAtOnce(t *testing.T) {
+	schema := newSchema(t)
+	var all sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		store := pgstore.New(connect(t, server.Postgres(t).URL, searchPath(schema)))
+		all.Go(func() {
+			for range 3 {
+				if err := store.Migrate(t.Context()); err != nil {
+					errs[i] = err
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+}
+
+// TestMigrateWithoutCreate: a role that may only use the table starts the
+// program.
+func TestMigrateWithoutCreate(t *testing.T) {
+	admin := connect(t, server.Postgres(t).URL)
+	schema := newSchema(t)
+	role := schema + "_user"
+	run(t, admin, "CREATE ROLE "+role+" LOGIN")
+	t.Cleanup(func() {
+		_, err := connect(t, server.Postgres(t).URL).Exec(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role)
+		assert.NoError(t, err)
+	})
+	run(t, admin, "GRANT USAGE ON SCHEMA "+schema+" TO "+role)
+	url := strings.Replace(server.Postgres(t).URL, "postgres@", role+"@", 1)
+	store := pgstore.New(connect(t, url, searchPath(schema)))
+	require.ErrorContains(t, store.Migrate(t.Context()), "permission denied")
+
+	owner := pgstore.New(connect(t, server.Postgres(t).URL, searchPath(schema)))
+	require.NoError(t, owner.Migrate(t.Context()))
+	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+schema+".geminihook_deliveries TO "+role)
+	require.NoError(t, store.Migrate(t.Context()))
+	c := acquire(t, store, "msg_1", time.Hour, time.Hour)
+	require.NoError(t, store.Complete(t.Context(), "msg_1", c.Token, time.Millisecond))
+	state, err := transactor(store).Transact(t.Context(), "msg_2", time.Hour, succeed)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.Acquired, state)
+	_, err = store.Purge(t.Context(), 0)
+	require.NoError(t, err)
+}
+
+func TestMigrateVersion(t *testing.T) {
+	store, pool := open(t)
+	for comment, want := range map[string]string{
+		"''":   "was lost",
+		"NULL": "was lost",
+		"'geminihook pgstore, schema version 1000'": "schema version 1000",
+	} {
+		run(t, pool, "COMMENT ON TABLE geminihook_deliveries IS "+comment)
+		require.ErrorContains(t, store.Migrate(t.Context()), want)
+	}
+	run(t, pool, "DROP TABLE geminihook_deliveries")
+	_, err := store.Claim(t.Context(), "msg_1", time.Hour, time.Hour)
+	require.ErrorContains(t, err, "call Migrate")
+	schema, err := os.ReadFile("schema.sql")
+	require.NoError(t, err)
+	run(t, pool, string(schema)) // with a migration tool
+	require.NoError(t, store.Migrate(t.Context()))
+	acquire(t, store, "msg_1", time.Hour, time.Hour)
+}
+
+// TestNames: stores with tables of their own are apart, down to their locks.
+func TestNames(t *testing.T) {
+	pool := connect(t, server.Postgres(t).URL)
+	one, two := newSchema(t), newSchema(t)
+	var stores []*pgstore.Store
+	for _, name := range [][2]string{{one, ""}, {two, ""}, {one, "other"}, {one, `It's "quoted" TABLE FREE LITERAL`}} {
+		store := pgstore.New(pool)
+		store.Schema, store.Table, store.MaxTransactions = name[0], name[1], 1
+		require.NoError(t, store.Migrate(t.Context()))
+		require.NoError(t, store.Migrate(t.Context()), "again")
+		stores = append(stores, store)
+	}
+	for _, store := range stores {
+		acquire(t, store, "msg_1", time.Hour, time.Hour)
+		_, err := store.Purge(t.Context(), 0)
+		require.NoError(t, err)
+	}
+	for _, other := range stores[1:] {
+		_, err := transactor(stores[0]).Transact(t.Context(), "msg_"+other.Schema+other.Table, time.Hour, func(ctx context.Context) error {
+			state, err := transactor(other).Transact(ctx, "msg_"+other.Schema+other.Table, time.Hour, succeed)
+			assert.Equal(t, geminihook.Acquired, state)
+			return err
+		})
+		require.NoError(t, err)
+	}
+}

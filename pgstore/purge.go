@@ -1,0 +1,117 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// purgeBatch is how many rows one transaction removes: 1,000 take about
+	// ten milliseconds.
+	purgeBatch = 1000
+	// rescan is how long the lower bound of the scan is trusted. A row can
+	// appear below it: one that was locked, or whose transaction committed
+	// late, or if the database's clock was set back.
+	rescan = time.Hour
+)
+
+// purgeState is what a Store remembers of its purges.
+type purgeState struct {
+	mu    sync.Mutex
+	last  time.Time // when a claim last started one
+	from  time.Time // nothing that expired before is left
+	since time.Time // when from was last the beginning of time
+}
+
+// Purge removes up to limit rows that have expired, the oldest first, in
+// transactions of at most 1,000 rows, and returns how many it removed. A limit
+// of zero or less means all. Several instances may purge at the same time, and
+// Purge may be interrupted. It skips rows that are locked.
+//
+// Claims remove expired rows, too; see [Store.PurgeInterval]. Purge is for
+// programs that handle more events than that keeps up with, about 1.4 million a
+// day per instance, or that want to choose the time.
+func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
+	purged := 0
+	for limit <= 0 || purged < limit {
+		batch := purgeBatch
+		if limit > 0 {
+			batch = min(batch, limit-purged)
+		}
+		n, err := s.purgeOnce(ctx, batch)
+		purged += n
+		if err != nil || n < batch {
+			return purged, s.failure(ctx, err)
+		}
+	}
+	return purged, nil
+}
+
+// purgeOnce removes a batch.
+func (s *Store) purgeOnce(ctx context.Context, batch int) (int, error) {
+	conn, err := s.acquire(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Release()
+	from := s.purge.lowerBound()
+	var purged int
+	err = send(ctx, conn, func(b *pgx.Batch) {
+		b.Queue(s.statements().purge, batch, from).QueryRow(func(row pgx.Row) error { return row.Scan(&purged, &from) })
+	})
+	if err != nil {
+		return 0, err // rolled back, or of unknown fate
+	}
+	s.purge.raise(from)
+	return purged, nil
+}
+
+func (p *purgeState) lowerBound() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.since) > rescan {
+		p.from, p.since = time.Time{}, time.Now()
+	}
+	return p.from
+}
+
+func (p *purgeState) raise(from time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if from.After(p.from) {
+		p.from = from
+	}
+}
+
+// due reports whether it is time for a claim to start a purge.
+func (p *purgeState) due(interval time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.last) < interval {
+		return false
+	}
+	p.last = time.Now()
+	return true
+}
+
+// purgeSome removes one batch in the background, at most once per interval. In
+// the foreground, it would delay the claim that it follows. It gives way if the
+// pool has no connection to spare, and what fails is tried again later.
+func (s *Store) purgeSome() {
+	interval := cmp.Or(s.PurgeInterval, DefaultPurgeInterval)
+	if interval < 0 || !s.purge.due(interval) {
+		return
+	}
+	if stat := s.pool.Stat(); stat.AcquiredConns() >= stat.MaxConns() {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), s.timeout())
+		defer cancel()
+		_, _ = s.purgeOnce(ctx, purgeBatch)
+	}()
+}
