@@ -55,6 +55,9 @@ func suite(t *testing.T, url string, change func(*pgxpool.Config)) {
 			Gone: func(t *testing.T) geminihook.Store {
 				return as(pgstore.New(connect(t, url, func(c *pgxpool.Config) { c.ConnConfig.Port = 1 })))
 			},
+			Writes: func(t *testing.T, _ geminihook.Store) storetest.Writes {
+				return writes(t, connect(t, url, change), schema)
+			},
 		}.Run)
 	}
 }

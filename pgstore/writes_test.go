@@ -11,18 +11,22 @@ import (
 )
 
 // writes shows the suite what the transactions of a store on the pool commit.
-func writes(t *testing.T, pool *pgxpool.Pool) storetest.Writes {
+func writes(t *testing.T, pool *pgxpool.Pool, schema string) storetest.Writes {
 	t.Helper()
-	_, err := pool.Exec(t.Context(), "CREATE TABLE suite_writes (name text NOT NULL)")
+	table := schema + ".suite_writes"
+	_, err := pool.Exec(t.Context(), "CREATE TABLE "+table+" (name text NOT NULL)")
 	require.NoError(t, err)
 	return storetest.Writes{
 		Write: func(ctx context.Context, name string) error {
-			tx, _ := pgstore.Tx(ctx)
-			_, err := tx.Exec(ctx, "INSERT INTO suite_writes VALUES ($1)", name)
+			tx, err := pgstore.RequireTx(ctx)
+			if err != nil {
+				return err
+			}
+			_, err = tx.Exec(ctx, "INSERT INTO "+table+" VALUES ($1)", name)
 			return err
 		},
 		Count: func(ctx context.Context, name string) (n int, err error) {
-			err = pool.QueryRow(ctx, "SELECT count(*) FROM suite_writes WHERE name = $1", name).Scan(&n)
+			err = pool.QueryRow(ctx, "SELECT count(*) FROM "+table+" WHERE name = $1", name).Scan(&n)
 			return n, err
 		},
 	}
