@@ -91,8 +91,8 @@ const (
 	done
 )
 
-// tries is how often a call looks again at a key that changed hands between two
-// of its statements. It has never been seen to need a third.
+// tries is how often a call looks at a key that changes hands each time between
+// two of its statements.
 const tries = 10
 
 var errRestless = errors.New("pgstore: the key changed hands each time it was looked at")

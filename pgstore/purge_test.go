@@ -88,7 +88,7 @@ func TestClaimsPurge(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			off, pool := open(t)
+			off, pool := open(t, maxConns(1))
 			store := pgstore.New(pool)
 			fill(t, pool, "expired", 2100, -time.Hour)
 			claim(store)

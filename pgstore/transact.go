@@ -49,6 +49,16 @@ var (
 func (t *transactional) Transact(ctx context.Context, key string, keep time.Duration, fn func(context.Context) error) (
 	geminihook.State, error,
 ) {
+	state, err := t.transact(ctx, key, keep, fn)
+	if state == geminihook.Acquired && err == nil {
+		t.purgeSome()
+	}
+	return state, err
+}
+
+func (t *transactional) transact(ctx context.Context, key string, keep time.Duration, fn func(context.Context) error) (
+	geminihook.State, error,
+) {
 	begin, cancel := context.WithTimeoutCause(ctx, t.timeout(), fmt.Errorf("the store could not begin within %v", t.timeout()))
 	defer cancel()
 	release, err := t.slot(begin)
@@ -72,11 +82,7 @@ func (t *transactional) Transact(ctx context.Context, key string, keep time.Dura
 	if state != geminihook.Acquired {
 		return state, nil
 	}
-	err = r.end(ctx, fn(context.WithValue(ctx, txKey{}, pgx.Tx(owned{r.tx}))))
-	if err == nil {
-		t.purgeSome()
-	}
-	return state, err
+	return state, r.end(ctx, fn(context.WithValue(ctx, txKey{}, pgx.Tx(owned{r.tx}))))
 }
 
 func (s *Store) timeout() time.Duration { return cmp.Or(s.Timeout, DefaultTimeout) }
