@@ -27,7 +27,10 @@ func TestStore(t *testing.T) {
 		"repeatable read": repeatableRead,
 		"unprepared":      func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec },
 	} {
-		t.Run(name, func(t *testing.T) { suite(t, server.Postgres(t).URL, change) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits more than it works
+			suite(t, server.Postgres(t).URL, change)
+		})
 	}
 }
 

@@ -29,9 +29,8 @@ type purgeState struct {
 
 // Purge removes up to limit rows that have expired, the oldest first, in
 // transactions of at most 1,000 rows, and returns how many it removed. A limit
-// of zero or less means all. Between two transactions, it pauses for as long as
-// the last one took. Several instances may purge at the same time, and Purge may
-// be interrupted. It skips rows that are locked.
+// of zero or less means all. Several instances may purge at the same time, and
+// Purge may be interrupted. It skips rows that are locked.
 //
 // Claims remove expired rows, too; see [Store.PurgeInterval]. Purge is for
 // programs that handle more events than that keeps up with, about 1.4 million a
@@ -43,16 +42,10 @@ func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
 		if limit > 0 {
 			batch = min(batch, limit-purged)
 		}
-		start := time.Now()
 		n, err := s.purgeOnce(ctx, batch)
 		purged += n
 		if err != nil || n < batch {
 			return purged, s.failure(ctx, err)
-		}
-		// Claims get as much of the database's time as the purge.
-		select {
-		case <-time.After(time.Since(start)):
-		case <-ctx.Done():
 		}
 	}
 	return purged, nil
