@@ -63,7 +63,7 @@ func NewBinding(secrets ...string) (*Binding, error) {
 }
 
 // Metadata returns a user_metadata with the token for a label, to which the
-// program may add names of its own. A label is any text; Google sees it, as it
+// program may add other names. A label is any text; Google sees it, as it
 // sees everything in user_metadata. It fails if the Binding has no secret.
 func (b *Binding) Metadata(label string) (map[string]any, error) {
 	token, err := b.Token(label)

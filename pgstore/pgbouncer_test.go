@@ -23,7 +23,7 @@ import (
 // server, with the given number of server connections, and returns its URL.
 func pgBouncer(t *testing.T, size int) string {
 	t.Helper()
-	binary := findPgBouncer(t)
+	binary := testserver.Program(t, "pgbouncer", "pgbouncer")
 	config, err := pgxpool.ParseConfig(server.Postgres(t).URL)
 	require.NoError(t, err)
 	port, err := testserver.FreePort()
@@ -81,23 +81,6 @@ default_pool_size = %d
 		return conn.Close() == nil
 	}, limit, tick)
 	return fmt.Sprintf("postgres://%s@%s/%s?sslmode=disable", to.User, addr, to.Database)
-}
-
-// findPgBouncer skips the test if it is not installed, unless servers are
-// required.
-func findPgBouncer(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	const missing = "pgbouncer is not installed: install the package pgbouncer"
-	if os.Getenv("GEMINIHOOK_REQUIRE_SERVERS") == "1" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing)
-	return ""
 }
 
 func TestPgBouncer(t *testing.T) {
