@@ -26,11 +26,11 @@ var (
 	ErrKeysUnavailable = errors.New("geminihook: verification keys are unavailable")
 	// ErrPayload means that the body could not be read or is not a JSON object.
 	ErrPayload = errors.New("geminihook: payload is unreadable")
-	// ErrForbidden means that Endpoint.Authorize refused the event.
-	ErrForbidden = errors.New("geminihook: event is not for this receiver")
+	// ErrForbidden means that Endpoint.Authorize returned an error.
+	ErrForbidden = errors.New("geminihook: event was not authorized")
 	// ErrInProgress means that another run of the same event has not ended.
 	ErrInProgress = errors.New("geminihook: event is being processed")
-	// ErrStore means that the store failed.
+	// ErrStore means that the store failed, or that the event has no key in it.
 	ErrStore = errors.New("geminihook: store failed")
 	// ErrLeaseLost means that a claim is no longer held. A Store returns it from
 	// Complete, Release and Renew.

@@ -31,8 +31,8 @@ const (
 // the store failed, and says nothing about the event. Methods take durations, not
 // times, because the store's own clock decides.
 //
-// A key is any text that an HTTP header can hold, of at least 1,024 bytes. Keys
-// are compared byte for byte.
+// A key is any text that an HTTP header can hold. A Store must accept keys of up
+// to 1,024 bytes at least, and compare them byte for byte.
 type Store interface {
 	// Claim takes the key for the duration of a lease. The result is Acquired
 	// if the key is unknown, was released, or its lease has expired;
@@ -70,7 +70,8 @@ type Claim struct {
 	RetryIn time.Duration
 }
 
-// A Renewer is a [Store] that can extend a lease. [Endpoint] does not use it yet.
+// Renewer is implemented by a [Store] that can extend a lease. [Endpoint] does not
+// use it yet.
 type Renewer interface {
 	// Renew makes the lease of a claimed key end after the given duration from
 	// now. It succeeds even after the lease has expired, unless another claim

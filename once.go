@@ -197,7 +197,7 @@ func (r *run) transact(ctx context.Context, tx Transactor) Outcome {
 	if err == nil && ran {
 		err = fnErr // in case the store lost it
 	} else if context.Cause(ctx) == errStoreSlow {
-		err = errors.Join(err, errStoreSlow)
+		err = fmt.Errorf("%w: %w", errStoreSlow, cmp.Or(err, ctx.Err()))
 	}
 	switch {
 	case err == nil && state == Done:

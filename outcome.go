@@ -22,11 +22,11 @@ const (
 	Processed   Result = "processed"   // the function ran and succeeded
 	Duplicate   Result = "duplicate"   // the event was handled before
 	Busy        Result = "busy"        // another run of the event has not ended
-	Rejected    Result = "rejected"    // the request is not a genuine delivery
+	Rejected    Result = "rejected"    // the request is not a POST, is too large or unreadable, or is not a genuine delivery
 	Forbidden   Result = "forbidden"   // the delivery is genuine, but Authorize refused it
 	Failed      Result = "failed"      // the function failed or panicked, or the Endpoint cannot work as it is set up
 	Dropped     Result = "dropped"     // the function or Authorize returned a Permanent error
-	Unavailable Result = "unavailable" // the store or the verifier failed
+	Unavailable Result = "unavailable" // the store or the verifier failed, Authorize reported such a failure, or the event has no key
 )
 
 // Outcome is what became of one request, or of one call of [Endpoint.Process].

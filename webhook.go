@@ -179,7 +179,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 		out = e.once(r.Context(), ev, fn)
 	}
 	send(&out)
-	if e.Observe != nil { // which may take time, but not the sender's
+	if e.Observe != nil { // send the response now: Observe may take time
 		_ = http.NewResponseController(w).Flush()
 	}
 }
