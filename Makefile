@@ -31,7 +31,7 @@ fuzz: ## each fuzz target for a while; FUZZTIME=10m for longer
 		for f in $$(grep -ho '^func Fuzz[A-Za-z]*' $$d/*_test.go | cut -c6-); do \
 			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$d; done; done
 
-bench: ## beside its peers, and the stores; writes docs/ and the tables of the README
+bench: ## beside its peers, and the stores; writes the tables and plots in docs/
 	cd bench && GOWORK=off go run . -out ../docs
 
 chaos: deps ## kill receivers and stores at random for minutes; a short run is part of test

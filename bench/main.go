@@ -2,7 +2,7 @@
 // and its stores with each other. It prints Markdown tables and writes them,
 // with two plots, to a folder:
 //
-//	go run . -out ../docs -readme ../README.md
+//	go run . -out ../docs
 //
 // The contenders take turns, so that a noisy machine is noisy for all, and the
 // figures are medians of the rounds. The ratios are worth more than the times.

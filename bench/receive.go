@@ -33,7 +33,7 @@ func receivers() []receiver {
 	}
 }
 
-// empty reads the body and answers.
+// empty reads the body and responds.
 func empty(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.WriteHeader(http.StatusOK)
@@ -82,7 +82,7 @@ func endpoint(secret string) http.Handler {
 
 const readTimeout = 10 * time.Second // of all servers, as the README's program has it
 
-// answer is a ResponseWriter that keeps the status.
+// answer is an http.ResponseWriter that keeps the status.
 type answer struct {
 	header http.Header
 	status int

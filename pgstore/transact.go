@@ -24,7 +24,7 @@ import (
 // one to the other while others run.
 //
 // A run that is rolled back is not counted as an attempt, because its count is
-// rolled back with it. To count it in a transaction of its own would cost each
+// rolled back with it. To count it in a separate transaction would cost each
 // event another commit.
 //
 // While the function runs, idle_in_transaction_session_timeout is set to the

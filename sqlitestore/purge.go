@@ -58,7 +58,7 @@ func (s *Store) purge(ctx context.Context, batch int) (int, error) {
 }
 
 // purgeNow removes some expired rows if none were removed within the last
-// minute. The caller is the writer and has the answer to its own call: an error
+// minute. The caller is the writer and has the result of its own call: an error
 // here is of no interest to it.
 func (s *Store) purgeNow(ctx context.Context) {
 	now := s.now()
