@@ -52,7 +52,7 @@ type signature struct{ scheme, value string }
 type found struct{ hmac, ed25519, jwt int }
 
 // parse checks the form of the headers. Its errors wrap ErrHeader.
-func (d *delivery) parse(header http.Header) (err error) {
+func (d *delivery) parse(header http.Header) error {
 	ids, timestamps := header[headerID], header[headerTimestamp]
 	if len(ids) != 1 {
 		return refuseCount("webhook-id", len(ids))
@@ -64,12 +64,11 @@ func (d *delivery) parse(header http.Header) (err error) {
 	if !validID(d.id) {
 		return errID
 	}
-	if d.timestamp == "" || d.timestamp[0] < '1' || d.timestamp[0] > '9' { // ParseInt accepts signs and leading zeros
+	seconds, err := strconv.ParseUint(d.timestamp, 10, 63)
+	if err != nil || d.timestamp[0] == '0' { // ParseUint accepts leading zeros
 		return errTimestampForm
 	}
-	if d.sentAt, err = strconv.ParseInt(d.timestamp, 10, 64); err != nil {
-		return errTimestampForm
-	}
+	d.sentAt = int64(seconds)
 	return d.parseSignatures(header[headerSignature])
 }
 
@@ -83,10 +82,11 @@ func refuseCount(name string, n int) error {
 // it at its commas, as those for AWS Lambda do. Or a proxy may have folded several
 // lists into one with commas between them.
 func (d *delivery) parseSignatures(lines []string) error {
-	list := strings.Join(lines, " ")
-	if !strings.Contains(list, ",") {
-		list = strings.Join(lines, ",")
+	separator := " "
+	if len(lines) > 1 && !strings.Contains(strings.Join(lines, ""), ",") {
+		separator = ","
 	}
+	list := strings.Join(lines, separator)
 	seen := 0
 	for rest := list[:min(len(list), maxList)]; rest != "" && seen < maxSignatures; {
 		entry, after, _ := strings.Cut(rest, " ")

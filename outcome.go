@@ -118,7 +118,9 @@ func (e *Endpoint) report(ctx context.Context, o Outcome) {
 	if o.Result == Failed || o.Result == Unavailable {
 		level = slog.LevelError
 	}
-	cmp.Or(e.Logger, slog.Default()).LogAttrs(ctx, level, "gemini webhook", o.attrs()...)
+	if logger := cmp.Or(e.Logger, slog.Default()); logger.Enabled(ctx, level) {
+		logger.LogAttrs(ctx, level, "gemini webhook", o.attrs()...)
+	}
 	if e.Observe != nil {
 		e.Observe(ctx, o)
 	}
