@@ -110,7 +110,7 @@ func machine() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		var deps []string
 		for _, d := range info.Deps {
-			for _, part := range []string{"standard-webhooks", "svix", "stripe", "openai", "go-redis", "pgx/v5", "modernc.org/sqlite"} {
+			for _, part := range []string{"standard-webhooks", "svix", "stripe", "go-redis", "pgx/v5", "modernc.org/sqlite"} {
 				if strings.Contains(d.Path, part) {
 					deps = append(deps, d.Path+" "+d.Version)
 				}
