@@ -27,11 +27,11 @@ const BindingKey = "geminihook_binding"
 //	endpoint.Authorize = binding.Authorize
 //
 // A token consists of a label, the time it was made, and an HMAC-SHA256 of both.
-// It does not name the job: whoever learns a token, for example Google's staff or a reader
-// of your job list, can put it into a job of their own, and then passes
-// Authorize for as long as MaxAge allows. If that matters, choose a label that
-// names one job and have the program's function compare [Binding.Label] and
-// [Event.JobID] with its own record of the job.
+// It does not name the job: whoever learns a token, for example a reader of your
+// job list, can put it into a job of their own, and then passes Authorize for as
+// long as MaxAge allows. If that matters, choose a label that names one job and
+// have the program's function compare [Binding.Label] and [Event.JobID] with its
+// record of the job.
 //
 // A Binding without Secrets makes no tokens and refuses every dynamic event. Do
 // not change it while it is in use.
@@ -133,7 +133,7 @@ func (b *Binding) Authorize(_ context.Context, ev *Event) error {
 		return nil
 	}
 	if _, present := ev.UserMetadata[BindingKey]; present {
-		return fmt.Errorf("the %s in the event's user_metadata is of another program, of a secret that is not in Binding.Secrets, or older than Binding.MaxAge", BindingKey)
+		return fmt.Errorf("the %s in the event's user_metadata was made by another program or with a secret that is not in Binding.Secrets, or is older than Binding.MaxAge", BindingKey)
 	}
 	return fmt.Errorf("the event's user_metadata has no %s: it is somebody else's job, or one that was created without Binding.Metadata", BindingKey)
 }

@@ -93,7 +93,7 @@ func TestSomebodyElsesJob(t *testing.T) {
 		{name: "ours", delivery: webhooktest.NewBody(body(mine), key), status: 200},
 		{name: "ours, in data", delivery: webhooktest.NewBody([]byte(inData), key), status: 200},
 		{name: "without a token", delivery: webhooktest.NewBody(body(nil), key), status: 403, log: "somebody else's job"},
-		{name: "another program's token", delivery: webhooktest.NewBody(body(theirs), key), status: 403, log: "of another program"},
+		{name: "another program's token", delivery: webhooktest.NewBody(body(theirs), key), status: 403, log: "by another program"},
 		{name: "token of another type", delivery: webhooktest.NewBody(body(map[string]any{geminihook.BindingKey: 7}), key), status: 403},
 		{name: "static, without", delivery: webhooktest.NewBody(body(nil), signer), status: 200},
 		{name: "static, without, where it is asked for", static: true, delivery: webhooktest.NewBody(body(nil), signer), status: 403},

@@ -3,6 +3,7 @@ package geminihook
 import (
 	"errors"
 	"net/http"
+	"slices"
 )
 
 // The kinds of errors that a delivery can meet, for [errors.Is]. The text around
@@ -58,10 +59,10 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string   { return e.err.Error() }
 func (e *permanentError) Unwrap() []error { return []error{ErrPermanent, e.err} }
 
-// Permanent marks err as a failure that another delivery of the same event
-// would not cure. When the program's function or Authorize returns it, the event
-// is completed or dropped, the response is 200 so that Google does not send the event again,
-// and the [Outcome] has the Result [Dropped]. Permanent(nil) is nil.
+// Permanent marks err as a failure that another delivery of the same event would
+// not cure. If the program's function or Authorize returns it, the response is
+// 200, so that Google does not send the event again, and the Result is [Dropped].
+// Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -75,7 +76,7 @@ func Permanent(err error) error {
 // refusals, and 500 for an error of any other kind.
 func StatusCode(err error) int {
 	for _, row := range statuses {
-		if errors.Is(err, row.err) {
+		if slices.ContainsFunc(row.errs, func(kind error) bool { return errors.Is(err, kind) }) {
 			return row.status
 		}
 	}
@@ -85,19 +86,13 @@ func StatusCode(err error) int {
 // statuses is in order of precedence, because an error can be of two kinds: the
 // failures that another delivery may cure come first.
 var statuses = [...]struct {
-	err    error
 	status int
+	errs   []error
 }{
-	{nil, http.StatusOK},
-	{ErrKeysUnavailable, http.StatusServiceUnavailable},
-	{ErrInProgress, http.StatusServiceUnavailable},
-	{ErrStore, http.StatusServiceUnavailable},
-	{ErrPermanent, http.StatusOK},
-	{ErrForbidden, http.StatusForbidden},
-	{ErrMethod, http.StatusMethodNotAllowed},
-	{ErrTooLarge, http.StatusRequestEntityTooLarge},
-	{ErrHeader, http.StatusBadRequest},
-	{ErrTimestamp, http.StatusBadRequest},
-	{ErrSignature, http.StatusBadRequest},
-	{ErrPayload, http.StatusBadRequest},
+	{http.StatusServiceUnavailable, []error{ErrKeysUnavailable, ErrInProgress, ErrStore}},
+	{http.StatusOK, []error{nil, ErrPermanent}},
+	{http.StatusForbidden, []error{ErrForbidden}},
+	{http.StatusMethodNotAllowed, []error{ErrMethod}},
+	{http.StatusRequestEntityTooLarge, []error{ErrTooLarge}},
+	{http.StatusBadRequest, []error{ErrHeader, ErrTimestamp, ErrSignature, ErrPayload}},
 }

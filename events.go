@@ -30,8 +30,8 @@ const (
 // Event is one event that Gemini reports. All deliveries of an event have the
 // same ID. A field other than Data is zero if the body did not have it.
 //
-// In fmt, slog and JSON an Event shows its ID and type, and in the last two its
-// attempt, but nothing else of the body. To keep an event, keep its ID and Raw.
+// In fmt, an Event shows only its ID and type; in slog and JSON, also its attempt.
+// To keep an event, keep its ID and Raw.
 type Event struct {
 	// ID is webhook-id, the idempotency key.
 	ID string
@@ -94,25 +94,19 @@ type BatchFailed struct {
 	ErrorMessage string
 }
 
-// BatchExpired is the data of "batch.expired".
-type BatchExpired struct {
-	ID string // the batch
-}
+// BatchExpired is the data of "batch.expired". ID is the batch.
+type BatchExpired struct{ ID string }
 
-// BatchCancelled is the data of "batch.cancelled".
-type BatchCancelled struct {
-	ID string // the batch
-}
+// BatchCancelled is the data of "batch.cancelled". ID is the batch.
+type BatchCancelled struct{ ID string }
 
-// InteractionRequiresAction is the data of "interaction.requires_action".
-type InteractionRequiresAction struct {
-	ID string // the interaction
-}
+// InteractionRequiresAction is the data of "interaction.requires_action". ID is the
+// interaction.
+type InteractionRequiresAction struct{ ID string }
 
-// InteractionCompleted is the data of "interaction.completed".
-type InteractionCompleted struct {
-	ID string // the interaction
-}
+// InteractionCompleted is the data of "interaction.completed". ID is the
+// interaction.
+type InteractionCompleted struct{ ID string }
 
 // InteractionFailed is the data of "interaction.failed".
 type InteractionFailed struct {
@@ -121,10 +115,9 @@ type InteractionFailed struct {
 	ErrorMessage string
 }
 
-// InteractionCancelled is the data of "interaction.cancelled".
-type InteractionCancelled struct {
-	ID string // the interaction
-}
+// InteractionCancelled is the data of "interaction.cancelled". ID is the
+// interaction.
+type InteractionCancelled struct{ ID string }
 
 // VideoGenerated is the data of "video.generated".
 type VideoGenerated struct {
@@ -139,8 +132,8 @@ type VideoGenerated struct {
 type Unknown struct {
 	// Data is the body's "data" as it was sent. It is nil if there is none.
 	Data json.RawMessage
-	// Err says why the data of a known type could not be read. It is nil if
-	// the type is not known.
+	// Err is why the data of a known type could not be read. It is nil if the
+	// type is not known.
 	Err error
 }
 
@@ -161,7 +154,7 @@ func (i *InteractionCancelled) jobID() string      { return i.ID }
 func (v *VideoGenerated) jobID() string            { return v.ID }
 
 func (u *Unknown) jobID() string {
-	if !json.Valid(u.Data) { // a program may have made it
+	if !json.Valid(u.Data) { // possible if the program made the event itself
 		return ""
 	}
 	return scalar(parseObject(string(u.Data)).get("id"))

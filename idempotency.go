@@ -44,8 +44,8 @@ type Store interface {
 
 	// Complete marks a claimed key as Done for keep, from now on. It succeeds
 	// even after the lease has expired, unless another claim has taken the
-	// key. Otherwise it returns ErrLeaseLost. Repeating it succeeds and
-	// changes nothing.
+	// key. Otherwise, and for a released key, it returns ErrLeaseLost.
+	// Repeating it succeeds and changes nothing.
 	Complete(ctx context.Context, key, token string, keep time.Duration) error
 
 	// Release ends the lease, so that the next Claim is Acquired, and keeps
@@ -70,8 +70,8 @@ type Claim struct {
 	RetryIn time.Duration
 }
 
-// Renewer is implemented by a [Store] that can extend a lease. [Endpoint] does not
-// use it yet.
+// A Renewer is a Store that can extend a lease. [Endpoint] uses it if MaxRun is
+// longer than Lease.
 type Renewer interface {
 	// Renew makes the lease of a claimed key end after the given duration from
 	// now. It succeeds even after the lease has expired, unless another claim
@@ -200,20 +200,6 @@ func (m *MemoryStore) Release(ctx context.Context, key, token string) error {
 		}
 		e.token = 0
 		m.move(e, released)
-		return nil
-	})
-}
-
-// Renew implements [Renewer].
-func (m *MemoryStore) Renew(ctx context.Context, key, token string, lease time.Duration) error {
-	return m.update(ctx, key, token, func(e *entry, now time.Time) error {
-		if e.status != claimed {
-			return ErrLeaseLost
-		}
-		e.lease = now.Add(lease)
-		if e.expires.Before(e.lease) {
-			e.expires = e.lease
-		}
 		return nil
 	})
 }

@@ -1,7 +1,6 @@
 package geminihook_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -131,93 +130,5 @@ func TestEvictsLapsed(t *testing.T) {
 		}
 		m.full("no room is left")
 		assert.Equal(t, geminihook.InProgress, m.claim("long").State)
-	})
-}
-
-// TestRenew is the contract of Renewer.
-func TestRenew(t *testing.T) {
-	acquired, inProgress := geminihook.Acquired, geminihook.InProgress
-	for _, tt := range []struct {
-		name  string
-		after time.Duration                      // since the claim
-		first func(*memoryTest, string)          // done before, with the token
-		lease time.Duration                      // asked for
-		want  error                              // of Renew
-		then  map[time.Duration]geminihook.State // since Renew
-	}{
-		{
-			name: "extends a running lease", after: 30 * time.Second, lease: 2 * time.Minute,
-			then: map[time.Duration]geminihook.State{2*time.Minute - 1: inProgress, 2 * time.Minute: acquired},
-		},
-		{
-			name: "shortens one", lease: time.Second,
-			then: map[time.Duration]geminihook.State{time.Second - 1: inProgress, time.Second: acquired},
-		},
-		{
-			name: "after the lease", after: 5 * time.Minute, lease: time.Minute,
-			then: map[time.Duration]geminihook.State{time.Minute - 1: inProgress, time.Minute: acquired},
-		},
-		{
-			name: "beyond keep", lease: 10 * time.Hour,
-			then: map[time.Duration]geminihook.State{10*time.Hour - 1: inProgress, 10 * time.Hour: acquired},
-		},
-		{
-			name: "after another claim took the key", after: time.Minute, lease: time.Hour, want: geminihook.ErrLeaseLost,
-			first: func(m *memoryTest, _ string) { m.claim("x") },
-			then:  map[time.Duration]geminihook.State{time.Minute: acquired},
-		},
-		{
-			name: "completed", lease: time.Hour, want: geminihook.ErrLeaseLost,
-			first: func(m *memoryTest, token string) {
-				require.NoError(m, m.Complete(m.Context(), "x", token, time.Minute))
-			},
-			then: map[time.Duration]geminihook.State{0: geminihook.Done, time.Minute: acquired},
-		},
-		{
-			name: "released", lease: time.Hour, want: geminihook.ErrLeaseLost,
-			first: func(m *memoryTest, token string) { require.NoError(m, m.Release(m.Context(), "x", token)) },
-			then:  map[time.Duration]geminihook.State{0: acquired},
-		},
-		{name: "forgotten", after: time.Hour, lease: time.Hour, want: geminihook.ErrLeaseLost},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			renewed := func() *memoryTest {
-				m := newMemoryTest(t, 0)
-				c, err := m.Claim(t.Context(), "x", time.Minute, time.Hour)
-				require.NoError(t, err)
-				m.clock.advance(tt.after)
-				if tt.first != nil {
-					tt.first(m, c.Token)
-				}
-				var renewer geminihook.Renewer = &m.MemoryStore
-				require.ErrorIs(t, renewer.Renew(t.Context(), "x", c.Token, tt.lease), tt.want)
-				require.ErrorIs(t, renewer.Renew(t.Context(), "x", c.Token+"0", tt.lease), geminihook.ErrLeaseLost, "another token")
-				require.ErrorIs(t, renewer.Renew(t.Context(), "y", c.Token, tt.lease), geminihook.ErrLeaseLost, "another key")
-				return m
-			}
-			renewed()
-			for after, state := range tt.then {
-				m := renewed()
-				m.clock.advance(after)
-				assert.Equal(t, state, m.claim("x").State, after)
-			}
-		})
-	}
-	t.Run("context ended", func(t *testing.T) {
-		m := newMemoryTest(t, 0)
-		token := m.claim("x").Token
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		err := m.Renew(ctx, "x", token, time.Hour)
-		require.ErrorIs(t, err, context.Canceled)
-		require.NotErrorIs(t, err, geminihook.ErrLeaseLost)
-	})
-	t.Run("then Complete", func(t *testing.T) {
-		m := newMemoryTest(t, 0)
-		token := m.claim("x").Token
-		require.NoError(t, m.Renew(t.Context(), "x", token, 10*time.Hour))
-		m.clock.advance(9 * time.Hour)
-		require.NoError(t, m.Complete(t.Context(), "x", token, time.Hour))
-		assert.Equal(t, geminihook.Done, m.claim("x").State)
 	})
 }

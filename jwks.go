@@ -8,7 +8,7 @@ import (
 	"fmt"
 )
 
-const maxKeys = 16 // usable keys that are kept, and others that are reported; Google publishes three
+const maxKeys = 16 // usable keys that are kept, and unusable ones that are reported; Google publishes three
 
 // namedKey is a usable key with its "kid" or, if it has none, its thumbprint.
 type namedKey struct {

@@ -59,8 +59,9 @@ type KeySet struct {
 	// is not used: at most three redirects are followed, to the same scheme.
 	Client *http.Client
 	// MaxAge is how long keys are fresh if the response's Cache-Control does
-	// not say. A max-age there is raised to 1 minute and lowered to 24 hours.
-	// Zero means DefaultKeyMaxAge.
+	// not say. A max-age there counts, but as no less than 1 minute and no more
+	// than 24 hours; no-store and no-cache count as 1 minute. Zero means
+	// DefaultKeyMaxAge.
 	MaxAge time.Duration
 	// MinRefresh is the minimum time from one fetch to the next. It must not be
 	// negative. Zero means DefaultKeyMinRefresh.

@@ -17,7 +17,7 @@ import (
 //
 // ByJob returns the default key for "interaction.requires_action", which can
 // happen to a job several times, for [Unknown] data, and for events without an
-// id. An endpoint that receives dynamic webhooks must set [Endpoint.Authorize].
+// job id. An endpoint that receives dynamic webhooks must set [Endpoint.Authorize].
 // Otherwise a stranger's event can take the key of one of your jobs.
 func ByJob(_ context.Context, ev *Event) string {
 	id := ev.JobID()
@@ -48,13 +48,19 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 		store: cmp.Or[Store](e.Store, &e.memory), key: defaultKey(ev), event: ev, storeTimeout: cmp.Or(e.StoreTimeout, DefaultStoreTimeout),
 		lease: cmp.Or(e.Lease, DefaultLease), keep: cmp.Or(e.Keep, DefaultKeep),
 	}
+	tx, transacts := r.store.(Transactor)
+	r.renewer, _ = r.store.(Renewer)
+	maxRun := cmp.Or(e.MaxRun, r.lease)
+	if transacts || r.renewer == nil || maxRun <= r.lease {
+		r.renewer, r.lease = nil, max(r.lease, maxRun)
+	}
 	if e.Key != nil {
 		r.key = e.Key(ctx, ev)
 	}
 	if r.key == "" {
 		return unavailable(errors.New("the event has no ID, or Endpoint.Key returned an empty key"))
 	}
-	end := time.Now().Add(r.lease - min(r.lease/10, 5*time.Second)) // leaves time to complete the event within the lease
+	end := time.Now().Add(maxRun - min(maxRun/10, 5*time.Second)) // leaves time to complete the event within the lease
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(end) {
 		end = deadline
 	}
@@ -66,7 +72,7 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 	// From here on, it changes nothing if the sender hangs up: its next
 	// attempt finds out how this one ended.
 	ctx = context.WithValue(context.WithoutCancel(ctx), contextKey{}, ev)
-	if tx, ok := r.store.(Transactor); ok {
+	if transacts {
 		return r.transact(ctx, tx)
 	}
 	return r.claim(ctx)
@@ -74,8 +80,8 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 
 // check returns an error if a field would break the endpoint's promises.
 func (e *Endpoint) check() error {
-	if e.MaxBody < 0 || min(e.ReadTimeout, e.StoreTimeout, e.Lease, e.Keep) < 0 {
-		return errors.New("geminihook: Endpoint.MaxBody, ReadTimeout, StoreTimeout, Lease or Keep is negative")
+	if e.MaxBody < 0 || min(e.ReadTimeout, e.StoreTimeout, e.Lease, e.MaxRun, e.Keep) < 0 {
+		return errors.New("geminihook: Endpoint.MaxBody, ReadTimeout, StoreTimeout, Lease, MaxRun or Keep is negative")
 	}
 	if e.Keep != 0 && e.Keep < 2*DefaultTolerance {
 		return fmt.Errorf("geminihook: Endpoint.Keep is %v, less than %v, twice the tolerance: "+
@@ -92,6 +98,7 @@ type run struct {
 	fn           func(context.Context) error
 	lease, keep  time.Duration
 	storeTimeout time.Duration
+	renewer      Renewer // nil if the run ends within the lease
 }
 
 // claim claims the key and, if it is acquired, runs the function.
@@ -123,7 +130,9 @@ func (r *run) settle(ctx context.Context) Outcome {
 			_ = r.release(ctx)
 		}
 	}()
-	err := r.fn(ctx)
+	held, stop := r.renew(ctx)
+	defer stop(nil)
+	err := r.fn(held)
 	returned = true
 	if err != nil && !errors.Is(err, ErrPermanent) {
 		if lost := r.release(ctx); lost != nil {
@@ -141,6 +150,32 @@ func (r *run) settle(ctx context.Context) Outcome {
 	return outcome(Dropped, err)
 }
 
+// renew renews the lease until stop is called. The returned context ends if
+// another claim has taken the key.
+func (r *run) renew(ctx context.Context) (held context.Context, stop func(error)) {
+	if r.renewer == nil {
+		return ctx, func(error) {}
+	}
+	held, stop = context.WithCancelCause(ctx)
+	go func() {
+		ticker := time.NewTicker(r.lease / 3) // so that two attempts may fail
+		defer ticker.Stop()
+		for {
+			select {
+			case <-held.Done():
+				return
+			case <-ticker.C:
+			}
+			limited, cancel := context.WithTimeout(held, min(r.storeTimeout, r.lease/3))
+			if err := r.renewer.Renew(limited, r.key, r.token, r.lease); errors.Is(err, ErrLeaseLost) {
+				stop(err)
+			}
+			cancel()
+		}
+	}()
+	return held, stop
+}
+
 // complete retries if the store fails: the function has run, and without the
 // mark the next attempt would run it once more.
 func (r *run) complete(ctx context.Context) error {
@@ -154,7 +189,7 @@ func (r *run) complete(ctx context.Context) error {
 			return nil
 		}
 		if errors.Is(err, ErrLeaseLost) {
-			return fmt.Errorf("%w: another claim took the key after the lease, or the store forgot this one (a restart, an eviction): the function may have run twice", err)
+			return fmt.Errorf("%w: another claim took the key after the lease had expired, or the store forgot this claim (a restart, an eviction): the function may have run twice", err)
 		}
 	}
 	return fmt.Errorf("%w: the function has run, but the event could not be marked as done, so another attempt would run it again: %w", ErrStore, err)
@@ -171,10 +206,10 @@ func (r *run) release(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
-var errStoreSlow = errors.New("the store did not begin the transaction within half of the lease, or did not end it within StoreTimeout")
+var errStoreSlow = errors.New("the store did not begin the transaction within half of MaxRun, or did not end it within StoreTimeout")
 
 // transact runs the function inside the store's transaction. The store has half
-// of the lease to begin it, because writers may have to queue, and StoreTimeout to
+// of MaxRun to begin it, because writers may have to queue, and StoreTimeout to
 // end it after the function.
 func (r *run) transact(ctx context.Context, tx Transactor) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, r.lease+r.storeTimeout)

@@ -43,10 +43,11 @@ type Outcome struct {
 	// Event is the verified event, or the one given to Process. It is nil if the
 	// delivery was not verified or could not be decoded.
 	Event *Event
-	// Err is the reason for the Result, in words for the operator. With
-	// Processed or Dropped it wraps ErrStore if the event could not be marked
-	// as done, or ErrLeaseLost if another claim may have taken it; the function
-	// may then run twice.
+	// Err is the reason for the Result, in words for the operator. It is nil for
+	// Duplicate, and for Processed if the event was marked as done. With
+	// Processed or Dropped it wraps ErrStore if the event could not be marked,
+	// or ErrLeaseLost if another claim may have taken it; the function may then
+	// run twice.
 	Err error
 	// RetryAfter is what the response's Retry-After header asks for. Zero
 	// means that it has none.
@@ -59,7 +60,7 @@ type Outcome struct {
 // will last.
 const retryAfter = 5 * time.Second
 
-var errPanic = errors.New("geminihook: the function panicked, or another one that the Endpoint calls")
+var errPanic = errors.New("geminihook: the function panicked, or a callback of the Endpoint did")
 
 // outcome returns an Outcome with the Status and RetryAfter of a result.
 func outcome(result Result, err error) Outcome {

@@ -13,7 +13,7 @@ type mismatchError struct {
 	found   found
 	meant   bool // the delivery has an entry of the scheme
 	secrets []Secret
-	keys    int
+	keys    int // how many the verifier has; only zero matters
 	refresh error // why newer keys were not fetched
 }
 
@@ -26,7 +26,7 @@ func (e *mismatchError) reason() string {
 	case e.keys == 0 && e.scheme == SchemeHMAC:
 		return "no secret is configured: set HMAC.Secrets"
 	case e.keys == 0:
-		return "no v1a key is configured"
+		return "no v1a key is configured: use a non-nil KeySet, or set Ed25519.Keys"
 	case e.meant && e.scheme == SchemeHMAC:
 		return "no v1 entry matches the secrets " + strings.Trim(fmt.Sprint(e.secrets), "[]") + ": the secret belongs to another webhook or was rotated, " +
 			"or the body was changed before it was verified (by a proxy, or because JSON was decoded and encoded again)"

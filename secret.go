@@ -22,8 +22,9 @@ const (
 	minSecret        = 16 // bytes; the specification asks senders for 24 to 64
 )
 
-// Secret is the signing secret of a static webhook or of a [Binding]. In fmt, slog, JSON and text
-// it shows only its [Secret.Name]. The zero Secret matches no signature.
+// Secret is the signing secret of a static webhook or of a [Binding]. In fmt,
+// slog, JSON and text it shows only its [Secret.Name]. The zero Secret matches no
+// signature.
 type Secret struct {
 	s *secret
 }
@@ -49,8 +50,7 @@ type mac struct {
 // created or its secret is rotated: "whsec_" followed by base64, or base64
 // alone, in the standard or the URL alphabet, with or without padding. White
 // space around it is ignored. It refuses keys shorter than 16 bytes and keys
-// that are all zeros. The error says what is wrong and never shows the
-// text.
+// that are all zeros. The error says what is wrong and never shows the text.
 func ParseSecret(s string) (Secret, error) {
 	s = strings.TrimSpace(s)
 	text := cutPrefix(s, secretPrefix)
@@ -153,17 +153,9 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.Name()), nil }
 
 // decodeBase64 accepts the standard and the URL alphabet, padded or not.
 func decodeBase64(s string) ([]byte, bool) {
-	if strings.ContainsAny(s, "\r\n") { // the decoders would skip them
-		return nil, false
-	}
-	for _, enc := range []*base64.Encoding{
-		base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding,
-	} {
-		if b, err := enc.DecodeString(s); err == nil {
-			return b, true
-		}
-	}
-	return nil, false
+	unpadded := strings.TrimSuffix(strings.TrimSuffix(s, "="), "=")
+	b, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(unpadded))
+	return b, err == nil && !strings.ContainsAny(s, "\r\n") // which the decoder would skip
 }
 
 // cutPrefix returns s without the prefix, in upper or lower case, or s itself if

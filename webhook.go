@@ -33,8 +33,8 @@
 //
 // [Endpoint] reads the body up to a limit, has its [Verifier] verify the
 // signature over the raw bytes, decodes them with [ParseUnverified], and asks
-// [Endpoint.Authorize] whether the event is meant for this program. Then it claims the
-// event in its [Store], calls the function, and completes the event if the
+// [Endpoint.Authorize] whether the event is meant for this program. Then it claims
+// the event in its [Store], calls the function, and completes the event if the
 // function returns nil, or releases it so that Google's next attempt runs it
 // again. The [Outcome] becomes the HTTP response and a log line.
 //
@@ -85,10 +85,9 @@ type Endpoint struct {
 
 	// Authorize decides whether a verified event is meant for this program:
 	// the signature of a dynamic delivery proves only that it comes from
-	// Google (see Binding). If it returns an error, the event is not claimed.
-	// The response is then 503 if the error wraps ErrStore or
-	// ErrKeysUnavailable, 200 if it is Permanent, and 403 otherwise. Nil
-	// accepts every event.
+	// Google (see Binding). If it returns an error, the event is not claimed,
+	// and the response is 503 if the error wraps ErrStore or ErrKeysUnavailable,
+	// 200 if it is Permanent, and 403 otherwise. Nil accepts every event.
 	Authorize func(ctx context.Context, ev *Event) error
 
 	// Key returns the key of an event in the Store. Events with the same key
@@ -103,31 +102,35 @@ type Endpoint struct {
 	MaxBody int64
 
 	// ReadTimeout bounds the time in which the body must arrive, unless the
-	// http.Server has a ReadTimeout. Zero means DefaultReadTimeout. It cannot
-	// be enforced inside http.TimeoutHandler, nor behind a middleware whose
-	// ResponseWriter has no Unwrap method: set http.Server.ReadTimeout there.
+	// http.Server has a ReadTimeout. It cannot be enforced inside
+	// http.TimeoutHandler or behind a middleware whose ResponseWriter has no
+	// Unwrap method: set http.Server.ReadTimeout there. Zero means
+	// DefaultReadTimeout.
 	ReadTimeout time.Duration
 
 	// StoreTimeout bounds each call to the Store. With a Transactor, it bounds
-	// the commit, and the transaction may take up to half of Lease to begin.
-	// Zero means DefaultStoreTimeout.
+	// the commit; the transaction may wait for up to half of MaxRun to begin,
+	// which leaves less for the function. Zero means DefaultStoreTimeout.
 	StoreTimeout time.Duration
 
-	// Lease bounds one run of the function, whose context ends a tenth of
-	// Lease, at most 5 seconds, before the lease does. If the process dies
-	// during a run, the event can run again once the lease has expired. Zero
-	// means DefaultLease.
+	// Lease is how long a claim holds: if the process dies during a run, the
+	// event can run again once the lease has expired. Zero means DefaultLease.
 	Lease time.Duration
 
+	// MaxRun bounds one run of the function, whose context ends a tenth of
+	// MaxRun, at most 5 seconds, earlier. If it is longer than Lease, the lease
+	// is renewed during the run. If the Store is not a Renewer, claims hold for
+	// MaxRun instead. Zero means Lease.
+	MaxRun time.Duration
+
 	// Keep is how long a handled event is remembered. It should exceed the 24
-	// hours in which Google retries. It must be at least twice the Verifier's
-	// tolerance, because a delivery can be replayed for that long; less than
-	// twice DefaultTolerance is refused. Zero means DefaultKeep.
+	// hours in which Google retries, and twice the Verifier's tolerance, during
+	// which a delivery can be replayed. Less than twice DefaultTolerance makes
+	// every response a 500. Zero means DefaultKeep.
 	Keep time.Duration
 
-	// Logger gets one line per request or event: its id, type, result, reason
-	// and the name of the key that matched, but never a body or a secret. The
-	// text of an error that the program returned is logged as it is. Nil means
+	// Logger gets one line per request or event, with the texts of errors that
+	// the program returned, but without a body or a secret. Nil means
 	// slog.Default().
 	Logger *slog.Logger
 
@@ -143,7 +146,7 @@ type Endpoint struct {
 // Handler returns an [http.Handler] that verifies and decodes each delivery and
 // calls fn once per event. The context of fn has the request's values and
 // deadline and the event (see [FromContext]). It does not end when the sender
-// hangs up, but ends a little before [Endpoint.Lease].
+// hangs up, but ends a little before [Endpoint.MaxRun] has passed.
 //
 // If fn returns nil, the event is completed and the response is 200. If fn
 // returns an error, the event is released and the response is 500, so that
@@ -188,8 +191,9 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 // run of it is in progress, it calls fn and then completes or releases the event,
 // as [Endpoint.Handler] does. Use it for events that arrive in another way, such
 // as from a queue. It neither verifies nor authorizes the event, and sets its
-// Attempt, so the same *Event must not be in two calls at once. Without an ID or a
-// [Endpoint.Key] that does without, fn is not called and the Status is 503.
+// Attempt, so the same *Event must not be in two calls at once. If the event's key
+// is empty, as it is by default without an ID, fn is not called and the Status is
+// 503.
 //
 // The context of fn does not end when ctx is canceled, but keeps its deadline. If
 // fn panics, the event is released and the panic continues. The Status of the
@@ -221,9 +225,7 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, erro
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	// First, because net/http reads the rest of the body even if this function
-	// returns early.
-	done := e.limitRead(w, r)
+	done := e.limitRead(w, r) // first, because net/http reads the rest of the body even after an early return
 	if r.Method != http.MethodPost {
 		return nil, ErrMethod
 	}
@@ -253,9 +255,7 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, erro
 	return ev, nil
 }
 
-// firstBuffer limits the memory that is allocated for a body that was announced
-// but has not arrived.
-const firstBuffer = 4 << 10 // bytes
+const firstBuffer = 4 << 10 // bytes, for a body that was announced but has not arrived
 
 // readBody reads the body into a buffer that grows with what arrives.
 func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
