@@ -1,18 +1,20 @@
-// Command geminihook helps to develop a receiver of Gemini webhooks without
-// Google. It sends deliveries, records them, and explains why a delivery does
-// not verify.
+// Command geminihook is for the first hour with Gemini webhooks, and for the days
+// when something is wrong. It creates webhooks and rotates their secrets, sends
+// deliveries and records them, explains why a delivery does not verify, and checks
+// a deployed endpoint.
 //
+//	geminihook setup -url https://example.com/gemini -env .env
+//	geminihook doctor -env .env -endpoint https://example.com/gemini
 //	geminihook send -type batch.succeeded http://127.0.0.1:8080/gemini
 //	geminihook record -dir deliveries
 //	geminihook verify deliveries/*.http
-//	geminihook secret
 //
 // It reads the signing secrets from the environment variable
-// GEMINI_WEBHOOK_SECRET or from a file, never from the command line. Separate
-// several secrets with commas, for example while one is being rotated.
-// "geminihook COMMAND -h" lists the flags of a command. The exit status is 0 on
-// success, 1 if a delivery or the command failed, and 2 if the command line is
-// wrong.
+// GEMINI_WEBHOOK_SECRET or from a file, and the API key from GOOGLE_API_KEY or
+// GEMINI_API_KEY, never from the command line. Separate several secrets with
+// commas, for example while one is being rotated. "geminihook COMMAND -h" shows
+// the flags of a command and examples. The exit status is 0 on success, 1 if a
+// delivery or the command failed, and 2 if the command line is wrong.
 package main
 
 import (
@@ -28,20 +30,6 @@ import (
 
 	"github.com/geminihook/geminihook"
 )
-
-const usage = `geminihook sends, records, and verifies Gemini webhooks for local development.
-
-usage: geminihook COMMAND [flags] [arguments]
-
-  send URL       deliver events to a receiver
-  record         receive deliveries and write them to files
-  verify FILE    report whether a recorded delivery is genuine, and if not, why
-  secret         print a fresh signing secret
-  version        print the version of this command
-
-Secrets are read from GEMINI_WEBHOOK_SECRET (separated by commas) or from a file.
-"geminihook COMMAND -h" lists the flags of a command.
-`
 
 // Exit statuses.
 const (
@@ -65,30 +53,26 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, e *env) int {
-	commands := map[string]func(context.Context, []string, *env) error{
-		"send": send, "record": record, "verify": verify, "secret": secret,
-		"version": version,
-	}
 	if len(args) == 0 {
-		fmt.Fprint(e.err, usage)
+		fmt.Fprint(e.err, usage())
 		return exitUsage
 	}
 	if args[0] == "-h" || args[0] == "-help" || args[0] == "--help" || args[0] == "help" {
-		fmt.Fprint(e.out, usage)
+		fmt.Fprint(e.out, usage())
 		return exitOK
 	}
-	command, ok := commands[args[0]]
+	c, ok := find(args[0])
 	if !ok {
-		fmt.Fprintf(e.err, "geminihook: unknown command %q\n\n%s", args[0], usage)
+		fmt.Fprintf(e.err, "geminihook: unknown command %q\n\n%s", args[0], usage())
 		return exitUsage
 	}
-	err := command(ctx, args[1:], e)
+	err := c.run(ctx, args[1:], e)
 	var wrong *usageError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &wrong):
-		fmt.Fprintf(e.err, "geminihook %s: %s\n(geminihook %s -h lists the flags)\n", args[0], visible(err.Error()), args[0])
+		fmt.Fprintf(e.err, "geminihook %s: %s\n(geminihook %s -h shows the flags)\n", args[0], visible(err.Error()), args[0])
 		return exitUsage
 	case errors.Is(err, errReported):
 		return exitFailed
@@ -113,14 +97,35 @@ func parse(flags *flag.FlagSet, args []string, e *env, line, about string) error
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(e.out, "usage: geminihook %s\n\n%s\n\nflags:\n", line, about)
-		flags.SetOutput(e.out)
-		flags.PrintDefaults()
+		fmt.Fprintf(e.out, "usage: geminihook %s\n\n%s\n", line, about)
+		fmt.Fprint(e.out, flagHelp(flags), exampleHelp(flags.Name()))
 		return err
 	case err != nil:
 		return &usageError{err.Error()}
 	}
 	return nil
+}
+
+// flagHelp describes the flags in lines of at most 80 columns.
+func flagHelp(flags *flag.FlagSet) string {
+	var b strings.Builder
+	flags.VisitAll(func(f *flag.Flag) {
+		name, text := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
+			text += fmt.Sprintf(" (default %s)", f.DefValue)
+		}
+		fmt.Fprintf(&b, "%s\n%s", strings.TrimRight("  -"+f.Name+" "+name, " "), wrap(text, "        "))
+	})
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\nflags:\n" + b.String()
+}
+
+// exampleHelp returns the examples of a command.
+func exampleHelp(name string) string {
+	c, _ := find(name)
+	return "\nexamples:\n  " + strings.Join(c.examples, "\n  ") + "\n"
 }
 
 // secrets returns the signing secrets from the file or, if file is empty, from

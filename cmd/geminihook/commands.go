@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// command is one entry of the table below: all that the help and run know of a
+// command.
+type command struct {
+	name, args string // as in "send [flags] URL"
+	about      string // for the list of the commands
+	examples   []string
+	run        func(ctx context.Context, args []string, e *env) error
+}
+
+// commands returns the commands in the order of the help.
+func commands() []command {
+	return []command{
+		{"setup", "[flags] -url URL", "create the static webhook and keep its secret", []string{
+			"# Create it, and write its secret into .env:",
+			"geminihook setup -url https://example.com/gemini -env .env",
+			"# Subscribe to two types only, and print the secret:",
+			"geminihook setup -url https://example.com/gemini \\",
+			"    -events batch.succeeded,batch.failed",
+			"# Enable a webhook that Google has disabled:",
+			"geminihook setup -url https://example.com/gemini -update",
+		}, setup},
+		{"list", "[-json]", "list the static webhooks of the project", []string{
+			"geminihook list",
+			"# Only those that are not enabled:",
+			`geminihook list -json | jq 'select(.state != "enabled")'`,
+		}, list},
+		{"rotate", "[flags] ID", "make a new secret; the old one is valid for 24 hours", []string{
+			"# Keep both secrets in .env, the new one first:",
+			"geminihook rotate -env .env -url https://example.com/gemini",
+			"# Print them:",
+			"geminihook rotate webhook-1",
+		}, rotate},
+		{"delete", "[-yes] ID", "delete a static webhook", []string{
+			"geminihook delete webhook-1",
+			"# Without the question, for scripts:",
+			"geminihook delete -yes webhook-1",
+		}, remove},
+		{"doctor", "[flags]", "find out what is wrong, and what to do", []string{
+			"# The API key, the webhooks, the secrets in .env, the clock, the key set:",
+			"geminihook doctor -env .env",
+			"# The deployed endpoint, too:",
+			"geminihook doctor -env .env -endpoint https://example.com/gemini",
+			"# Only what is wrong:",
+			`geminihook doctor -json | jq 'select(.level != "ok")'`,
+		}, doctor},
+		{"send", "[flags] URL", "deliver events to a receiver", []string{
+			"geminihook send -type batch.succeeded http://127.0.0.1:8080/gemini",
+			"# An event about a certain job:",
+			"geminihook send -set data.id=batches/42 http://127.0.0.1:8080/gemini",
+			"# 1000 events, a tenth of the attempts twice at the same time:",
+			"geminihook send -n 1000 -duplicates 0.1 http://127.0.0.1:8080/gemini",
+			"# A recorded delivery, signed again with the current time:",
+			"geminihook send -replay old.http -resign http://127.0.0.1:8080/gemini",
+			"# Forged deliveries must be refused:",
+			"geminihook send -tamper http://127.0.0.1:8080/gemini",
+		}, send},
+		{"record", "[flags]", "receive deliveries and write them to files", []string{
+			"geminihook record -dir deliveries",
+			"# Dynamic webhooks, too:",
+			"geminihook record -google",
+		}, record},
+		{"verify", "[flags] FILE...", "report whether a recorded delivery is genuine, and if not, why", []string{
+			"geminihook verify deliveries/*.http",
+			"# Dynamic webhooks:",
+			"geminihook verify -google delivery.http",
+		}, verify},
+		{"secret", "", "print a fresh signing secret", []string{
+			"export GEMINI_WEBHOOK_SECRET=$(geminihook secret)",
+		}, secret},
+		{"version", "", "print the version of this command", []string{
+			"geminihook version",
+		}, version},
+	}
+}
+
+// find returns the command with the name.
+func find(name string) (command, bool) {
+	for _, c := range commands() {
+		if c.name == name {
+			return c, true
+		}
+	}
+	return command{}, false
+}
+
+// usage is the help of the command as a whole.
+func usage() string {
+	var b strings.Builder
+	b.WriteString("geminihook sets up, sends, records, and verifies Gemini webhooks.\n\n" +
+		"usage: geminihook COMMAND [flags] [arguments]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "  %-9s %s\n", c.name, c.about)
+	}
+	b.WriteString(`
+Secrets are read from GEMINI_WEBHOOK_SECRET (separated by commas) or from a
+file, the API key from GOOGLE_API_KEY or GEMINI_API_KEY, and neither from the
+command line. With -json, the output is one JSON object per line.
+"geminihook COMMAND -h" shows the flags of a command and examples.
+`)
+	return b.String()
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/envfile"
+)
+
+const (
+	secretVariable = "GEMINI_WEBHOOK_SECRET"
+	envFileHelp    = "write GEMINI_WEBHOOK_SECRET into `FILE`, with mode 0600, and keep its other lines; without it, the secret is printed"
+)
+
+// keeper keeps a secret that the API shows only once: in a file of environment
+// variables, or on standard output.
+type keeper struct {
+	env  *env
+	path string
+	file *envfile.File // nil without a path
+	old  []string      // the secrets that are configured
+}
+
+// newKeeper opens the file and reads the configured secrets, from the file if it
+// has any, otherwise from the environment. Call close afterwards.
+func newKeeper(e *env, path string) (*keeper, error) {
+	k := &keeper{env: e, path: path}
+	text := ""
+	if path != "" {
+		var err error
+		if k.file, err = envfile.Open(path); err != nil {
+			return nil, err
+		}
+		if text, err = k.file.Get(secretVariable); err != nil {
+			k.close()
+			return nil, err
+		}
+	}
+	if text == "" {
+		text = e.getenv(secretVariable)
+	}
+	for i, s := range split(text) {
+		if _, err := geminihook.ParseSecret(s); err != nil {
+			fmt.Fprintf(e.err, "The configured secret %d is left out: %s.\n", i+1, visible(plain(err)))
+			continue
+		}
+		k.old = append(k.old, s)
+	}
+	return k, nil
+}
+
+func (k *keeper) close() {
+	if k.file != nil {
+		k.file.Close()
+	}
+}
+
+// knows reports whether a configured secret has the name.
+func (k *keeper) knows(name string) bool {
+	return slices.ContainsFunc(k.old, func(s string) bool { return secretName(s) == name })
+}
+
+// keep puts the secret in front of the configured ones, and writes all of them
+// into the file. It returns the new value of the variable. Without a file, or if
+// the file cannot be written, that has to be printed, or the secret is lost.
+func (k *keeper) keep(secret string) (value string, written bool, err error) {
+	value = strings.Join(append([]string{secret}, slices.DeleteFunc(slices.Clone(k.old), func(s string) bool { return s == secret })...), ",")
+	if k.file == nil {
+		return value, false, nil
+	}
+	if _, err := geminihook.ParseSecret(secret); err != nil {
+		return value, false, fmt.Errorf("the secret is not written, because it is not of the known form: %w", err)
+	}
+	if err := k.file.Set(secretVariable, value); err != nil {
+		return value, false, err
+	}
+	return value, true, nil
+}
+
+// tell says where the secret is, as the last lines of a command's output. If the
+// file could not be written, it prints the secret and returns errReported.
+func (k *keeper) tell(value string, written bool, err error) error {
+	if written {
+		fmt.Fprintf(k.env.out, "%s is in %s\n", secretVariable, visible(k.path))
+		return nil
+	}
+	if err != nil {
+		fmt.Fprint(k.env.err, wrap(fmt.Sprintf("Writing %s failed: %v. Keep the secret yourself, which is printed now:", k.path, plain(err)), ""))
+	} else {
+		fmt.Fprint(k.env.out, "Keep this: it is shown only once.\n\n")
+	}
+	fmt.Fprintf(k.env.out, "%s=%s\n", secretVariable, visible(value))
+	if err != nil {
+		return errReported
+	}
+	return nil
+}
+
+// split returns the members of a list of secrets.
+func split(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
+}
+
+// secretName returns the name of the secret, in the form in which Google lists it.
+func secretName(secret string) string {
+	s, err := geminihook.ParseSecret(secret)
+	if err != nil {
+		return "whsec_..."
+	}
+	return s.Name()
+}
