@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -23,24 +22,11 @@ func connect(ctx context.Context, e *env) (*api.Client, error) {
 // withURL returns the webhooks that deliver to the URL.
 func withURL(all []api.Webhook, uri string) (found []api.Webhook) {
 	for _, w := range all {
-		if sameURL(w.URL, uri) {
+		if api.SameURL(w.URL, uri) {
 			found = append(found, w)
 		}
 	}
 	return found
-}
-
-// sameURL compares URLs as a server sees them: upper and lower case are the same
-// in the scheme and the host.
-func sameURL(a, b string) bool {
-	u, err1 := url.Parse(a)
-	v, err2 := url.Parse(b)
-	if err1 != nil || err2 != nil {
-		return a == b
-	}
-	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
-	v.Scheme, v.Host = strings.ToLower(v.Scheme), strings.ToLower(v.Host)
-	return u.String() == v.String()
 }
 
 // webhookLine is a webhook in the output for scripts.
@@ -97,22 +83,6 @@ func (e *env) show(w api.Webhook) {
 
 // until formats a point in time.
 func until(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
-
-// publicURL returns an error if Google cannot deliver to the URL.
-func publicURL(text string) error {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https":
-		return errors.New("the URL must begin with https://: Google delivers to nothing else")
-	case u.User != nil:
-		return errors.New("the URL must not have a password in it: every delivery is signed")
-	case u.Fragment != "":
-		return errors.New("the URL must not have a fragment (#), which is never sent")
-	case api.Loopback(u.Hostname()):
-		return errors.New("Google cannot reach this machine by a loopback address: use the URL of a tunnel")
-	}
-	return nil
-}
 
 // flagsFirst returns an error if there is a flag behind the arguments, which
 // package flag takes for an argument.

@@ -50,7 +50,7 @@ func commands() []command {
 			"geminihook doctor -env .env -endpoint https://example.com/gemini",
 			"# Only what is wrong:",
 			`geminihook doctor -json | jq 'select(.level != "ok")'`,
-		}, doctor},
+		}, diagnose},
 		{"send", "[flags] URL", "deliver events to a receiver", []string{
 			"geminihook send -type batch.succeeded http://127.0.0.1:8080/gemini",
 			"# An event about a certain job:",

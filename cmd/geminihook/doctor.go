@@ -1,5 +1,191 @@
 package main
 
-import "context"
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"runtime"
+	"strings"
 
-func doctor(ctx context.Context, args []string, e *env) error { return nil }
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/api"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/doctor"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/envfile"
+)
+
+const doctorAbout = `Checks the API key, each static webhook, the configured secrets, the clock, and
+the key set of dynamic webhooks, and says what to do about what is wrong. With
+-endpoint, it also delivers to a deployed endpoint about 35 events, genuine and
+forged, of the type "geminihook.doctor", which a program should ignore, and
+compares the responses with those of this library. The exit status is 1 if a check
+fails; a warning is no failure.`
+
+type doctorFlags struct {
+	endpoint, env, secretFile, events, jwks string
+	json                                    bool
+}
+
+// diagnose is the command "doctor".
+func diagnose(ctx context.Context, args []string, e *env) error {
+	var f doctorFlags
+	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
+	flags.StringVar(&f.endpoint, "endpoint", "", "test the endpoint at this `URL`, too")
+	flags.StringVar(&f.env, "env", "", "read GEMINI_WEBHOOK_SECRET from this `FILE` of variables")
+	flags.StringVar(&f.secretFile, "secret-file", "", secretFileHelp)
+	flags.StringVar(&f.events, "events", "", "the `TYPES` that the program wants, separated by commas; by default all")
+	flags.StringVar(&f.jwks, "jwks", geminihook.GoogleKeySetURL, "the `URL` of the key set of dynamic webhooks")
+	flags.BoolVar(&f.json, "json", false, jsonHelp)
+	if err := parse(flags, args, e, "doctor [flags]", doctorAbout); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return &usageError{"it takes no arguments: the URL belongs behind -endpoint"}
+	}
+	if f.env != "" && f.secretFile != "" {
+		return &usageError{"-env and -secret-file exclude each other"}
+	}
+	if u, err := url.Parse(f.endpoint); f.endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return &usageError{"the URL of -endpoint must begin with http:// or https://"}
+	}
+	want, err := eventList(f.events)
+	if err != nil {
+		return err
+	}
+	configured, err := f.configured(e)
+	if err != nil {
+		return err
+	}
+	findings := &findings{env: e, json: f.json, counts: map[doctor.Level]int{}}
+	f.account(ctx, e, want, configured, findings)
+	findings.summary()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if findings.counts[doctor.Failure] > 0 {
+		return errReported
+	}
+	return findings.err
+}
+
+// configured returns the members of GEMINI_WEBHOOK_SECRET, whatever their form.
+func (f *doctorFlags) configured(e *env) ([]string, error) {
+	text := e.getenv(secretVariable)
+	switch {
+	case f.env != "":
+		if _, err := os.Stat(f.env); err != nil {
+			return nil, err
+		}
+		value, err := envfile.Get(f.env, secretVariable)
+		if err != nil {
+			return nil, err
+		}
+		text = value
+	case f.secretFile != "":
+		b, err := os.ReadFile(f.secretFile)
+		if err != nil {
+			return nil, err
+		}
+		text = string(b)
+	}
+	return split(text), nil
+}
+
+// account makes all checks.
+func (f *doctorFlags) account(ctx context.Context, e *env, want, configured []string, findings *findings) {
+	keySet, ahead, dated := doctor.Keys(ctx, f.jwks)
+	client, all, listed := f.list(ctx, e, findings)
+	if client != nil {
+		if a, ok := client.Skew(); ok {
+			ahead, dated = a, true
+		}
+	}
+	if listed {
+		findings.add(doctor.Webhooks(all, want, f.endpoint)...)
+	}
+	usable, results := doctor.Configured(configured)
+	findings.add(results...)
+	findings.add(f.permissions()...)
+	if listed {
+		findings.add(doctor.Secrets(all, usable, f.endpoint)...)
+	}
+	if dated {
+		findings.add(doctor.Clock(ahead))
+	}
+	findings.add(keySet)
+	if f.endpoint != "" {
+		test := &doctor.Endpoint{URL: f.endpoint, Secrets: usable}
+		test.Check(ctx, func(r doctor.Result) {
+			r.Check = "endpoint: " + r.Check
+			findings.add(r)
+		})
+	}
+}
+
+// list lists the webhooks, which checks the API key.
+func (f *doctorFlags) list(ctx context.Context, e *env, findings *findings) (client *api.Client, all []api.Webhook, ok bool) {
+	const check = "API key"
+	client, err := api.New(ctx, e.getenv)
+	if err == nil {
+		all, err = client.List(ctx)
+	}
+	a, b := e.getenv("GOOGLE_API_KEY"), e.getenv("GEMINI_API_KEY")
+	switch {
+	case errors.Is(err, api.ErrNoKey):
+		findings.add(doctor.Result{Check: check, Level: doctor.Failure, Text: "not set, so the webhooks cannot be checked",
+			Do: "Set GEMINI_API_KEY (https://aistudio.google.com/apikey)."})
+	case err != nil:
+		findings.add(doctor.Result{Check: check, Level: doctor.Failure, Text: plain(err), Do: "Then run the command again: the webhooks could not be checked."})
+	case a != "" && b != "" && a != b:
+		findings.add(doctor.Result{Check: check, Level: doctor.Warning, Text: "GOOGLE_API_KEY and GEMINI_API_KEY differ, and the SDK uses the former",
+			Do: "Remove one of them."})
+	default:
+		findings.add(doctor.Result{Check: check, Level: doctor.OK, Text: "accepted by " + client.URL})
+	}
+	return client, all, err == nil
+}
+
+// permissions checks that nobody else can read the file with the secrets.
+func (f *doctorFlags) permissions() []doctor.Result {
+	name := f.env + f.secretFile // at most one of them is set
+	info, err := os.Stat(name)
+	if name == "" || err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
+		return nil
+	}
+	return []doctor.Result{{Check: "secret file", Level: doctor.Warning, Text: fmt.Sprintf("%s has mode %04o: others can read it", name, info.Mode().Perm()),
+		Do: "chmod 600 " + name}}
+}
+
+// findings shows the results as they come.
+type findings struct {
+	env    *env
+	json   bool
+	counts map[doctor.Level]int
+	err    error // of writing
+}
+
+func (f *findings) add(results ...doctor.Result) {
+	for _, r := range results {
+		f.counts[r.Level]++
+		if f.json {
+			f.err = errors.Join(f.err, f.env.line(r))
+			continue
+		}
+		color := map[doctor.Level]string{doctor.OK: green, doctor.Warning: yellow, doctor.Failure: red}[r.Level]
+		const indent = "         "
+		text := strings.TrimPrefix(wrap(r.Check+": "+r.Text, indent), indent)
+		fmt.Fprint(f.env.out, f.env.paint(color, fmt.Sprintf("%-7s", r.Level)), "  ", text)
+		if r.Do != "" {
+			fmt.Fprint(f.env.out, wrap("-> "+r.Do, indent))
+		}
+	}
+}
+
+// summary counts the results.
+func (f *findings) summary() {
+	if !f.json {
+		fmt.Fprintf(f.env.out, "\nok: %d, warnings: %d, failures: %d\n", f.counts[doctor.OK], f.counts[doctor.Warning], f.counts[doctor.Failure])
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -14,9 +15,11 @@ import (
 const rows = 20 // with more deliveries, attempts are counted instead of listed
 
 // progress shows each attempt in a row when it ends, or counts the attempts if
-// there are many.
+// there are many. For scripts, it writes a line of JSON per attempt.
 type progress struct {
 	env   *env
+	json  bool
+	err   error             // of writing
 	types map[string]string // by webhook-id
 	many  bool
 	acked map[string]bool
@@ -24,15 +27,26 @@ type progress struct {
 	shown time.Time
 }
 
-func newProgress(e *env, deliveries []*webhooktest.Delivery) *progress {
-	p := &progress{env: e, types: map[string]string{}, acked: map[string]bool{}, many: len(deliveries) > rows}
+// attemptLine is an attempt in the output for scripts.
+type attemptLine struct {
+	ID        string  `json:"id"`
+	Type      string  `json:"type"`
+	Try       int     `json:"try"`
+	Duplicate bool    `json:"duplicate"`
+	Status    int     `json:"status"`
+	Elapsed   float64 `json:"elapsed_ms"`
+	Error     string  `json:"error,omitempty"`
+}
+
+func newProgress(e *env, deliveries []*webhooktest.Delivery, asJSON bool) *progress {
+	p := &progress{env: e, json: asJSON, types: map[string]string{}, acked: map[string]bool{}, many: len(deliveries) > rows}
 	for _, d := range deliveries {
 		p.types[d.ID()] = "-"
 		if ev, err := geminihook.ParseUnverified(d.Body); err == nil && ev.Type != "" {
-			p.types[d.ID()] = visible(string(ev.Type))
+			p.types[d.ID()] = string(ev.Type)
 		}
 	}
-	if !p.many {
+	if !p.many && !p.json {
 		fmt.Fprintf(e.out, "%-14s  %-27s  %3s  %-22s  %6s\n", "ID", "TYPE", "TRY", "RESPONSE", "TIME")
 	}
 	return p
@@ -42,6 +56,14 @@ func newProgress(e *env, deliveries []*webhooktest.Delivery) *progress {
 func (p *progress) attempt(a webhooktest.Attempt) {
 	p.tries++
 	p.acked[a.ID] = p.acked[a.ID] || a.Acknowledged()
+	if p.json {
+		line := attemptLine{a.ID, p.types[a.ID], a.Number, a.Duplicate, a.Status, float64(a.Elapsed.Microseconds()) / 1000, ""}
+		if a.Err != nil {
+			line.Error = plain(a.Err)
+		}
+		p.err = errors.Join(p.err, p.env.line(line))
+		return
+	}
 	if p.many {
 		if done := p.done(); terminal(p.env.out) && (time.Since(p.shown) > 100*time.Millisecond || done == len(p.types)) {
 			p.shown = time.Now()
@@ -58,7 +80,7 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 		try += "+"
 	}
 	text := p.env.paint(color, fmt.Sprintf("%-22s", cut(response(a), 22)))
-	fmt.Fprintf(p.env.out, "%-14s  %-27s  %3s  %s  %6s\n", cut(visible(a.ID), 14), cut(p.types[a.ID], 27), try, text, round(a.Elapsed))
+	fmt.Fprintf(p.env.out, "%-14s  %-27s  %3s  %s  %6s\n", cut(visible(a.ID), 14), cut(visible(p.types[a.ID]), 27), try, text, round(a.Elapsed))
 	if a.Err != nil {
 		fmt.Fprintf(p.env.err, "  %s\n", visible(plain(a.Err)))
 	}
@@ -84,6 +106,9 @@ func response(a webhooktest.Attempt) string {
 // summary shows how many deliveries were acknowledged and how often each
 // response came.
 func (p *progress) summary(r webhooktest.Report) {
+	if p.json {
+		return
+	}
 	if p.many && terminal(p.env.out) {
 		fmt.Fprintln(p.env.out)
 	}

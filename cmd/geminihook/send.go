@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,14 +28,20 @@ secrets (v1, one entry per secret) or, with -dynamic, with an Ed25519 key (v1a);
 the command then serves the key set while it runs. Redirects are not followed.
 The exit status is 0 if every delivery was acknowledged with 2xx. With -tamper
 or -stale, it is 0 if every attempt was refused with a 4xx status other than 404
-and 405, which rather mean that the URL is wrong.`
+and 405, which rather mean that the URL is wrong.
+
+A -set changes the body before it is signed: -set data.id=batches/42 sets a text,
+-set data.count:=3 any JSON value. With -replay, a recorded delivery is sent as it
+is, with its old timestamp, which a receiver refuses after five minutes, or, with
+-resign, as Google repeats it: with the same id and body and a fresh signature.`
 
 type sendFlags struct {
-	typ, file, secretFile, keyFile, jwks string
-	n                                    int
-	duplicates                           float64
-	retry, tamper, stale, dynamic        bool
-	giveUp                               time.Duration
+	typ, file, replay, secretFile, keyFile, jwks string
+	set                                          []member
+	n                                            int
+	duplicates                                   float64
+	retry, tamper, stale, dynamic, resign, json  bool
+	giveUp                                       time.Duration
 }
 
 func send(ctx context.Context, args []string, e *env) error {
@@ -41,6 +49,13 @@ func send(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("send", flag.ContinueOnError)
 	flags.StringVar(&f.typ, "type", string(geminihook.EventBatchSucceeded), "the `TYPE` of the events, known or not")
 	flags.StringVar(&f.file, "file", "", "send the recorded delivery (*.http) or body (*.json) in `FILE` instead of -type")
+	flags.StringVar(&f.replay, "replay", "", "send the recorded delivery (*.http) in `FILE` once, with its headers as they are")
+	flags.BoolVar(&f.resign, "resign", false, "sign the delivery of -replay again, with the current time")
+	flags.Func("set", "set a member of the body, by its `PATH=TEXT` or PATH:=JSON; may be repeated", func(text string) error {
+		m, err := parseMember(text)
+		f.set = append(f.set, m)
+		return err
+	})
 	flags.StringVar(&f.secretFile, "secret-file", "", secretFileHelp)
 	flags.BoolVar(&f.dynamic, "dynamic", false, "sign with an Ed25519 key, as Google signs dynamic webhooks")
 	flags.StringVar(&f.keyFile, "key-file", "", "read the key for -dynamic from `FILE` (PKCS #8, PEM) instead of making a fresh one")
@@ -51,6 +66,7 @@ func send(ctx context.Context, args []string, e *env) error {
 	flags.DurationVar(&f.giveUp, "give-up", 24*time.Hour, "the time after which -retry gives up")
 	flags.BoolVar(&f.tamper, "tamper", false, "change the body after signing it")
 	flags.BoolVar(&f.stale, "stale", false, "sign with a timestamp one hour in the past")
+	flags.BoolVar(&f.json, "json", false, jsonHelp+", for each attempt")
 	if err := parse(flags, args, e, "send [flags] URL", sendAbout); err != nil {
 		return err
 	}
@@ -64,6 +80,9 @@ func send(ctx context.Context, args []string, e *env) error {
 		return &usageError{"-n must be from 1 to 1000000"}
 	case f.duplicates < 0 || f.duplicates > 1:
 		return &usageError{"-duplicates must be from 0 to 1"}
+	}
+	if err := f.checkReplay(flags); err != nil {
+		return err
 	}
 	signers, stop, err := f.signers(e)
 	if err != nil {
@@ -81,14 +100,14 @@ func send(ctx context.Context, args []string, e *env) error {
 	if !f.retry {
 		sender.GiveUp = -1
 	}
-	if f.tamper || f.stale {
-		sender.Signers = nil // keep the bad signatures
+	if f.tamper || f.stale || f.asIs() {
+		sender.Signers = nil // keep the signatures
 	}
-	p := newProgress(e, deliveries)
+	p := newProgress(e, deliveries, f.json)
 	sender.Observe = p.attempt
 	report, err := sender.Deliver(ctx, deliveries...)
 	p.summary(report)
-	if err != nil {
+	if err = errors.Join(err, p.err); err != nil {
 		return err
 	}
 	if !p.asExpected(report, f.tamper || f.stale) {
@@ -97,9 +116,38 @@ func send(ctx context.Context, args []string, e *env) error {
 	return nil
 }
 
+// asIs reports whether a recorded delivery is sent with its headers unchanged.
+func (f *sendFlags) asIs() bool { return f.replay != "" && !f.resign }
+
+// checkReplay checks the flags that do not go together with -replay, because it
+// sends one recorded delivery, or without -resign, because it changes nothing.
+func (f *sendFlags) checkReplay(flags *flag.FlagSet) (err error) {
+	if f.resign && f.replay == "" {
+		return &usageError{"-resign needs -replay"}
+	}
+	never := []string{"file", "type", "n"}
+	if f.asIs() {
+		never = append(never, "set", "tamper", "stale", "dynamic", "secret-file")
+	}
+	flags.Visit(func(one *flag.Flag) {
+		if f.replay == "" || err != nil || !slices.Contains(never, one.Name) {
+			return
+		}
+		hint := ""
+		if f.asIs() && !slices.Contains(never[:3], one.Name) {
+			hint = ", except with -resign"
+		}
+		err = &usageError{"-" + one.Name + " and -replay exclude each other" + hint}
+	})
+	return err
+}
+
 // signers returns a signer per secret or, with -dynamic, one with the key, whose
 // key set it serves until stop is called.
 func (f *sendFlags) signers(e *env) (signers []webhooktest.Signer, stop func(), err error) {
+	if f.asIs() {
+		return nil, func() {}, nil
+	}
 	if f.dynamic {
 		key, err := f.key()
 		if err != nil {
@@ -115,7 +163,9 @@ func (f *sendFlags) signers(e *env) (signers []webhooktest.Signer, stop func(), 
 			_, _ = w.Write(set)
 		})}
 		go func() { _ = server.Serve(l) }()
-		fmt.Fprintf(e.out, "Set the receiver's KeySet.URL to http://%s/ while this runs.\n\n", l.Addr())
+		if !f.json {
+			fmt.Fprintf(e.out, "Set the receiver's KeySet.URL to http://%s/ while this runs.\n\n", l.Addr())
+		}
 		return []webhooktest.Signer{webhooktest.Dynamic(key)}, func() { _ = server.Close() }, nil
 	}
 	all, err := secrets(f.secretFile, e)
@@ -152,20 +202,18 @@ func (f *sendFlags) key() (ed25519.PrivateKey, error) {
 	return nil, errors.New(f.keyFile + " has no Ed25519 private key in PKCS #8; make one with: openssl genpkey -algorithm ed25519")
 }
 
-// deliveries makes -n deliveries of -type or -file. All but the first of a
-// recorded delivery get a fresh id.
+// deliveries makes -n deliveries of -type, -file, or -replay. All but the first of
+// a recorded delivery get a fresh id.
 func (f *sendFlags) deliveries(signers []webhooktest.Signer) ([]*webhooktest.Delivery, error) {
-	first := webhooktest.New(geminihook.EventType(f.typ))
-	if f.file != "" {
-		b, err := os.ReadFile(f.file)
-		if err != nil {
-			return nil, err
-		}
-		if strings.HasSuffix(f.file, ".json") {
-			first = webhooktest.NewBody(b)
-		} else if first, err = webhooktest.Read(bytes.NewReader(b)); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.file, err)
-		}
+	first, err := f.first()
+	if err != nil {
+		return nil, err
+	}
+	if f.asIs() {
+		return []*webhooktest.Delivery{first}, nil
+	}
+	if first.Body, err = setMembers(first.Body, f.set); err != nil {
+		return nil, err
 	}
 	all := make([]*webhooktest.Delivery, f.n)
 	for i := range all {
@@ -184,4 +232,24 @@ func (f *sendFlags) deliveries(signers []webhooktest.Signer) ([]*webhooktest.Del
 		all[i] = d
 	}
 	return all, nil
+}
+
+// first returns the delivery that the others are copies of.
+func (f *sendFlags) first() (*webhooktest.Delivery, error) {
+	name := cmp.Or(f.replay, f.file)
+	if name == "" {
+		return webhooktest.New(geminihook.EventType(f.typ)), nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if f.file != "" && strings.HasSuffix(f.file, ".json") {
+		return webhooktest.NewBody(b), nil
+	}
+	d, err := webhooktest.Read(bytes.NewReader(b))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return d, nil
 }

@@ -46,7 +46,7 @@ func setup(ctx context.Context, args []string, e *env) error {
 	if f.url == "" {
 		return &usageError{"it needs -url"}
 	}
-	if err := publicURL(f.url); err != nil {
+	if err := api.CheckURL(f.url); err != nil {
 		return &usageError{err.Error()}
 	}
 	events, err := eventList(f.events)

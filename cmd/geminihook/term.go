@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	green = "\x1b[32m"
-	red   = "\x1b[31m"
-	reset = "\x1b[0m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	red    = "\x1b[31m"
+	reset  = "\x1b[0m"
 )
 
 // terminal reports whether w is a terminal.

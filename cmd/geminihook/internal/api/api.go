@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -94,13 +93,6 @@ func New(ctx context.Context, getenv func(string) string) (*Client, error) {
 		return nil, errors.New("the SDK refuses its configuration") // its error has the key in it
 	}
 	return &Client{URL: base, key: key, sdk: sdk, record: record}, nil
-}
-
-// Private reports whether what is sent to the URL stays private on the way: it is
-// https, or its host is a loopback address.
-func Private(rawURL string) bool {
-	u, err := url.Parse(rawURL)
-	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && Loopback(u.Hostname()))
 }
 
 // Skew returns how far this machine's clock is ahead of the API's, as far as the

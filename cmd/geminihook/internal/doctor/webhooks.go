@@ -1,0 +1,73 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/api"
+)
+
+// Webhooks checks the state, URL, and events of each webhook. The program could
+// want the events in want, and its endpoint is at the URL endpoint, or unknown if
+// that is empty.
+func Webhooks(all []api.Webhook, want []string, endpoint string) (results []Result) {
+	if len(all) == 0 {
+		return []Result{warning("webhooks", "the project has no static webhook",
+			"Create one with: geminihook setup -url URL. (Dynamic webhooks, which each job names, are not listed.)")}
+	}
+	if endpoint != "" && api.CheckURL(endpoint) == nil && !deliversTo(all, endpoint) { // and not to one on this machine
+		results = append(results, warning("webhooks", "no webhook delivers to "+endpoint,
+			"Create one with: geminihook setup -url "+endpoint))
+	}
+	for i, w := range all {
+		results = append(results, state(w), address(w), events(w, want))
+		if slices.ContainsFunc(all[:i], func(other api.Webhook) bool { return api.SameURL(w.URL, other.URL) }) {
+			results = append(results, warning("webhook "+w.ID+" twice", "another webhook has the same URL, so each event comes twice, with two ids",
+				"Delete one with: geminihook delete "+w.ID))
+		}
+	}
+	return results
+}
+
+func deliversTo(all []api.Webhook, url string) bool {
+	return slices.ContainsFunc(all, func(w api.Webhook) bool { return api.SameURL(w.URL, url) })
+}
+
+func state(w api.Webhook) Result {
+	check := "webhook " + w.ID + " state"
+	enable := "then enable it with: geminihook setup -update -url " + w.URL
+	switch {
+	case w.Enabled():
+		return ok(check, w.State)
+	case w.State == "disabled_due_to_failed_deliveries":
+		return failure(check, w.State+": Google has given up after too many failures",
+			"Find out why the endpoint refuses deliveries, for example with -endpoint, "+enable)
+	case w.State == "disabled":
+		return failure(check, "disabled", "If it should deliver, "+enable)
+	}
+	return warning(check, fmt.Sprintf("%q is not a state that this command knows", w.State), "See Google's page about webhooks.")
+}
+
+func address(w api.Webhook) Result {
+	check := "webhook " + w.ID + " URL"
+	if err := api.CheckURL(w.URL); err != nil {
+		return failure(check, w.URL+": "+err.Error(), "Delete it, and create another with: geminihook setup -url URL")
+	}
+	return ok(check, w.URL)
+}
+
+func events(w api.Webhook, want []string) Result {
+	check := "webhook " + w.ID + " events"
+	var missing []string
+	for _, t := range want {
+		if !slices.Contains(w.Events, t) {
+			missing = append(missing, t)
+		}
+	}
+	if len(missing) > 0 {
+		return warning(check, "not subscribed to "+strings.Join(missing, ", "),
+			"If the program needs them: geminihook setup -update -url "+w.URL+" -events "+strings.Join(append(slices.Clone(w.Events), missing...), ","))
+	}
+	return ok(check, "subscribed to all "+fmt.Sprint(len(want))+" that are wanted")
+}
