@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -24,8 +25,8 @@ compares the responses with those of this library. The exit status is 1 if a che
 fails; a warning is no failure.`
 
 type doctorFlags struct {
-	endpoint, env, secretFile, events, jwks string
-	json                                    bool
+	endpoint, env, events, jwks string
+	json                        bool
 }
 
 // diagnose is the command "doctor".
@@ -33,8 +34,7 @@ func diagnose(ctx context.Context, args []string, e *env) error {
 	var f doctorFlags
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	flags.StringVar(&f.endpoint, "endpoint", "", "test the endpoint at this `URL`, too")
-	flags.StringVar(&f.env, "env", "", "read GEMINI_WEBHOOK_SECRET from this `FILE` of variables")
-	flags.StringVar(&f.secretFile, "secret-file", "", secretFileHelp)
+	flags.StringVar(&f.env, "env", "", secretFileHelp)
 	flags.StringVar(&f.events, "events", "", "the `TYPES` that the program wants, separated by commas; by default all")
 	flags.StringVar(&f.jwks, "jwks", geminihook.GoogleKeySetURL, "the `URL` of the key set of dynamic webhooks")
 	flags.BoolVar(&f.json, "json", false, jsonHelp)
@@ -43,9 +43,6 @@ func diagnose(ctx context.Context, args []string, e *env) error {
 	}
 	if flags.NArg() > 0 {
 		return &usageError{"it takes no arguments: the URL belongs behind -endpoint"}
-	}
-	if f.env != "" && f.secretFile != "" {
-		return &usageError{"-env and -secret-file exclude each other"}
 	}
 	if u, err := url.Parse(f.endpoint); f.endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		return &usageError{"the URL of -endpoint must begin with http:// or https://"}
@@ -73,22 +70,14 @@ func diagnose(ctx context.Context, args []string, e *env) error {
 // configured returns the members of GEMINI_WEBHOOK_SECRET, whatever their form.
 func (f *doctorFlags) configured(e *env) ([]string, error) {
 	text := e.getenv(secretVariable)
-	switch {
-	case f.env != "":
-		if _, err := os.Stat(f.env); err != nil {
-			return nil, err
-		}
-		value, err := envfile.Get(f.env, secretVariable)
+	if f.env != "" {
+		b, err := os.ReadFile(f.env)
 		if err != nil {
 			return nil, err
 		}
-		text = value
-	case f.secretFile != "":
-		b, err := os.ReadFile(f.secretFile)
-		if err != nil {
-			return nil, err
+		if text = envfile.Value(b, secretVariable); !bytes.Contains(b, []byte(secretVariable)) {
+			text = string(b)
 		}
-		text = string(b)
 	}
 	return split(text), nil
 }
@@ -149,13 +138,12 @@ func (f *doctorFlags) list(ctx context.Context, e *env, findings *findings) (cli
 
 // permissions checks that nobody else can read the file with the secrets.
 func (f *doctorFlags) permissions() []doctor.Result {
-	name := f.env + f.secretFile // at most one of them is set
-	info, err := os.Stat(name)
-	if name == "" || err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
+	info, err := os.Stat(f.env)
+	if f.env == "" || err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
 		return nil
 	}
-	return []doctor.Result{{Check: "secret file", Level: doctor.Warning, Text: fmt.Sprintf("%s has mode %04o: others can read it", name, info.Mode().Perm()),
-		Do: "chmod 600 " + name}}
+	return []doctor.Result{{Check: "secret file", Level: doctor.Warning, Text: fmt.Sprintf("%s has mode %04o: others can read it", f.env, info.Mode().Perm()),
+		Do: "chmod 600 " + f.env}}
 }
 
 // findings shows the results as they come.

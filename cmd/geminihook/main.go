@@ -29,6 +29,7 @@ import (
 	"syscall"
 
 	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/envfile"
 )
 
 // Exit statuses.
@@ -97,7 +98,10 @@ func parse(flags *flag.FlagSet, args []string, e *env, line, about string) error
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(e.out, "usage: geminihook %s\n\n%s\n", line, about)
+		fmt.Fprintf(e.out, "usage: geminihook %s\n", line)
+		for paragraph := range strings.SplitSeq(about, "\n\n") {
+			fmt.Fprint(e.out, "\n", wrap(paragraph, ""))
+		}
 		fmt.Fprint(e.out, flagHelp(flags), exampleHelp(flags.Name()))
 		return err
 	case err != nil:
@@ -129,7 +133,8 @@ func exampleHelp(name string) string {
 }
 
 // secrets returns the signing secrets from the file or, if file is empty, from
-// the environment. There may be none.
+// the environment. There may be none. The file sets GEMINI_WEBHOOK_SECRET, or has
+// nothing but secrets in it.
 func secrets(file string, e *env) ([]string, error) {
 	text := e.getenv("GEMINI_WEBHOOK_SECRET")
 	if file != "" {
@@ -137,10 +142,12 @@ func secrets(file string, e *env) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		text = string(b)
+		if text = envfile.Value(b, secretVariable); text == "" {
+			text = string(b)
+		}
 	}
 	var all []string
-	for _, s := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) }) {
+	for _, s := range split(text) {
 		if _, err := geminihook.ParseSecret(s); err != nil {
 			return nil, err
 		}
@@ -149,4 +156,4 @@ func secrets(file string, e *env) ([]string, error) {
 	return all, nil
 }
 
-const secretFileHelp = "read the secrets from `FILE` instead of GEMINI_WEBHOOK_SECRET"
+const secretFileHelp = "read the secrets from `FILE`, such as .env, instead of the environment"

@@ -82,6 +82,15 @@ func TestSetupFile(t *testing.T) {
 	assert.Contains(t, out, secretName(secret))
 }
 
+// TestSecretFile: the file of setup serves the other commands as it is.
+func TestSecretFile(t *testing.T) {
+	_, vars := newAPI(t)
+	path := filepath.Join(t.TempDir(), ".env")
+	require.NoError(t, os.WriteFile(path, []byte("PORT=8080\n"), 0o600))
+	ok(t, vars, "setup", "-url", endpoint, "-env", path)
+	assert.Contains(t, ok(t, nil, "send", "-secret-file", path, acceptAll(t)), "200 OK")
+}
+
 func TestSetupPrints(t *testing.T) {
 	fake, vars := newAPI(t)
 	out := ok(t, vars, "setup", "-url", endpoint, "-events", "batch.succeeded, batch.failed")

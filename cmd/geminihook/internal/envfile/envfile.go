@@ -57,12 +57,17 @@ func Get(path, name string) (value string, err error) {
 	if err != nil {
 		return "", err
 	}
+	return Value(text, name), nil
+}
+
+// Value is [Get] for the text of a file.
+func Value(text []byte, name string) (value string) {
 	for line := range bytes.Lines(text) {
 		if _, v, ok := parse(string(line), name); ok {
 			value = v
 		}
 	}
-	return value, nil
+	return value
 }
 
 // Set replaces the value of the variable and keeps all other lines. The file is
