@@ -1,10 +1,14 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestHelp: every command has a help with examples, in 80 columns, and every
@@ -28,5 +32,33 @@ func TestHelp(t *testing.T) {
 			}
 			assert.True(t, found)
 		})
+	}
+}
+
+// TestPorts: no two programs of this repository listen on the same port by
+// default, so that all of them can run at the same time.
+func TestPorts(t *testing.T) {
+	root := filepath.Join("..", "..")
+	program := map[string]string{} // by port
+	sources, err := filepath.Glob(filepath.Join(root, "examples", "*", "*.go"))
+	require.NoError(t, err)
+	for _, name := range append(sources, "send.go") {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, port := range regexp.MustCompile(`"127\.0\.0\.1:([1-9][0-9]*)"`).FindAllStringSubmatch(string(text), -1) {
+			if other, taken := program[port[1]]; taken {
+				assert.Equal(t, filepath.Dir(other), filepath.Dir(name), "port %s", port[1])
+			}
+			program[port[1]] = name
+		}
+	}
+	assert.GreaterOrEqual(t, len(program), 8)
+	guide, err := os.ReadFile(filepath.Join(root, "docs", "first-hour.md"))
+	require.NoError(t, err)
+	for port, name := range program {
+		assert.Contains(t, string(guide), "| "+port+" |", name)
 	}
 }

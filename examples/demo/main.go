@@ -137,19 +137,19 @@ func (p *program) handle(_ context.Context, ev *geminihook.Event) error {
 	return nil
 }
 
-// describe returns what the table shows of an event.
+// describe returns what the table shows of an event, in at most 30 columns.
 func describe(ev *geminihook.Event) string {
 	switch data := ev.Data.(type) {
 	case *geminihook.BatchSucceeded:
 		return "BatchSucceeded " + data.ID
 	case *geminihook.BatchFailed:
-		return "BatchFailed " + data.ID + " " + data.ErrorCode
+		return "BatchFailed " + data.ErrorCode
 	case *geminihook.InteractionFailed:
-		return "InteractionFailed " + data.ID + " " + data.ErrorCode
+		return "InteractionFailed " + data.ErrorCode
 	case *geminihook.VideoGenerated:
 		return "VideoGenerated " + data.FileName
 	case *geminihook.Unknown:
-		return fmt.Sprintf("Unknown %q, %d bytes of data", ev.Type, len(data.Data))
+		return fmt.Sprintf("Unknown %q", ev.Type)
 	}
 	return fmt.Sprintf("%T", ev.Data)[len("*geminihook."):]
 }

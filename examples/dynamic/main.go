@@ -6,7 +6,7 @@
 //
 // Without GEMINI_API_KEY it talks to a fake of the API in the same process, which
 // delivers the way Google does. To talk to Google, set GEMINI_API_KEY, and set
-// PUBLIC_URL to an https URL that forwards to ADDR (default 127.0.0.1:8080).
+// PUBLIC_URL to an https URL that forwards to ADDR (default 127.0.0.1:8087).
 package main
 
 import (
@@ -52,7 +52,7 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 		return errors.New("with GEMINI_API_KEY, set PUBLIC_URL to the https URL at which Google can reach this program")
 	}
 	r := newReceiver(&geminihook.KeySet{}, binding)
-	url, stop, err := listen(cmp.Or(getenv("ADDR"), "127.0.0.1:8080"), r.routes())
+	url, stop, err := listen(cmp.Or(getenv("ADDR"), "127.0.0.1:8087"), r.routes())
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	listener, err := net.Listen("tcp", "127.0.0.1:8080")
+	listener, err := net.Listen("tcp", "127.0.0.1:8083")
 	if err == nil {
 		err = run(ctx, listener, os.Getenv("GEMINI_WEBHOOK_SECRET"))
 	}

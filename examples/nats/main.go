@@ -35,7 +35,7 @@ type options struct{ addr, nats, dir string }
 func main() {
 	log.SetFlags(0)
 	var o options
-	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "receive deliveries at this `ADDRESS`")
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:8086", "receive deliveries at this `ADDRESS`")
 	flag.StringVar(&o.nats, "nats", "", "the `URL` of a NATS server with JetStream; if empty, run a server in this process")
 	flag.StringVar(&o.dir, "dir", "nats-data", "the `FOLDER` in which the server in this process keeps its stream")
 	flag.Parse()

@@ -42,8 +42,8 @@ type options struct {
 func main() {
 	log.SetFlags(0)
 	var o options
-	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "receive deliveries at this `ADDRESS`")
-	flag.StringVar(&o.ui, "ui", "127.0.0.1:8081", "serve River's web UI, which has no password, at this `ADDRESS`; if empty, do not serve it")
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:8084", "receive deliveries at this `ADDRESS`")
+	flag.StringVar(&o.ui, "ui", "127.0.0.1:8085", "serve River's web UI, which has no password, at this `ADDRESS`; if empty, do not serve it")
 	flag.StringVar(&o.sqlite, "sqlite", "queue.db", "the `FILE` of the SQLite database")
 	flag.StringVar(&o.postgres, "postgres", "", "the `URL` of a PostgreSQL database to use instead of SQLite")
 	flag.IntVar(&o.workers, "workers", 8, "the number of concurrent jobs in this process; 0 means that it only receives")

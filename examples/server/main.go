@@ -5,7 +5,7 @@
 //
 // While a secret is being rotated, set GEMINI_WEBHOOK_SECRET to both secrets,
 // separated by a comma. ADDR is the address to listen on; the default is
-// 127.0.0.1:8080.
+// 127.0.0.1:8082.
 package main
 
 import (
@@ -45,7 +45,7 @@ func run(ctx context.Context, logger *slog.Logger, getenv func(string) string) e
 	mux.Handle("/webhooks/gemini", endpoint.Handler(handle(logger)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 
-	listener, err := net.Listen("tcp", cmp.Or(getenv("ADDR"), "127.0.0.1:8080"))
+	listener, err := net.Listen("tcp", cmp.Or(getenv("ADDR"), "127.0.0.1:8082"))
 	if err != nil {
 		return err
 	}
