@@ -123,13 +123,17 @@ func (f *doctorFlags) list(ctx context.Context, e *env, findings *findings) (cli
 	a, b := e.getenv("GOOGLE_API_KEY"), e.getenv("GEMINI_API_KEY")
 	switch {
 	case errors.Is(err, api.ErrNoKey):
-		findings.add(doctor.Result{Check: check, Level: doctor.Failure, Text: "not set, so the webhooks cannot be checked",
-			Do: "Set GEMINI_API_KEY (https://aistudio.google.com/apikey)."})
+		findings.add(doctor.Result{
+			Check: check, Level: doctor.Failure, Text: "not set, so the webhooks cannot be checked",
+			Do: "Set GEMINI_API_KEY (https://aistudio.google.com/apikey).",
+		})
 	case err != nil:
 		findings.add(doctor.Result{Check: check, Level: doctor.Failure, Text: plain(err), Do: "Then run the command again: the webhooks could not be checked."})
 	case a != "" && b != "" && a != b:
-		findings.add(doctor.Result{Check: check, Level: doctor.Warning, Text: "GOOGLE_API_KEY and GEMINI_API_KEY differ, and the SDK uses the former",
-			Do: "Remove one of them."})
+		findings.add(doctor.Result{
+			Check: check, Level: doctor.Warning, Text: "GOOGLE_API_KEY and GEMINI_API_KEY differ, and the SDK uses the former",
+			Do: "Remove one of them.",
+		})
 	default:
 		findings.add(doctor.Result{Check: check, Level: doctor.OK, Text: "accepted by " + client.URL})
 	}
@@ -142,8 +146,10 @@ func (f *doctorFlags) permissions() []doctor.Result {
 	if f.env == "" || err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
 		return nil
 	}
-	return []doctor.Result{{Check: "secret file", Level: doctor.Warning, Text: fmt.Sprintf("%s has mode %04o: others can read it", f.env, info.Mode().Perm()),
-		Do: "chmod 600 " + f.env}}
+	return []doctor.Result{{
+		Check: "secret file", Level: doctor.Warning, Text: fmt.Sprintf("%s has mode %04o: others can read it", f.env, info.Mode().Perm()),
+		Do: "Let only its owner read it.", Run: doctor.Shell("chmod", "600", f.env),
+	}}
 }
 
 // findings shows the results as they come.
@@ -167,6 +173,9 @@ func (f *findings) add(results ...doctor.Result) {
 		fmt.Fprint(f.env.out, f.env.paint(color, fmt.Sprintf("%-7s", r.Level)), "  ", text)
 		if r.Do != "" {
 			fmt.Fprint(f.env.out, wrap("-> "+r.Do, indent))
+		}
+		if r.Run != "" { // unbroken, to be copied
+			fmt.Fprintf(f.env.out, "%s   %s\n", indent, visible(r.Run))
 		}
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/api"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/doctor"
 )
 
 const setupAbout = `Creates the static webhook that delivers to the URL, and keeps its secret, which
@@ -140,7 +142,7 @@ func (f *setupFlags) existing(ctx context.Context, e *env, client *api.Client, k
 		fmt.Fprint(e.err, wrap(fmt.Sprintf("%d webhooks have this URL, so each event comes %d times: delete all but one.", len(found), len(found)), ""))
 	}
 	if !known {
-		fmt.Fprint(e.err, wrap("Its secret is unknown here, and Google does not show it again. To get a new one: "+f.rotation(w), ""))
+		fmt.Fprintf(e.err, "Its secret is unknown here, and Google does not show it again. For a new one:\n\n  %s\n", visible(f.rotation(w)))
 		return errReported
 	}
 	return nil
@@ -151,8 +153,8 @@ func (f *setupFlags) advise(e *env, w api.Webhook, known bool, events []string) 
 	if known {
 		fmt.Fprint(e.out, "Its secret is configured.\n")
 	}
-	missing := lacking(w.Events, events)
-	if !w.Enabled() || f.events != "" && len(missing) > 0 {
+	lacks := slices.ContainsFunc(events, func(t string) bool { return !slices.Contains(w.Events, t) })
+	if !w.Enabled() || f.events != "" && lacks {
 		fmt.Fprint(e.out, wrap("To enable it with the events of -events, add -update.", ""))
 	}
 }
@@ -160,9 +162,9 @@ func (f *setupFlags) advise(e *env, w api.Webhook, known bool, events []string) 
 // rotation returns the command that makes a new secret for the webhook.
 func (f *setupFlags) rotation(w api.Webhook) string {
 	if f.env == "" {
-		return "geminihook rotate " + w.ID
+		return doctor.Shell("geminihook", "rotate", w.ID)
 	}
-	return "geminihook rotate -env " + f.env + " " + w.ID
+	return doctor.Shell("geminihook", "rotate", "-env", f.env, w.ID)
 }
 
 // report writes the line for scripts.
@@ -176,18 +178,4 @@ func (f *setupFlags) report(e *env, line setupLine, k *keeper, value string, wri
 		return err
 	}
 	return fmt.Errorf("writing %s failed, so the secret is in the output: %w", k.path, failed)
-}
-
-// lacking returns the members of want that have lacks.
-func lacking(have, want []string) (missing []string) {
-	for _, t := range want {
-		found := false
-		for _, h := range have {
-			found = found || h == t
-		}
-		if !found {
-			missing = append(missing, t)
-		}
-	}
-	return missing
 }

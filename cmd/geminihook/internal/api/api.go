@@ -108,7 +108,7 @@ var once = operations.WithRetries(retry.Config{Strategy: "none"})
 func (c *Client) List(ctx context.Context) (all []Webhook, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	const pages = 100
+	const pages = 20 // of 50 webhooks, or of as many as Google likes
 	var token *string
 	for range pages {
 		response, err := c.sdk.Webhooks.List(ctx, operations.ListWebhooksRequest{PageToken: token}, once)

@@ -31,7 +31,7 @@ func CheckURL(text string) error {
 	case u.Fragment != "":
 		return errors.New("the URL must not have a fragment (#), which is never sent")
 	case private(u.Hostname()):
-		return errors.New("Google cannot reach a loopback or private address: use a public one, such as that of a tunnel")
+		return errors.New("the URL has a loopback or private address, which Google cannot reach: use a public one, such as that of a tunnel")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -82,7 +83,7 @@ func keys(resp *http.Response) (names []string, err error) {
 			continue
 		}
 		sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":"Ed25519","kty":"OKP","x":"%s"}`, k.X)) // RFC 7638
-		names = append(names, base64.RawURLEncoding.EncodeToString(sum[:])[:12]+"...")
+		names = append(names, cmp.Or(k.Kid, base64.RawURLEncoding.EncodeToString(sum[:])[:12]+"..."))
 	}
 	if len(names) == 0 {
 		return nil, errors.New("the key set has no usable Ed25519 key")

@@ -34,18 +34,26 @@ var refusals = []refusal{
 		d.Body = append(d.Body, ' ')
 		return d
 	}},
-	{"empty secret", "It verifies with an empty secret, so anyone can sign: set GEMINI_WEBHOOK_SECRET, and refuse to start without it.",
+	{
+		"empty secret", "It verifies with an empty secret, so anyone can sign: set GEMINI_WEBHOOK_SECRET, and refuse to start without it.",
 		func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
 			return signed(d, "v1,"+mac(nil, d))
-		}},
-	{"published secret", "It accepts a secret that everybody can read: rotate the secret.",
+		},
+	},
+	{
+		"published secret", "It accepts a secret that everybody can read: rotate the secret.",
 		func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
 			return d.Sign(time.Now(), webhooktest.Static(published[0]), webhooktest.Static(published[1]))
-		}},
-	{"stale timestamp", "It does not compare webhook-timestamp with the clock, so a delivery can be replayed forever.",
-		func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.Stale(e.signer()) }},
-	{"future timestamp", "It compares webhook-timestamp in one direction only, so a delivery can be kept and replayed later.",
-		func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.Future(e.signer()) }},
+		},
+	},
+	{
+		"stale timestamp", "It does not compare webhook-timestamp with the clock, so a delivery can be replayed forever.",
+		func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.Stale(e.signer()) },
+	},
+	{
+		"future timestamp", "It compares webhook-timestamp in one direction only, so a delivery can be kept and replayed later.",
+		func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.Future(e.signer()) },
+	},
 	{"smallest timestamp", "Its comparison of the times overflows.", extreme(math.MinInt64)},
 	{"largest timestamp", "Its comparison of the times overflows.", extreme(math.MaxInt64)},
 	{"timestamp with a plus sign", formatted, timestamp("+")},
@@ -144,7 +152,7 @@ func judge(check string, got response, want int, hole string) Result {
 	return warning(check, "refused, but with "+instead, "Harmless if it is on purpose.")
 }
 
-const maxBody = 8 << 20 // bytes; events have some hundred
+const maxBody = 4 << 20 // bytes; events have some hundred
 
 // oversized sends a genuine delivery that is far too long.
 func (e *Endpoint) oversized(ctx context.Context) Result {

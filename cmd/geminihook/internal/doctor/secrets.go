@@ -98,10 +98,10 @@ func ofWebhook(w api.Webhook, names map[string]bool) Result {
 		return ok(check, "the API lists none")
 	case len(missing) == len(w.Secrets):
 		return failure(check, "missing: "+strings.Join(missing, ", ")+" is not configured, so every delivery is refused",
-			"Configure it or, if it is lost, make a new one with: geminihook rotate "+w.ID)
+			"Configure it or, if it is lost, make a new one.", "geminihook", "rotate", w.ID)
 	case !names[w.Secrets[0].Name]:
 		return failure(check, "missing: the newest, "+w.Secrets[0].Name+", is not configured; deliveries are accepted only as long as the older is valid: "+
-			strings.Join(expiring, ", "), "Configure it or, if it is lost, make a new one with: geminihook rotate "+w.ID)
+			strings.Join(expiring, ", "), "Configure it or, if it is lost, make a new one.", "geminihook", "rotate", w.ID)
 	case len(expiring) > 0:
 		return ok(check, w.Secrets[0].Name+" is configured, and so is "+strings.Join(expiring, ", "))
 	}

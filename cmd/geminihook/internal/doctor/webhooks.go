@@ -18,13 +18,13 @@ func Webhooks(all []api.Webhook, want []string, endpoint string) (results []Resu
 	}
 	if endpoint != "" && api.CheckURL(endpoint) == nil && !deliversTo(all, endpoint) { // and not to one on this machine
 		results = append(results, warning("webhooks", "no webhook delivers to "+endpoint,
-			"Create one with: geminihook setup -url "+endpoint))
+			"Create one.", "geminihook", "setup", "-url", endpoint))
 	}
 	for i, w := range all {
 		results = append(results, state(w), address(w), events(w, want))
 		if slices.ContainsFunc(all[:i], func(other api.Webhook) bool { return api.SameURL(w.URL, other.URL) }) {
 			results = append(results, warning("webhook "+w.ID+" twice", "another webhook has the same URL, so each event comes twice, with two ids",
-				"Delete one with: geminihook delete "+w.ID))
+				"Delete one of them.", "geminihook", "delete", w.ID))
 		}
 	}
 	return results
@@ -36,15 +36,14 @@ func deliversTo(all []api.Webhook, url string) bool {
 
 func state(w api.Webhook) Result {
 	check := "webhook " + w.ID + " state"
-	enable := "then enable it with: geminihook setup -update -url " + w.URL
 	switch {
 	case w.Enabled():
 		return ok(check, w.State)
 	case w.State == "disabled_due_to_failed_deliveries":
 		return failure(check, w.State+": Google has given up after too many failures",
-			"Find out why the endpoint refuses deliveries, for example with -endpoint, "+enable)
+			"Find out why the endpoint refuses deliveries, for example with -endpoint. Then enable it.", "geminihook", "setup", "-update", "-url", w.URL)
 	case w.State == "disabled":
-		return failure(check, "disabled", "If it should deliver, "+enable)
+		return failure(check, w.State, "If it should deliver, enable it.", "geminihook", "setup", "-update", "-url", w.URL)
 	}
 	return warning(check, fmt.Sprintf("%q is not a state that this command knows", w.State), "See Google's page about webhooks.")
 }
@@ -52,7 +51,7 @@ func state(w api.Webhook) Result {
 func address(w api.Webhook) Result {
 	check := "webhook " + w.ID + " URL"
 	if err := api.CheckURL(w.URL); err != nil {
-		return failure(check, w.URL+": "+err.Error(), "Delete it, and create another with: geminihook setup -url URL")
+		return failure(check, w.URL+": "+err.Error(), "Create another with: geminihook setup -url URL. Then delete this one.", "geminihook", "delete", w.ID)
 	}
 	return ok(check, w.URL)
 }
@@ -67,7 +66,8 @@ func events(w api.Webhook, want []string) Result {
 	}
 	if len(missing) > 0 {
 		return warning(check, "not subscribed to "+strings.Join(missing, ", "),
-			"If the program needs them: geminihook setup -update -url "+w.URL+" -events "+strings.Join(append(slices.Clone(w.Events), missing...), ","))
+			"If the program needs them, subscribe to them.",
+			"geminihook", "setup", "-update", "-url", w.URL, "-events", strings.Join(append(slices.Clone(w.Events), missing...), ","))
 	}
 	return ok(check, "subscribed to all "+fmt.Sprint(len(want))+" that are wanted")
 }

@@ -44,7 +44,14 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{path: target, temp: temp}, nil
+	f := &File{path: target, temp: temp}
+	if info, err := os.Stat(target); err == nil {
+		if err := keepOwner(temp, info); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return f, nil
 }
 
 // Get returns the value of the variable, without quotation marks, or "" if the
