@@ -19,7 +19,7 @@ import (
 
 const doctorAbout = `Checks the API key, each static webhook, the configured secrets, the clock, and
 the key set of dynamic webhooks, and says what to do about what is wrong. With
--endpoint, it also delivers to a deployed endpoint about 35 events, genuine and
+-endpoint, it also delivers about 30 events to a deployed endpoint, genuine and
 forged, of the type "geminihook.doctor", which a program should ignore, and
 compares the responses with those of this library. The exit status is 1 if a check
 fails; a warning is no failure.`

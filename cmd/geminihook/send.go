@@ -100,8 +100,8 @@ func send(ctx context.Context, args []string, e *env) error {
 	if !f.retry {
 		sender.GiveUp = -1
 	}
-	if f.tamper || f.stale || f.asIs() {
-		sender.Signers = nil // keep the signatures
+	if f.tamper || f.stale {
+		sender.Signers = nil // keep the bad signatures
 	}
 	p := newProgress(e, deliveries, f.json)
 	sender.Observe = p.attempt

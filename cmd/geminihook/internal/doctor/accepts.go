@@ -96,7 +96,7 @@ func acknowledges(check string, r response, do string) Result {
 }
 
 // twoAtOnce sends the same delivery twice at the same time. One of them may get a
-// 503, with which it is asked to come again.
+// 503 while the other is being handled.
 func (e *Endpoint) twoAtOnce(ctx context.Context) Result {
 	const check = "two at once"
 	d := e.delivery()
@@ -115,7 +115,7 @@ func (e *Endpoint) twoAtOnce(ctx context.Context) Result {
 		return failure(check, text, "One must be acknowledged, and the other too, or with 503 until the first run has ended.")
 	}
 	if busy >= 0 && both[busy].header.Get("Retry-After") == "" {
-		return warning(check, text+", without Retry-After", "Say with Retry-After when to come again.")
+		return warning(check, text+", without Retry-After", "Add Retry-After, which says when to try again.")
 	}
 	return ok(check, text)
 }

@@ -75,7 +75,7 @@ var refusals = []refusal{
 		d.Header.Del("webhook-id")
 		return d.Sign(time.Now(), e.signer()) // a genuine signature, over an empty id
 	}},
-	{"body that is not JSON", "It acknowledges what it cannot have read.", func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
+	{"body that is not JSON", "It acknowledges a body that it cannot read.", func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
 		d.Body = []byte("not JSON")
 		return d.Sign(time.Now(), e.signer())
 	}},
