@@ -42,6 +42,7 @@ func TestRotate(t *testing.T) {
 	assert.Equal(t, 5, strings.Count(listed, " until "), listed)
 }
 
+// TestRotateLeavesOut: a configured secret that no receiver could use is not kept.
 func TestRotateLeavesOut(t *testing.T) {
 	fake, vars := newAPI(t)
 	path := filepath.Join(t.TempDir(), ".env")

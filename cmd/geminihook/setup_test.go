@@ -237,5 +237,3 @@ func TestSetupRefused(t *testing.T) {
 	assert.Contains(t, errs, "could not be reached")
 	assert.NotContains(t, errs, "nonetheless")
 }
-
-// TestRotateLeavesOut: a configured secret that no receiver could use is not kept.
