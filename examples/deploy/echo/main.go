@@ -1,0 +1,54 @@
+// Echo receives Gemini webhooks in the framework echo.
+//
+//	GEMINI_WEBHOOK_SECRET=whsec_... go run ./echo
+package main
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/labstack/echo/v5"
+	"github.com/labstack/echo/v5/middleware"
+)
+
+func main() {
+	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
+	if err != nil {
+		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
+	}
+	handler := routes(&geminihook.Endpoint{Verifier: verifier}, handle)
+	server := &http.Server{Addr: "127.0.0.1:8080", Handler: handler, ReadTimeout: 10 * time.Second}
+	log.Fatal(server.ListenAndServe())
+}
+
+func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) http.Handler {
+	e := echo.New()
+	e.Use(middleware.RequestLogger(), middleware.Recover())
+	e.POST("/gemini", echo.WrapHandler(endpoint.Handler(fn)))
+	e.POST("/gemini/context", withContext(endpoint, func(_ *echo.Context, ctx context.Context, ev *geminihook.Event) error {
+		return fn(ctx, ev)
+	}))
+	return e
+}
+
+// withContext is for a function that needs echo's context, for example for what
+// other middleware has put there. The function must leave the response to the
+// endpoint.
+func withContext(endpoint *geminihook.Endpoint, fn func(*echo.Context, context.Context, *geminihook.Event) error) echo.HandlerFunc {
+	return func(c *echo.Context) error {
+		endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
+			return fn(c, ctx, ev)
+		}).ServeHTTP(c.Response(), c.Request())
+		return nil
+	}
+}
+
+// handle is the place for the program's own work.
+func handle(_ context.Context, ev *geminihook.Event) error {
+	log.Printf("%s: %s", ev.Type, ev.JobID())
+	return nil
+}
