@@ -116,6 +116,12 @@ func (r *Receiver) Results(d *webhooktest.Delivery) []geminihook.Result {
 // run the function as often as it should.
 func (r *Receiver) Check(t *testing.T, url string) {
 	t.Helper()
+	r.CheckWith(t, http.DefaultClient, url)
+}
+
+// CheckWith is like [Receiver.Check] with the given client.
+func (r *Receiver) CheckWith(t *testing.T, client *http.Client, url string) {
+	t.Helper()
 	genuine, fails, panics := r.Static(geminihook.EventBatchSucceeded), r.Static(Fails), r.Static(Panics)
 	dynamic := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, r.metadata), r.dynamic)
 	for _, tt := range []struct {
@@ -141,7 +147,7 @@ func (r *Receiver) Check(t *testing.T, url string) {
 		{"dynamic, but about a stranger's job", webhooktest.New(geminihook.EventVideoGenerated, r.dynamic), http.StatusForbidden, 0},
 		{"dynamic, but forged", webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(2))), http.StatusBadRequest, 0},
 	} {
-		status := Post(t, url, tt.delivery)
+		status := post(t, client, url, tt.delivery)
 		if tt.status == NotAcknowledged {
 			assert.False(t, status >= 200 && status <= 299, "%s: status %d", tt.name, status)
 		} else {
@@ -159,11 +165,10 @@ const NotAcknowledged = 0
 // [NotAcknowledged] if there is none.
 func Post(t *testing.T, url string, d *webhooktest.Delivery) int {
 	t.Helper()
-	return PostWith(t, http.DefaultClient, url, d)
+	return post(t, http.DefaultClient, url, d)
 }
 
-// PostWith is like [Post] with the given client.
-func PostWith(t *testing.T, client *http.Client, url string, d *webhooktest.Delivery) int {
+func post(t *testing.T, client *http.Client, url string, d *webhooktest.Delivery) int {
 	t.Helper()
 	req, err := d.ClientRequest(url)
 	require.NoError(t, err)
