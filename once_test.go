@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"sync"
 	"testing"
@@ -91,6 +92,15 @@ func TestPanic(t *testing.T) {
 			assert.Equal(t, 2, rc.runCount(d.ID()))
 		})
 	}
+}
+
+// TestPanicStatus has a server that sends the status even if there is a panic, as
+// lambdaurl of aws-lambda-go does. Without a status it would send a 200.
+func TestPanicStatus(t *testing.T) {
+	handler := record(t, &geminihook.Endpoint{}).Handler(func(context.Context, *geminihook.Event) error { panic("ouch") })
+	w := httptest.NewRecorder()
+	assert.Panics(t, func() { handler.ServeHTTP(w, newBatch().Request("/")) })
+	assert.Equal(t, http.StatusInternalServerError, w.Code)
 }
 
 func TestSenderHangsUp(t *testing.T) {

@@ -34,7 +34,7 @@ type Outcome struct {
 	// Result is the outcome in one word.
 	Result Result
 	// Status is the HTTP status of the response, or 500 after a panic, when
-	// Endpoint sends none.
+	// net/http sends none.
 	Status int
 	// ID is the request's webhook-id, or the ID of the event given to Process.
 	// If Event is nil, it is not verified. It is empty if the header is missing

@@ -90,12 +90,11 @@ type Endpoint struct {
 	// 200 if it is Permanent, and 403 otherwise. Nil accepts every event.
 	Authorize func(ctx context.Context, ev *Event) error
 
-	// Key returns the key of an event in the Store. Events with the same key
-	// are handled once. Nil means Proof.Scheme, a colon and Event.ID. If
-	// secrets of several tenants are accepted, Key must include the tenant. If
-	// several endpoints share a Store and each must handle every event, it
-	// must include the endpoint. See also ByJob. The response to an empty key
-	// is 503.
+	// Key returns the key of an event in the Store. Events with the same key are
+	// handled once. Nil means Proof.Scheme, a colon and Event.ID. If secrets of
+	// several tenants are accepted, Key must include the tenant. If several
+	// endpoints share a Store and each must handle every event, it must include
+	// the endpoint. See also ByJob. The response to an empty key is 503.
 	Key func(ctx context.Context, ev *Event) string
 
 	// MaxBody bounds the body, in bytes. Zero means DefaultMaxBody.
@@ -169,6 +168,9 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 	start, out := time.Now(), outcome(Failed, errPanic)
 	var ev *Event
 	defer func() { // even if there is a panic, which continues
+		if out.Err == errPanic {
+			w.WriteHeader(out.Status) // net/http sends nothing, but aws-lambda-go's lambdaurl would send a 200
+		}
 		if id := r.Header.Get(headerID); validID(id) { // perhaps unverified
 			out.ID = id
 		}
