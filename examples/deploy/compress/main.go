@@ -35,4 +35,3 @@ func handle(_ context.Context, ev *geminihook.Event) error {
 	log.Printf("%s: %s", ev.Type, ev.JobID())
 	return nil
 }
-

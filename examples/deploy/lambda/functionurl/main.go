@@ -1,0 +1,35 @@
+// Functionurl receives Gemini webhooks in AWS Lambda, behind a function URL whose
+// invoke mode is RESPONSE_STREAM.
+package main
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdaurl"
+	"github.com/geminihook/geminihook"
+)
+
+func main() {
+	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
+	if err != nil {
+		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Lease: 30 * time.Second} // the timeout of the Lambda function
+	lambdaurl.Start(routes(endpoint, handle))
+}
+
+func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /gemini", endpoint.Handler(fn))
+	return mux
+}
+
+// handle is the place for the program's own work.
+func handle(_ context.Context, ev *geminihook.Event) error {
+	log.Printf("%s: %s", ev.Type, ev.JobID())
+	return nil
+}

@@ -1,0 +1,36 @@
+// Httpapi receives Gemini webhooks in AWS Lambda, behind an HTTP API of API Gateway
+// or a function URL whose invoke mode is BUFFERED, the default.
+package main
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
+	"github.com/geminihook/geminihook"
+)
+
+func main() {
+	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
+	if err != nil {
+		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Lease: 30 * time.Second} // the timeout of the Lambda function
+	lambda.Start(httpadapter.NewV2(routes(endpoint, handle)).ProxyWithContext)
+}
+
+func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /gemini", endpoint.Handler(fn))
+	return mux
+}
+
+// handle is the place for the program's own work.
+func handle(_ context.Context, ev *geminihook.Event) error {
+	log.Printf("%s: %s", ev.Type, ev.JobID())
+	return nil
+}
