@@ -9,7 +9,9 @@ import (
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/examples/deploy/internal/deliveries"
+	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestMain(m *testing.M) { deliveries.Main(m, main) }
@@ -23,32 +25,28 @@ func TestDeliveries(t *testing.T) {
 	receiver.Check(t, server.URL+"/gemini")
 }
 
-// TestSlowFunction has a function that runs until the timeout ends its context. The
+// TestSlowFunction has a function that is still running when the time is over. The
 // sender gets a 503, the event is completed, and the retry is a duplicate.
 func TestSlowFunction(t *testing.T) {
 	receiver := deliveries.New(t)
-	started := make(chan string, 1)
-	slow := func(ctx context.Context, ev *geminihook.Event) error {
-		started <- ev.ID
-		<-ctx.Done()
-		return receiver.Handle(ctx, ev)
-	}
-	genuine := receiver.Static(geminihook.EventBatchSucceeded)
-	for limit := 100 * time.Millisecond; ; limit *= 2 { // until the function begins before the timeout
-		server := httptest.NewServer(routes(receiver.Endpoint, slow, limit))
+	var genuine *webhooktest.Delivery
+	started := make(chan string, 100)
+	for limit := 100 * time.Millisecond; len(started) == 0; limit *= 2 { // until the function begins before the timeout
+		genuine = receiver.Static(geminihook.EventBatchSucceeded)
+		release := make(chan struct{})
+		server := httptest.NewServer(routes(receiver.Endpoint, func(ctx context.Context, ev *geminihook.Event) error {
+			started <- ev.ID
+			<-release
+			return receiver.Handle(ctx, ev)
+		}, limit))
 		assert.Equal(t, http.StatusServiceUnavailable, deliveries.Post(t, server.URL+"/gemini", genuine))
+		close(release)
 		server.Close()
-		select {
-		case <-started:
-		default:
-			continue
-		}
-		break
 	}
-	server := httptest.NewServer(routes(receiver.Endpoint, slow, time.Hour))
+	server := httptest.NewServer(routes(receiver.Endpoint, receiver.Handle, time.Hour))
 	defer server.Close()
-	assert.Eventually(t, func() bool {
+	require.Eventually(t, func() bool {
 		return deliveries.Post(t, server.URL+"/gemini", receiver.Retry(genuine)) == http.StatusOK
-	}, time.Minute, 10*time.Millisecond, "the event is completed")
-	assert.Equal(t, 1, receiver.Runs(genuine))
+	}, time.Minute, 10*time.Millisecond)
+	assert.Equal(t, 1, receiver.Runs(genuine), "the retry is a duplicate")
 }

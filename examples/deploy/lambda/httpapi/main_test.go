@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
 	"github.com/geminihook/geminihook"
@@ -45,4 +47,33 @@ func TestProgram(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, deliveries.Post(t, server.URL+"/gemini", genuine.WrongSecret()))
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
+}
+
+// TestDeadline: the function's context ends when Lambda would stop the function, or a
+// little before the lease ends, whichever is earlier.
+func TestDeadline(t *testing.T) {
+	for name, left := range map[string]time.Duration{"Lambda's time": time.Minute, "the lease": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			receiver := deliveries.New(t)
+			receiver.Endpoint.Lease = 30 * time.Minute
+			invoked, cancel := context.WithTimeout(t.Context(), left)
+			defer cancel()
+			var deadline time.Time
+			function := gateway.InProcess(httpadapter.NewV2(routes(receiver.Endpoint, func(ctx context.Context, _ *geminihook.Event) error {
+				deadline, _ = ctx.Deadline()
+				return nil
+			})).ProxyWithContext)
+			server := httptest.NewServer(&gateway.Gateway{Invoke: func(_ context.Context, event []byte) ([]byte, error) {
+				return function(invoked, event)
+			}})
+			assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini", receiver.Static(geminihook.EventBatchSucceeded)))
+			server.Close()
+			end, _ := invoked.Deadline()
+			if left < receiver.Endpoint.Lease {
+				assert.Equal(t, end, deadline)
+			} else {
+				assert.WithinRange(t, deadline, end.Add(-left), end.Add(-left+receiver.Endpoint.Lease))
+			}
+		})
+	}
 }
