@@ -29,7 +29,7 @@ func TestDeliveries(t *testing.T) {
 // wrapMiddleware is the adapter that comes to mind, and is wrong: see
 // [TestWrongMiddleware].
 func wrapMiddleware(m func(http.Handler) http.Handler) gin.HandlerFunc {
-	return func(c *gin.Context) {
+	return func(c *gin.Context) { // wrong
 		m(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			c.Request = r
 			c.Next()

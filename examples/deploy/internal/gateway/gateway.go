@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
@@ -22,6 +23,9 @@ type Invoke func(ctx context.Context, event []byte) ([]byte, error)
 
 // InProcess returns an [Invoke] for a function that [lambda.Start] accepts.
 func InProcess(function any) Invoke { return lambda.NewHandler(function).Invoke }
+
+// timeout is that of the Lambda function.
+const timeout = time.Minute
 
 // Gateway is an [http.Handler] that invokes a Lambda function for each request.
 type Gateway struct {
@@ -47,7 +51,11 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	response, err := g.Invoke(r.Context(), payload)
+	// As at Amazon, nothing of the request's context reaches the function, not even
+	// that the client has left.
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	response, err := g.Invoke(ctx, payload)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return

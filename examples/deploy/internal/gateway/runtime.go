@@ -77,7 +77,7 @@ func (r *Runtime) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 func (r *Runtime) next(w http.ResponseWriter, req *http.Request) {
 	select {
 	case next := <-r.queue:
-		deadline := time.Now().Add(time.Minute)
+		deadline := time.Now().Add(timeout)
 		w.Header().Set("Lambda-Runtime-Aws-Request-Id", next.id)
 		w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(deadline.UnixMilli(), 10))
 		_, _ = w.Write(next.payload) // the process may be gone
