@@ -29,22 +29,7 @@ func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.
 	e := echo.New()
 	e.Use(middleware.RequestLogger(), middleware.Recover())
 	e.POST("/gemini", echo.WrapHandler(endpoint.Handler(fn)))
-	e.POST("/gemini/context", withContext(endpoint, func(_ *echo.Context, ctx context.Context, ev *geminihook.Event) error {
-		return fn(ctx, ev)
-	}))
 	return e
-}
-
-// withContext is for a function that needs echo's context, for example for what
-// other middleware has put there. The function must leave the response to the
-// endpoint.
-func withContext(endpoint *geminihook.Endpoint, fn func(*echo.Context, context.Context, *geminihook.Event) error) echo.HandlerFunc {
-	return func(c *echo.Context) error {
-		endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-			return fn(c, ctx, ev)
-		}).ServeHTTP(c.Response(), c.Request())
-		return nil
-	}
 }
 
 // handle is the place for the program's own work.

@@ -28,21 +28,7 @@ func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.
 	r := gin.New()
 	r.Use(gin.Logger(), gin.Recovery())
 	r.POST("/gemini", gin.WrapH(endpoint.Handler(fn)))
-	r.POST("/gemini/context", withContext(endpoint, func(_ *gin.Context, ctx context.Context, ev *geminihook.Event) error {
-		return fn(ctx, ev)
-	}))
 	return r
-}
-
-// withContext is for a function that needs gin's context, for example for what
-// other middleware has put there. The function must leave the response to the
-// endpoint.
-func withContext(endpoint *geminihook.Endpoint, fn func(*gin.Context, context.Context, *geminihook.Event) error) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-			return fn(c, ctx, ev)
-		}).ServeHTTP(c.Writer, c.Request)
-	}
 }
 
 // handle is the place for the program's own work.
