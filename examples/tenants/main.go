@@ -37,7 +37,7 @@ func routes(source Source, handle func(context.Context, *geminihook.Event) error
 	return mux
 }
 
-// memory is a Source in memory. A real program asks its database.
+// memory is a Source in memory. See also database.
 type memory map[string][]string
 
 // Secrets implements [Source].

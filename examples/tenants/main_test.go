@@ -140,3 +140,28 @@ func TestCache(t *testing.T) {
 	require.NoError(t, verify())
 	assert.Equal(t, 2, source.lookups)
 }
+
+// TestRotation rotates a secret as docs/tenants.md says. At no time is a delivery
+// refused, whether the cache knows the new secret or not.
+func TestRotation(t *testing.T) {
+	now := time.Now()
+	old, fresh := webhooktest.NewSecret(), webhooktest.NewSecret()
+	source := &counting{memory: memory{"acme": {old}}}
+	v := &verifier{source: source, now: func() time.Time { return now }}
+	verify := func(d *webhooktest.Delivery) error {
+		_, err := v.Verify(withTenant(t.Context(), "acme"), d.Header, d.Body)
+		return err
+	}
+	event := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(old))
+	both := event.Rotated(webhooktest.Static(old), webhooktest.Static(fresh)) // what Google sends in its grace period
+	require.NoError(t, verify(event))
+	source.memory["acme"] = []string{fresh, old}
+	require.NoError(t, verify(both), "the cache has the old secret alone")
+	now = now.Add(cacheFor)
+	require.NoError(t, verify(both))
+	source.memory["acme"] = []string{fresh}
+	now = now.Add(cacheFor)
+	require.NoError(t, verify(both))
+	require.NoError(t, verify(event.Clone().Sign(time.Now(), webhooktest.Static(fresh))))
+	require.ErrorIs(t, verify(event), geminihook.ErrSignature)
+}

@@ -27,6 +27,9 @@ var ErrUnknownTenant = errors.New("unknown tenant")
 // a secret is rotated.
 const cacheFor = time.Minute
 
+// lookUpTimeout bounds one look-up. Google waits for a few seconds only.
+const lookUpTimeout = 3 * time.Second
+
 type tenantContextKey struct{}
 
 func withTenant(ctx context.Context, tenant string) context.Context {
@@ -89,6 +92,8 @@ func (v *verifier) lookUp(ctx context.Context, tenant string) (*geminihook.HMAC,
 	if now.Before(entry.until) {
 		return entry.HMAC, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
+	defer cancel()
 	secrets, err := v.source.Secrets(ctx, tenant)
 	if err != nil {
 		return nil, err
