@@ -50,9 +50,9 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 	}
 	tx, transacts := r.store.(Transactor)
 	r.renewer, _ = r.store.(Renewer)
-	maxRun := cmp.Or(e.MaxRun, r.lease)
-	if transacts || r.renewer == nil || maxRun <= r.lease {
-		r.renewer, r.lease = nil, max(r.lease, maxRun)
+	r.maxRun = cmp.Or(e.MaxRun, r.lease)
+	if r.renewer == nil || r.maxRun <= r.lease { // the claim holds for the whole run
+		r.renewer, r.lease = nil, max(r.lease, r.maxRun)
 	}
 	if e.Key != nil {
 		r.key = e.Key(ctx, ev)
@@ -60,7 +60,7 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 	if r.key == "" {
 		return unavailable(errors.New("the event has no ID, or Endpoint.Key returned an empty key"))
 	}
-	end := time.Now().Add(maxRun - min(maxRun/10, 5*time.Second)) // leaves time to complete the event within the lease
+	end := time.Now().Add(r.maxRun - min(r.maxRun/10, 5*time.Second)) // leaves time to complete the event
 	if deadline, ok := ctx.Deadline(); ok && deadline.Before(end) {
 		end = deadline
 	}
@@ -92,13 +92,13 @@ func (e *Endpoint) check() error {
 
 // run is one attempt to run the function for an event.
 type run struct {
-	store        Store
-	key, token   string
-	event        *Event
-	fn           func(context.Context) error
-	lease, keep  time.Duration
-	storeTimeout time.Duration
-	renewer      Renewer // nil if the run ends within the lease
+	store                Store
+	key, token           string
+	event                *Event
+	fn                   func(context.Context) error
+	lease, keep          time.Duration
+	maxRun, storeTimeout time.Duration
+	renewer              Renewer // nil if the claim holds for the whole run
 }
 
 // claim claims the key and, if it is acquired, runs the function.
@@ -150,7 +150,8 @@ func (r *run) settle(ctx context.Context) Outcome {
 	return outcome(Dropped, err)
 }
 
-// renew renews the lease until stop is called. The returned context ends if
+// renew renews the lease until stop is called or MaxRun has passed, so that a
+// function that hangs does not hold the key forever. The returned context ends if
 // another claim has taken the key.
 func (r *run) renew(ctx context.Context) (held context.Context, stop func(error)) {
 	if r.renewer == nil {
@@ -160,7 +161,7 @@ func (r *run) renew(ctx context.Context) (held context.Context, stop func(error)
 	go func() {
 		ticker := time.NewTicker(r.lease / 3) // so that two attempts may fail
 		defer ticker.Stop()
-		for {
+		for range r.maxRun / (r.lease / 3) {
 			select {
 			case <-held.Done():
 				return
@@ -212,11 +213,11 @@ var errStoreSlow = errors.New("the store did not begin the transaction within ha
 // of MaxRun to begin it, because writers may have to queue, and StoreTimeout to
 // end it after the function.
 func (r *run) transact(ctx context.Context, tx Transactor) Outcome {
-	ctx, cancel := context.WithTimeout(ctx, r.lease+r.storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.maxRun+r.storeTimeout)
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	timer := time.AfterFunc(r.lease/2, func() { giveUp(errStoreSlow) })
+	timer := time.AfterFunc(r.maxRun/2, func() { giveUp(errStoreSlow) })
 	defer timer.Stop()
 	ran := false
 	var fnErr error

@@ -136,3 +136,33 @@ func TestMaxRunTransact(t *testing.T) {
 		assert.Equal(t, time.Hour-5*time.Second, left)
 	})
 }
+
+// TestMaxRunShorterThanLeaseTransact: a transaction that begins later than half
+// of MaxRun would leave the function no time.
+func TestMaxRunShorterThanLeaseTransact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := scriptedStore{transact: func(ctx context.Context, _ func(context.Context) error) (geminihook.State, error) {
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}}
+		e := &geminihook.Endpoint{Store: store, MaxRun: 10 * time.Second}
+		start := time.Now()
+		out := e.Process(t.Context(), newEvent(t), func(context.Context, *geminihook.Event) error { return nil })
+		assert.Equal(t, geminihook.Unavailable, out.Result)
+		assert.Equal(t, 5*time.Second, time.Since(start))
+	})
+}
+
+// TestRenewEndsAfterMaxRun: a function that hangs does not hold the key as long
+// as the process lives, so that a later attempt can run.
+func TestRenewEndsAfterMaxRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &renewedStore{}
+		e := &geminihook.Endpoint{Store: store, MaxRun: 10 * time.Minute}
+		e.Process(t.Context(), newEvent(t), func(context.Context, *geminihook.Event) error {
+			time.Sleep(24 * time.Hour) // whatever its context says
+			return nil
+		})
+		assert.Equal(t, 30, len(store.renews), "one every 20 seconds for 10 minutes")
+	})
+}

@@ -13,7 +13,7 @@ type mismatchError struct {
 	found   found
 	meant   bool // the delivery has an entry of the scheme
 	secrets []Secret
-	keys    int // how many the verifier has; only zero matters
+	keys    int   // how many the verifier has; only zero matters
 	refresh error // why newer keys were not fetched
 }
 
