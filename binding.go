@@ -44,9 +44,9 @@ type Binding struct {
 	// Static requires a token in static events, too. Their signature ("v1")
 	// already proves that they are about the program's own project.
 	Static bool
-	// MaxAge is how long a token is accepted after it was made. It must be
-	// longer than a job takes, plus the 24 hours in which Google retries. Zero
-	// means without limit.
+	// MaxAge is how long a token is accepted after it was made. It must exceed
+	// the time that a job takes, plus the 24 hours in which Google retries. Zero
+	// means no limit.
 	MaxAge time.Duration
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
@@ -62,9 +62,9 @@ func NewBinding(secrets ...string) (*Binding, error) {
 	return &Binding{Secrets: parsed}, nil
 }
 
-// Metadata returns a user_metadata with the token for a label, to which the
-// program may add other names. A label is any text; Google sees it, as it
-// sees everything in user_metadata. It fails if the Binding has no secret.
+// Metadata returns a user_metadata with the token for a label. The program may
+// add other entries. A label is any text, which Google sees, as it sees
+// everything in user_metadata. Metadata fails if the Binding has no secret.
 func (b *Binding) Metadata(label string) (map[string]any, error) {
 	token, err := b.Token(label)
 	if err != nil {
@@ -73,9 +73,9 @@ func (b *Binding) Metadata(label string) (map[string]any, error) {
 	return map[string]any{BindingKey: token}, nil
 }
 
-// Token returns the token for a label. It consists of the characters A-Z, a-z,
-// 0-9, '-', '_' and '.', so that it also fits into the path of a webhook's URL:
-// see [Binding.Check]. It fails if the Binding has no secret.
+// Token returns the token for a label. A token consists of the characters A-Z,
+// a-z, 0-9, '-', '_' and '.', so that it also fits into the path of a webhook's
+// URL: see [Binding.Check]. Token fails if the Binding has no secret.
 func (b *Binding) Token(label string) (string, error) {
 	if b == nil || len(b.Secrets) == 0 || b.Secrets[0].s == nil {
 		return "", errors.New("geminihook: Binding has no secret to make a token with")
@@ -83,9 +83,9 @@ func (b *Binding) Token(label string) (string, error) {
 	return b.Secrets[0].s.token(label, clock(b.Now).Unix()), nil
 }
 
-// token is "<label>.<time>.<MAC>", label and MAC in base64url, the time in Unix
-// seconds. The space in what is signed keeps it apart from the signature of a
-// delivery, because a webhook-id cannot have one.
+// token is "<label>.<time>.<MAC>", with label and MAC in base64url and the time in
+// Unix seconds. A webhook-id cannot contain the space in what is signed, so the MAC
+// of a token is never the signature of a delivery, even with the same secret.
 func (s *secret) token(label string, at int64) string {
 	m := s.macs.Get().(*mac)
 	defer s.macs.Put(m)
@@ -105,8 +105,8 @@ func (b *Binding) Check(token string) (label string, ok bool) {
 	if b == nil || err != nil || err2 != nil || b.MaxAge != 0 && clock(b.Now).Sub(time.Unix(at, 0)) > b.MaxAge {
 		return "", false
 	}
-	for _, s := range b.Secrets {
-		if s.s != nil && hmac.Equal([]byte(token), []byte(s.s.token(string(text), at))) { // all of it: a token has only one spelling
+	for _, s := range b.Secrets { // compare the whole token, so that it has only one spelling
+		if s.s != nil && hmac.Equal([]byte(token), []byte(s.s.token(string(text), at))) {
 			return string(text), true
 		}
 	}

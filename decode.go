@@ -17,8 +17,8 @@ import (
 // It loses no event: an unknown type, version or field, an odd timestamp and
 // data of an unexpected form still make an Event, if need be with [Unknown]
 // data. It reads names in snake_case and in lowerCamelCase; if both are there,
-// snake_case wins, and of a repeated name the last one. The error, which wraps
-// [ErrPayload], means that the body is not a JSON object.
+// snake_case wins. If a name is repeated, the last one wins. The error, which
+// wraps [ErrPayload], means that the body is not a JSON object.
 //
 // ID, SentAt, Proof and Attempt stay zero: set ID before you pass the event to
 // [Endpoint.Process]. The event keeps the body itself, not a copy.
@@ -36,14 +36,15 @@ func ParseUnverified(body []byte) (*Event, error) {
 	ev.Data = decodeData(ev.Type, top.get("data"), data)
 	for _, o := range []object{data, top} { // the top level takes precedence
 		if metadata := o.get("user_metadata", "userMetadata"); strings.HasPrefix(metadata, "{") {
-			_ = json.Unmarshal([]byte(metadata), &ev.UserMetadata) // fails on a number beyond float64, which is in Raw
+			// An error means that a number is too large for float64: it is in Raw.
+			_ = json.Unmarshal([]byte(metadata), &ev.UserMetadata)
 		}
 	}
 	return ev, nil
 }
 
-// decodeData decodes "data". Its text is JSON, and its members are nil if it is
-// not an object.
+// decodeData decodes "data", given as JSON text and, if it is an object, as its
+// members.
 func decodeData(t EventType, text string, members object) Data {
 	r := reader{object: members}
 	data := newData(t, &r)
@@ -136,8 +137,8 @@ func parseObject(text string) object {
 }
 
 // get returns the value of the member with the first of the names that the
-// object has, or the empty string, which is no JSON text. Of a repeated name the
-// last counts.
+// object has, or the empty string, which is not JSON text. If a name is repeated,
+// the last member counts.
 func (o object) get(names ...string) string {
 	for _, name := range names {
 		for _, member := range slices.Backward(o) {
@@ -181,7 +182,7 @@ func unquote(s string) string {
 	return text
 }
 
-// scalar returns a string or a number as text, and nothing for another value.
+// scalar returns a string or a number as text, and "" for any other value.
 func scalar(value string) string {
 	switch {
 	case strings.HasPrefix(value, `"`):

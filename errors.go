@@ -6,9 +6,8 @@ import (
 	"slices"
 )
 
-// The kinds of errors that a delivery can meet, for [errors.Is]. The text around
-// them is written for the log and says what to do. It never contains a secret, a
-// MAC or a body.
+// The kinds of errors, for [errors.Is]. The errors that wrap them have texts for
+// the log, which say what to do and never contain a secret, a MAC or a body.
 var (
 	// ErrMethod means that the request is not a POST.
 	ErrMethod = errors.New("geminihook: method is not POST")
@@ -31,7 +30,7 @@ var (
 	ErrForbidden = errors.New("geminihook: event was not authorized")
 	// ErrInProgress means that another run of the same event has not ended.
 	ErrInProgress = errors.New("geminihook: event is being processed")
-	// ErrStore means that the store failed, or that the event has no key in it.
+	// ErrStore means that the store failed, or that the event's key is empty.
 	ErrStore = errors.New("geminihook: store failed")
 	// ErrLeaseLost means that a claim is no longer held. A Store returns it from
 	// Complete, Release and Renew.

@@ -16,19 +16,19 @@ type EventType string
 // The event types that Google's page and SDK list. Events of other types have
 // [Unknown] data and their Type as it was sent.
 const (
-	EventBatchSucceeded            EventType = "batch.succeeded"             // a batch has finished
-	EventBatchFailed               EventType = "batch.failed"                // a batch ended with a system or validation error
-	EventBatchExpired              EventType = "batch.expired"               // a batch did not finish in time
-	EventBatchCancelled            EventType = "batch.cancelled"             // a user canceled a batch
-	EventInteractionRequiresAction EventType = "interaction.requires_action" // a function call waits for the program
-	EventInteractionCompleted      EventType = "interaction.completed"       // a background interaction is done
-	EventInteractionFailed         EventType = "interaction.failed"          // an interaction ended with a system or validation error
-	EventInteractionCancelled      EventType = "interaction.cancelled"       // a user canceled an interaction
-	EventVideoGenerated            EventType = "video.generated"             // a video is ready
+	EventBatchSucceeded            EventType = "batch.succeeded"             // the batch has finished
+	EventBatchFailed               EventType = "batch.failed"                // a system or validation error
+	EventBatchExpired              EventType = "batch.expired"               // not finished in time
+	EventBatchCancelled            EventType = "batch.cancelled"             // canceled by a user
+	EventInteractionRequiresAction EventType = "interaction.requires_action" // a function call is waiting
+	EventInteractionCompleted      EventType = "interaction.completed"       // the background run is done
+	EventInteractionFailed         EventType = "interaction.failed"          // a system or validation error
+	EventInteractionCancelled      EventType = "interaction.cancelled"       // canceled by a user
+	EventVideoGenerated            EventType = "video.generated"             // the video is ready
 )
 
 // Event is one event that Gemini reports. All deliveries of an event have the
-// same ID. A field other than Data is zero if the body did not have it.
+// same ID. A field that the body lacks is zero, except for Data.
 //
 // In fmt, an Event shows only its ID and type; in slog and JSON, also its attempt.
 // To keep an event, keep its ID and Raw.

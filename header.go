@@ -91,8 +91,10 @@ func (d *delivery) parseSignatures(lines []string) error {
 	for rest := list[:min(len(list), maxList)]; rest != "" && seen < maxSignatures; {
 		entry, after, _ := strings.Cut(rest, " ")
 		scheme, value, _ := strings.Cut(entry, ",")
+		// In a folded list, value also has the next entry. Slicing gives it back;
+		// copying would make this loop quadratic.
 		if i := strings.IndexByte(value, ','); i >= 0 && isEntry(value[i+1:]) {
-			value, after = value[:i], rest[len(scheme)+1+i+1:] // no copy, which would make this loop quadratic
+			value, after = value[:i], rest[len(scheme)+1+i+1:]
 		}
 		if scheme != "" || value != "" {
 			seen++
@@ -123,8 +125,8 @@ func (d *delivery) add(s signature) {
 			return
 		}
 		d.found.ed25519++
-	case s.value == "" && strings.HasPrefix(s.scheme, "eyJ") && strings.Count(s.scheme, ".") == 2: // a bare JWT
-		d.found.jwt++
+	case s.value == "" && strings.HasPrefix(s.scheme, "eyJ") && strings.Count(s.scheme, ".") == 2:
+		d.found.jwt++ // a bare JWT
 	}
 	d.list[d.listed] = s
 	d.listed++

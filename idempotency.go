@@ -44,14 +44,14 @@ type Store interface {
 
 	// Complete marks a claimed key as Done for keep, from now on. It succeeds
 	// even after the lease has expired, unless another claim has taken the
-	// key. Otherwise, and for a released key, it returns ErrLeaseLost.
+	// key: then, and for a released or unknown key, it returns ErrLeaseLost.
 	// Repeating it succeeds and changes nothing.
 	Complete(ctx context.Context, key, token string, keep time.Duration) error
 
 	// Release ends the lease, so that the next Claim is Acquired, and keeps
 	// the count of attempts. It succeeds even after the lease has expired,
-	// unless another claim has taken the key. Otherwise, and for a completed
-	// or released key, it returns ErrLeaseLost.
+	// unless another claim has taken the key: then, and for a completed,
+	// released or unknown key, it returns ErrLeaseLost.
 	Release(ctx context.Context, key, token string) error
 }
 
@@ -60,7 +60,7 @@ type Claim struct {
 	// State is Acquired, InProgress or Done.
 	State State
 	// Token identifies this claim if it is Acquired. Only with it can the key
-	// be completed or released.
+	// be completed, released or renewed.
 	Token string
 	// Attempt counts the claims of this key that were Acquired, including this
 	// one. Release does not reset it.
@@ -75,8 +75,8 @@ type Claim struct {
 type Renewer interface {
 	// Renew makes the lease of a claimed key end after the given duration from
 	// now. It succeeds even after the lease has expired, unless another claim
-	// has taken the key. Otherwise, and for a completed or released key, it
-	// returns ErrLeaseLost. As after Claim, the key is not forgotten before
+	// has taken the key: then, and for a completed, released or unknown key,
+	// it returns ErrLeaseLost. As after Claim, the key is not forgotten before
 	// the lease ends.
 	Renew(ctx context.Context, key, token string, lease time.Duration) error
 }
@@ -89,12 +89,12 @@ type Transactor interface {
 	// duration keep, unless it is already Done or another run is in progress.
 	//
 	// Acquired with a nil error means that fn's writes and the mark are
-	// committed. Acquired with an error means that both were rolled back; the
-	// error is fn's own, or wraps ErrStore if the store failed, including a
-	// commit whose fate is unknown. If fn's error wraps ErrPermanent, its
-	// writes are rolled back, the mark is committed and the error is returned.
-	// InProgress and Done mean that fn did not run. If fn panics or calls
-	// runtime.Goexit, both are rolled back and it continues.
+	// committed. Acquired with an error, such as fn's own, means that both were
+	// rolled back, with two exceptions: if fn's error wraps ErrPermanent, the
+	// mark is committed; and if the error wraps ErrStore, the store failed, and
+	// the fate of a commit may be unknown. InProgress and Done mean that fn did
+	// not run. If fn panics or calls runtime.Goexit, both are rolled back and
+	// the panic or exit continues.
 	//
 	// Transact does not wait for a transaction that holds the same key. It
 	// must return soon after its context ends. The context's deadline bounds
@@ -116,7 +116,7 @@ const DefaultMaxEntries = 100_000
 // expired are removed as others are claimed. Leases go by the monotonic clock,
 // so that setting the machine's clock does not end them, unless Now is set.
 //
-// Do not change the fields after the first call, and do not copy it.
+// Do not change the fields after the first call, and do not copy a MemoryStore.
 type MemoryStore struct {
 	MaxEntries int              // zero means DefaultMaxEntries
 	Now        func() time.Time // nil means time.Now
@@ -124,7 +124,7 @@ type MemoryStore struct {
 	mu      sync.Mutex
 	entries map[string]*entry
 	queues  [3]list.List // of *entry by status, the oldest first
-	tokens  uint64       // how many were given out
+	tokens  uint64       // how many have been given out
 }
 
 // The statuses of an entry, in the order in which entries are evicted.
@@ -162,7 +162,7 @@ func (m *MemoryStore) Claim(ctx context.Context, key string, lease, keep time.Du
 		if len(m.entries) >= cmp.Or(max(m.MaxEntries, 0), DefaultMaxEntries) && !m.evict(now) {
 			return Claim{}, errFull
 		}
-		e = &entry{key: strings.Clone(key)} // which may be part of something large
+		e = &entry{key: strings.Clone(key)} // key may be part of something large
 		m.entries[e.key] = e
 	}
 	switch {

@@ -8,7 +8,9 @@ import (
 	"fmt"
 )
 
-const maxKeys = 16 // usable keys that are kept, and unusable ones that are reported; Google publishes three
+// maxKeys bounds the usable keys that are kept, and the unusable ones that are
+// reported. Google publishes three keys.
+const maxKeys = 16
 
 // namedKey is a usable key with its "kid" or, if it has none, its thumbprint.
 type namedKey struct {

@@ -38,14 +38,14 @@ const (
 // keys.
 //
 // It fetches the keys when the first v1a delivery arrives and when a signature
-// matches none of them; these deliveries wait for the fetch. When the keys are
-// due, it replaces them without making a delivery wait.
+// matches none of them; these deliveries wait for the fetch. After MaxAge, the
+// next v1a delivery starts a fetch, but does not wait for it.
 // However many deliveries ask, it fetches at most once per MinRefresh, so that a
-// flood of forged signatures does not reach the key server; while it has no keys
+// flood of forged signatures does not reach the key server. While it has no keys
 // at all, it retries after one second, then after two, four and so on up to
-// MinRefresh. If a fetch fails, the keys remain in use until 24 hours after
-// they were fetched. Without any keys, Verify returns [ErrKeysUnavailable]. A
-// fetch is limited to 10 seconds and 1 MiB.
+// MinRefresh. If a fetch fails, the keys remain in use until 24 hours after they
+// were fetched. Without any keys, Verify returns [ErrKeysUnavailable]. A fetch is
+// limited to 10 seconds and 1 MiB.
 //
 // A valid signature proves that the delivery comes from Google, not that it is
 // about one of the program's own jobs: see [Binding].
@@ -58,10 +58,10 @@ type KeySet struct {
 	// Client fetches the keys. Nil means http.DefaultClient. Its CheckRedirect
 	// is not used: at most three redirects are followed, to the same scheme.
 	Client *http.Client
-	// MaxAge is how long keys are fresh if the response's Cache-Control does
-	// not say. A max-age there counts, but as no less than 1 minute and no more
-	// than 24 hours; no-store and no-cache count as 1 minute. Zero means
-	// DefaultKeyMaxAge.
+	// MaxAge is how long keys are fresh; after that, they are fetched again. A
+	// max-age in the response's Cache-Control takes precedence, but counts as no
+	// less than 1 minute and no more than 24 hours; no-store and no-cache count
+	// as 1 minute. Zero means DefaultKeyMaxAge.
 	MaxAge time.Duration
 	// MinRefresh is the minimum time from one fetch to the next. It must not be
 	// negative. Zero means DefaultKeyMinRefresh.
@@ -151,8 +151,8 @@ func (k *KeySet) Verify(ctx context.Context, header http.Header, body []byte) (P
 	return Proof{}, mismatch
 }
 
-// load returns the keys that may be used and, if they are missing, due or did
-// not match, the fetch that will replace them.
+// load returns the keys that may be used and, if they are missing, no longer fresh
+// or did not match, the fetch that will replace them.
 func (k *KeySet) load(mismatch bool) (*cachedKeys, *fetch) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -14,14 +14,14 @@ import (
 // maxReply bounds the reply that Middleware holds back, in bytes.
 const maxReply = 1 << 20
 
-// Middleware wraps an existing handler, which gets each event once, with the
+// Middleware wraps an existing handler and calls it once per event, with the
 // event in the request's context (see [FromContext]) and the body readable
 // again. The request's context outlives the sender's connection, as it does in
 // [Endpoint.Handler].
 //
 // A 2xx response of the handler completes the event. Any other status is sent as
-// it is and releases the event, as a panic does, so that Google sends it again. A
-// framework that turns a returned error into a response must do so inside next.
+// it is and releases the event, as a panic does, so that Google sends it again. If
+// a framework turns returned errors into responses, it must do so inside next.
 //
 // The response is held back until the store has recorded the result, so that no
 // 2xx is sent before a commit that may fail. Therefore the handler cannot flush

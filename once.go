@@ -16,7 +16,7 @@ import (
 // event's type and the last path segment of [Event.JobID], percent-encoded.
 //
 // ByJob returns the default key for "interaction.requires_action", which can
-// happen to a job several times, for [Unknown] data, and for events without an
+// happen to a job several times, for [Unknown] data, and for events without a
 // job id. An endpoint that receives dynamic webhooks must set [Endpoint.Authorize].
 // Otherwise a stranger's event can take the key of one of your jobs.
 func ByJob(_ context.Context, ev *Event) string {
@@ -69,8 +69,8 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 		defer cancel()
 		return fn(ctx, ev)
 	}
-	// From here on, it changes nothing if the sender hangs up: its next
-	// attempt finds out how this one ended.
+	// From here on, a sender that hangs up changes nothing: its next attempt
+	// finds out how this one ended.
 	ctx = context.WithValue(context.WithoutCancel(ctx), contextKey{}, ev)
 	if transacts {
 		return r.transact(ctx, tx)
@@ -135,17 +135,17 @@ func (r *run) settle(ctx context.Context) Outcome {
 	err := r.fn(held)
 	returned = true
 	if err != nil && !errors.Is(err, ErrPermanent) {
-		if lost := r.release(ctx); lost != nil {
-			err = fmt.Errorf("%w (and the claim was not released: %w)", err, lost)
+		if storeErr := r.release(ctx); storeErr != nil {
+			err = fmt.Errorf("%w (and the claim was not released: %w)", err, storeErr)
 		}
 		return outcome(Failed, err)
 	}
-	lost := r.complete(ctx)
+	storeErr := r.complete(ctx)
 	switch {
 	case err == nil:
-		return outcome(Processed, lost)
-	case lost != nil:
-		err = fmt.Errorf("%w (and %w)", err, lost)
+		return outcome(Processed, storeErr)
+	case storeErr != nil:
+		err = fmt.Errorf("%w (and %w)", err, storeErr)
 	}
 	return outcome(Dropped, err)
 }
@@ -177,8 +177,9 @@ func (r *run) renew(ctx context.Context) (held context.Context, stop func(error)
 	return held, stop
 }
 
-// complete retries if the store fails: the function has run, and without the
-// mark the next attempt would run it once more.
+// complete marks the event as done, and tries again if the store fails: the
+// function has run, and without the mark the next attempt would run it once more.
+// It returns nil, an ErrLeaseLost or an ErrStore.
 func (r *run) complete(ctx context.Context) error {
 	var err error
 	for _, pause := range []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond} {

@@ -17,16 +17,17 @@ import (
 // label.
 type Result string
 
-// The results.
+// The results. Authorize can cause Forbidden, Dropped and Unavailable: see
+// [Endpoint.Authorize].
 const (
 	Processed   Result = "processed"   // the function ran and succeeded
 	Duplicate   Result = "duplicate"   // the event was handled before
 	Busy        Result = "busy"        // another run of the event has not ended
-	Rejected    Result = "rejected"    // the request is not a POST, is too large or unreadable, or is not a genuine delivery
+	Rejected    Result = "rejected"    // not a POST, too large, malformed, or not a genuine delivery
 	Forbidden   Result = "forbidden"   // the delivery is genuine, but Authorize refused it
-	Failed      Result = "failed"      // the function failed or panicked, or the Endpoint cannot work as it is set up
+	Failed      Result = "failed"      // the function failed or panicked, or an Endpoint field is invalid
 	Dropped     Result = "dropped"     // the function or Authorize returned a Permanent error
-	Unavailable Result = "unavailable" // the store or the verifier failed, Authorize reported such a failure, or the event has no key
+	Unavailable Result = "unavailable" // the store or the verifier failed, or the event has no key
 )
 
 // Outcome is what became of one request, or of one call of [Endpoint.Process].
@@ -37,8 +38,8 @@ type Outcome struct {
 	// net/http sends none.
 	Status int
 	// ID is the request's webhook-id, or the ID of the event given to Process.
-	// If Event is nil, it is not verified. It is empty if the header is missing
-	// or malformed.
+	// It is empty if the header is missing or malformed, and unverified if Event
+	// is nil.
 	ID string
 	// Event is the verified event, or the one given to Process. It is nil if the
 	// delivery was not verified or could not be decoded.
@@ -74,7 +75,7 @@ func outcome(result Result, err error) Outcome {
 	return o
 }
 
-// unavailable is the outcome if the store failed.
+// unavailable is the outcome if the store failed or the event has no key.
 func unavailable(err error) Outcome {
 	if !errors.Is(err, ErrStore) {
 		err = fmt.Errorf("%w: %w", ErrStore, err)

@@ -51,7 +51,7 @@ type anyOfError struct{ errs []error }
 
 func (e *anyOfError) Unwrap() []error { return e.errs }
 
-// Error gives each text once. It leaves out verifiers for a scheme that the
+// Error returns each text once. It leaves out verifiers for a scheme that the
 // delivery does not have, unless there are no others.
 func (e *anyOfError) Error() string {
 	var meant, rest []string

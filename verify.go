@@ -27,8 +27,8 @@ import (
 // texts are for the log, never for the sender.
 //
 // A Verifier that chooses the secret by tenant needs an [Endpoint.Key] that
-// names the tenant. Otherwise one tenant can sign the webhook-id of another
-// tenant's event, whose own delivery is then taken for a duplicate.
+// includes the tenant. Otherwise one tenant can sign a delivery with the webhook-id
+// of another tenant's event, and the genuine delivery is taken for a duplicate.
 type Verifier interface {
 	Verify(ctx context.Context, header http.Header, body []byte) (Proof, error)
 }
@@ -83,7 +83,7 @@ func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof
 }
 
 // matches computes the MAC once and compares it with every "v1" entry in
-// constant time. It compares the base64 text, of which a MAC has only one.
+// constant time. It compares base64 texts: each MAC has only one.
 func (s *secret) matches(d *delivery, body []byte) bool {
 	m := s.macs.Get().(*mac)
 	m.sign(d, body)
@@ -209,7 +209,7 @@ func thumbprint(key ed25519.PublicKey) string {
 // AnyOf returns a Verifier that accepts what any of the verifiers accepts, so
 // that one endpoint receives static and dynamic webhooks. It asks them in order.
 // Without verifiers it rejects everything. Its errors wrap those of all
-// verifiers; if one of them failed itself, the response is 503.
+// verifiers; if a verifier itself failed, the response is 503.
 func AnyOf(verifiers ...Verifier) Verifier {
 	return anyOf(slices.Clone(verifiers))
 }

@@ -90,11 +90,11 @@ type Endpoint struct {
 	// 200 if it is Permanent, and 403 otherwise. Nil accepts every event.
 	Authorize func(ctx context.Context, ev *Event) error
 
-	// Key returns the key of an event in the Store. Events with the same key are
-	// handled once. Nil means Proof.Scheme, a colon and Event.ID. If secrets of
-	// several tenants are accepted, Key must include the tenant. If several
-	// endpoints share a Store and each must handle every event, it must include
-	// the endpoint. See also ByJob. The response to an empty key is 503.
+	// Key returns the key of an event in the Store; see also ByJob. Events with
+	// the same key are handled once, and an empty key is a 503. Nil means
+	// Proof.Scheme, a colon and Event.ID. If secrets of several tenants are
+	// accepted, the key must include the tenant. If several endpoints share a
+	// Store and each must handle every event, it must include the endpoint.
 	Key func(ctx context.Context, ev *Event) string
 
 	// MaxBody bounds the body, in bytes. Zero means DefaultMaxBody.
@@ -116,10 +116,10 @@ type Endpoint struct {
 	// event can run again once the lease has expired. Zero means DefaultLease.
 	Lease time.Duration
 
-	// MaxRun bounds one run of the function, whose context ends a tenth of
-	// MaxRun, at most 5 seconds, earlier. If it is longer than Lease, the lease
-	// is renewed during the run. If the Store is not a Renewer, claims hold for
-	// MaxRun instead. Zero means Lease.
+	// MaxRun bounds one run of the function, whose context ends earlier still:
+	// by a tenth of MaxRun, or by 5 seconds if that is less. If MaxRun is longer
+	// than Lease, the lease is renewed until MaxRun has passed; with a Store
+	// that is not a Renewer, claims hold for MaxRun instead. Zero means Lease.
 	MaxRun time.Duration
 
 	// Keep is how long a handled event is remembered. It should exceed the 24
@@ -143,9 +143,9 @@ type Endpoint struct {
 }
 
 // Handler returns an [http.Handler] that verifies and decodes each delivery and
-// calls fn once per event. The context of fn has the request's values and
-// deadline and the event (see [FromContext]). It does not end when the sender
-// hangs up, but ends a little before [Endpoint.MaxRun] has passed.
+// calls fn once per event. The context of fn carries the event (see
+// [FromContext]) and the request's values and deadline. It does not end when the
+// sender hangs up, but ends a little before [Endpoint.MaxRun] has passed.
 //
 // If fn returns nil, the event is completed and the response is 200. If fn
 // returns an error, the event is released and the response is 500, so that
@@ -192,16 +192,15 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 // Process calls fn once per event. Unless the event was handled before or another
 // run of it is in progress, it calls fn and then completes or releases the event,
 // as [Endpoint.Handler] does. Use it for events that arrive in another way, such
-// as from a queue. It neither verifies nor authorizes the event, and sets its
-// Attempt, so the same *Event must not be in two calls at once. If the event's key
-// is empty, as it is by default without an ID, fn is not called and the Status is
-// 503.
+// as from a queue. It neither verifies nor authorizes the event. It sets Attempt,
+// so the same *Event must not be in two calls at once. If the event's key is empty,
+// as the default key is if ID is empty, fn is not called and the Status is 503.
 //
 // The context of fn does not end when ctx is canceled, but keeps its deadline. If
 // fn panics, the event is released and the panic continues. The Status of the
 // Outcome is the one with which Handler would respond.
 func (e *Endpoint) Process(ctx context.Context, ev *Event, fn func(ctx context.Context, ev *Event) error) (out Outcome) {
-	start, out := time.Now(), outcome(Failed, errPanic)
+	start, out := time.Now(), outcome(Failed, errPanic) // out is the result, even after a panic
 	defer func() {
 		out.ID, out.Event, out.Elapsed = ev.ID, ev, time.Since(start)
 		e.report(ctx, out)
@@ -227,11 +226,11 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, erro
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	done := e.limitRead(w, r) // first, because net/http reads the rest of the body even after an early return
+	done := e.limitRead(w, r) // first: net/http reads the rest of the body even after an error
 	if r.Method != http.MethodPost {
 		return nil, ErrMethod
 	}
-	var d delivery // whatever the Verifier checks, the id must be fit to be a key
+	var d delivery // parsed whatever the Verifier checks: the id becomes part of the key
 	if err := d.parse(r.Header); err != nil {
 		return nil, err
 	}
@@ -259,14 +258,15 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, erro
 
 const firstBuffer = 4 << 10 // bytes, for a body that was announced but has not arrived
 
-// readBody reads the body into a buffer that grows with what arrives.
+// readBody reads the body into a buffer that grows with what arrives. MinRead is the
+// space that ReadFrom needs to find the end of the body without growing the buffer.
 func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := cmp.Or(e.MaxBody, DefaultMaxBody)
 	if r.ContentLength > limit {
 		return nil, ErrTooLarge
 	}
 	var buf bytes.Buffer
-	buf.Grow(int(min(max(r.ContentLength, 0), firstBuffer)) + bytes.MinRead) // + MinRead, or ReadFrom grows the buffer to find the end
+	buf.Grow(int(min(max(r.ContentLength, 0), firstBuffer)) + bytes.MinRead)
 	_, err := buf.ReadFrom(http.MaxBytesReader(w, cmp.Or[io.ReadCloser](r.Body, http.NoBody), limit))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, ErrTooLarge
