@@ -1,6 +1,6 @@
 // Package pgstore is a [geminihook.Store] in PostgreSQL, for several instances
-// that share it. Begin with [New], [Store.Migrate] and, so that what a function
-// writes commits together with the mark that it ran, [Store.Transactional]:
+// that share it. Start with [New], [Store.Migrate] and [Store.Transactional],
+// which commits what your function writes together with the mark that it ran:
 //
 //	store := pgstore.New(pool)
 //	if err := store.Migrate(ctx); err != nil {
@@ -61,13 +61,13 @@ type Store struct {
 	Timeout time.Duration
 
 	// MaxTransactions is how many functions may run in a transaction at a
-	// time. Further ones wait for up to Timeout. Each of them holds a
-	// connection, so if a function also uses the pool, some must remain: zero
-	// means one fewer than the pool's MaxConns, and at least one.
+	// time. Further ones wait for up to Timeout. Each function that runs holds
+	// a connection, so if it also uses the pool, some must remain. Zero means
+	// one fewer than the pool's MaxConns, but at least one.
 	MaxTransactions int
 
-	// PurgeInterval is how often, at most, a claim is followed by the removal
-	// of 1,000 expired rows in the background. Zero means
+	// PurgeInterval is the least time between two removals, each of up to
+	// 1,000 expired rows, that claims start in the background. Zero means
 	// DefaultPurgeInterval; if it is negative, only Purge removes rows.
 	PurgeInterval time.Duration
 
@@ -98,8 +98,8 @@ const tries = 10
 var errRestless = errors.New("pgstore: the key changed hands each time it was looked at")
 
 // Claim implements [geminihook.Store]. It takes one round trip. If its context
-// ends or its connection breaks, the database may still carry out the claim:
-// then the store releases it in the background.
+// ends or its connection breaks, the database may still carry out the claim; if
+// so, the store releases it in the background.
 func (s *Store) Claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
 	for range tries {
 		c, err := s.claim(ctx, key, lease, keep)

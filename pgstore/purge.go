@@ -33,8 +33,8 @@ type purgeState struct {
 // Purge may be interrupted. It skips rows that are locked.
 //
 // Claims remove expired rows, too; see [Store.PurgeInterval]. Purge is for
-// programs that handle more events than that keeps up with, about 1.4 million a
-// day per instance, or that want to choose the time.
+// programs that want to choose the time, or that handle more events than claims
+// keep up with, which is about 1.4 million a day per instance.
 func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
 	purged := 0
 	for limit <= 0 || purged < limit {

@@ -20,8 +20,8 @@ import (
 // runs its function inside a transaction, which [RequireTx] returns, and what the
 // function writes there commits together with the mark that it ran: exactly
 // once. It holds a connection of the pool while the function runs; see
-// [Store.MaxTransactions]. It uses the same table, so instances can change from
-// one to the other while others run.
+// [Store.MaxTransactions]. It uses the same table as the plain store, so
+// instances can change from one to the other while others run.
 //
 // A run that is rolled back is not counted as an attempt, because its count is
 // rolled back with it. To count it in a separate transaction would cost each
@@ -43,9 +43,9 @@ var (
 	errBusy = errors.New("pgstore: the function left the rows of a query open: everything is rolled back")
 )
 
-// Transact implements [geminihook.Transactor]. Beside the function's own round
-// trips it takes two, and one to find that the key is not free. Its work before
-// the function and that after it are each bounded by [Store.Timeout].
+// Transact implements [geminihook.Transactor]. It takes two round trips besides
+// the function's own, and two if the key is not free. Its work before the function
+// and that after it are each bounded by [Store.Timeout].
 func (t *transactional) Transact(ctx context.Context, key string, keep time.Duration, fn func(context.Context) error) (
 	geminihook.State, error,
 ) {

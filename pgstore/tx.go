@@ -9,14 +9,16 @@ import (
 
 type txKey struct{}
 
-// RequireTx returns the transaction that the function runs in, or an error if
-// there is none: if the endpoint's Store is not what [Store.Transactional]
-// returned, if it is inside another Store that has no Transact method of its
-// own, or if ctx is not the context that the function was called with.
+// RequireTx returns the transaction that the function runs in. It returns an
+// error if there is none: if the endpoint's Store is not what
+// [Store.Transactional] returned, if that is wrapped in a Store without a
+// Transact method, or if ctx is not the context that the function was called
+// with.
 //
-// The store ends the transaction: a nil result of the function commits it, and
-// an error rolls it back. Its Commit and Rollback return an error and have no
-// other effect. It must not be used after the function has returned.
+// The store ends the transaction: if the function returns nil, it is committed,
+// and after an error, it is rolled back. The transaction's own Commit and
+// Rollback return an error and have no other effect. Do not use the transaction
+// after the function has returned.
 func RequireTx(ctx context.Context) (pgx.Tx, error) {
 	if tx, ok := Tx(ctx); ok {
 		return tx, nil
@@ -24,7 +26,8 @@ func RequireTx(ctx context.Context) (pgx.Tx, error) {
 	return nil, errNoTx
 }
 
-// Tx is [RequireTx] for a function that also works without a transaction.
+// Tx is like [RequireTx], but returns false instead of an error. Use it in a
+// function that also works without a transaction.
 func Tx(ctx context.Context) (pgx.Tx, bool) {
 	tx, ok := ctx.Value(txKey{}).(pgx.Tx)
 	return tx, ok

@@ -31,8 +31,8 @@ import (
 // DefaultPrefix is the value of [Store.Prefix] if it is empty.
 const DefaultPrefix = "geminihook:"
 
-// Store is a [geminihook.Store] in Redis 6 or newer, or Valkey. Create it with
-// [New]. Each event is one hash, which expires by itself.
+// Store is a [geminihook.Store] and a [geminihook.Renewer] in Redis 6 or newer,
+// or Valkey. Create it with [New]. Each event is one hash, which expires by itself.
 type Store struct {
 	// Prefix is put before every key. Empty means DefaultPrefix.
 	Prefix string
@@ -42,7 +42,7 @@ type Store struct {
 }
 
 // New returns a Store that uses the client, which may be connected to one
-// server, through Sentinel or to a cluster. The caller closes the client.
+// server, to one behind Sentinel, or to a cluster. The caller closes the client.
 func New(client redis.UniversalClient) *Store { return &Store{client: client} }
 
 // Claim implements [geminihook.Store]. If it fails, and the server has acquired

@@ -42,19 +42,19 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// Store is a [geminihook.Store] in SQLite 3.35 or newer. Create it with [New].
-// Its table is geminihook_deliveries.
+// Store is a [geminihook.Store] and a [geminihook.Renewer] in SQLite 3.35 or
+// newer. Create it with [New]. Its table is geminihook_deliveries.
 //
 // SQLite has one writer at a time. The writers of one Store wait for each other
-// in order of arrival until their contexts end. Writers of other processes, and
-// those that write to the database without the Store, are waited for as long as
-// the busy timeout of the connection says.
+// in order of arrival until their contexts end. For writers of other processes,
+// and for those that write to the database without the Store, they wait until
+// the connection's busy timeout has passed.
 type Store struct {
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
 
 	// MaxWaiting is how many claims and transactions may wait for the writer.
-	// One more fails at once with geminihook.ErrStore, which is a 503 to the
+	// Further ones fail at once with geminihook.ErrStore, which is a 503 to the
 	// sender. Zero means DefaultMaxWaiting.
 	MaxWaiting int
 

@@ -28,10 +28,10 @@ type txKey struct{}
 // Tx returns the transaction that the function runs in, and false if there is
 // none.
 //
-// What the function returns decides: nil commits, an error rolls back. Commit
-// and Rollback of the Tx end its use but not the transaction: after Commit and
-// an error everything is rolled back and the event is delivered again, and
-// after Rollback, deferred or not, and nil everything is committed. Commit
+// What the function returns decides: nil commits, an error rolls back. The Tx's
+// own Commit and Rollback end its use but not the transaction: if the function
+// calls Commit and returns an error, everything is rolled back, and if it calls
+// Rollback, deferred or not, and returns nil, everything is committed. Commit
 // returns nil. Rollback returns an error that wraps [sql.ErrTxDone].
 //
 // The function must not write to the database in any other way, which would
@@ -42,8 +42,8 @@ func Tx(ctx context.Context) (*sql.Tx, bool) {
 	return tx, ok
 }
 
-// RequireTx is [Tx] with an error that says what to do if there is no
-// transaction.
+// RequireTx is like [Tx], but if there is no transaction, it returns an error that
+// says what to do.
 func RequireTx(ctx context.Context) (*sql.Tx, error) {
 	if tx, ok := Tx(ctx); ok {
 		return tx, nil
