@@ -108,7 +108,7 @@ func ExampleEndpoint_Process() {
 // A program that also asks the API about jobs whose event is late gives both
 // reports of a job the same key.
 func ExampleByJob() {
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func ExampleByJob() {
 	}
 	handler := endpoint.Handler(handle)
 	handler.ServeHTTP(httptest.NewRecorder(),
-		webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret)).Request("/gemini"))
+		webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret)).Request("/gemini"))
 
 	// The API says that the batch has succeeded:
 	ev := &geminihook.Event{

@@ -19,11 +19,11 @@ var (
 	fetchResults  = func(ctx context.Context, id string) error { return nil }
 	count         = func(metric string) {}
 	createJob     = func(metadata map[string]any) {}
-	staticSecrets = []string{webhooktest.Secret}
+	staticSecrets = []string{webhooktest.TestSecret}
 )
 
 func ExampleEndpoint_Handler() {
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func ExampleEndpoint_Handler() {
 		return nil
 	})
 
-	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 	for range 2 { // the second is a duplicate
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, delivery.Request("/gemini"))
@@ -51,7 +51,7 @@ func ExampleEndpoint_Handler() {
 }
 
 func ExampleEndpoint_Middleware() {
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func ExampleEndpoint_Middleware() {
 	handler := endpoint.Middleware(existing)
 
 	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, webhooktest.New(geminihook.EventBatchExpired, webhooktest.Static(webhooktest.Secret)).Request("/gemini"))
+	handler.ServeHTTP(w, webhooktest.New(geminihook.EventBatchExpired, webhooktest.Static(webhooktest.TestSecret)).Request("/gemini"))
 	fmt.Println(w.Code)
 	// Output:
 	// batch.expired 103 bytes
@@ -72,7 +72,7 @@ func ExampleEndpoint_Middleware() {
 }
 
 func ExampleEndpoint_Receive() {
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func ExampleEndpoint_Receive() {
 	})
 
 	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, webhooktest.New(geminihook.EventBatchExpired, webhooktest.Static(webhooktest.Secret)).Request("/gemini"))
+	handler.ServeHTTP(w, webhooktest.New(geminihook.EventBatchExpired, webhooktest.Static(webhooktest.TestSecret)).Request("/gemini"))
 	// Output:
 	// batch.expired
 }
@@ -126,7 +126,7 @@ func ExampleParseUnverified() {
 }
 
 func ExampleParseSecret() {
-	secret, err := geminihook.ParseSecret(webhooktest.Secret)
+	secret, err := geminihook.ParseSecret(webhooktest.TestSecret)
 	fmt.Printf("%v %+v\n", err, secret)
 	_, err = geminihook.ParseSecret("whsec_...3frh")
 	fmt.Println(err)

@@ -39,7 +39,7 @@ func (acceptingVerifier) Verify(context.Context, http.Header, []byte) (geminihoo
 }
 
 var (
-	signer = webhooktest.Static(webhooktest.Secret)
+	signer = webhooktest.Static(webhooktest.TestSecret)
 	at     = time.Date(2026, 1, 22, 12, 0, 5, 0, time.UTC) // when recorded deliveries were sent
 )
 
@@ -47,7 +47,7 @@ var (
 // the published secret.
 func newVerifier(t testing.TB) *geminihook.HMAC {
 	t.Helper()
-	secret, err := geminihook.ParseSecret(webhooktest.Secret)
+	secret, err := geminihook.ParseSecret(webhooktest.TestSecret)
 	require.NoError(t, err)
 	return &geminihook.HMAC{Secrets: []geminihook.Secret{secret}}
 }

@@ -102,7 +102,7 @@ func TestOutcomeID(t *testing.T) {
 		return d
 	}
 	refuse := func(context.Context, *geminihook.Event) error { return errors.New("not ours") }
-	processed, stale := newBatch(), newBatch().Stale(signer)
+	processed, stale := newBatch(), newBatch().Stale()
 	for _, tt := range []struct {
 		name      string
 		authorize func(context.Context, *geminihook.Event) error

@@ -25,7 +25,7 @@ import (
 // more than four characters of it, and what is accepted verifies.
 func FuzzParseSecret(f *testing.F) {
 	for _, s := range []string{
-		"", "whsec_", "whsec_AAAAAAAAAAAAAAAAAAAAAAAA", webhooktest.Secret, "v1," + webhooktest.Secret, "whsec_...3frh", `"whsec_"`,
+		"", "whsec_", "whsec_AAAAAAAAAAAAAAAAAAAAAAAA", webhooktest.TestSecret, "v1," + webhooktest.TestSecret, "whsec_...3frh", `"whsec_"`,
 	} {
 		f.Add(s)
 	}
@@ -90,25 +90,25 @@ func TestParseSecretAccepts(t *testing.T) {
 
 func TestParseSecretRefuses(t *testing.T) {
 	for s, want := range map[string]string{
-		"":                                            "empty",
-		"  \n":                                        "empty",
-		"whsec_":                                      "empty",
-		"whsec_AAAAAAAAAAAAAAAAAAAA":                  "too short: 15 bytes",
-		"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA":      "all zeros",
-		"whsec_====":                                  "not base64",
-		"whsec_not base64 at all, is it":              "comma",
-		"whsec_not base64 at all":                     "not base64",
-		"whsec_Z2VtaW5paG9v\nay10ZXN0LXNlY3Jl":        "not base64",
-		"whsec_Z2VtaW5paG9v+_Z2VtaW5paG9va3k":         "not base64",
-		"v1," + webhooktest.Secret:                    `starts with "v1,"`,
-		`"` + webhooktest.Secret + `"`:                "quoted",
-		`'` + webhooktest.Secret + `'`:                "quoted",
-		"whsec_...3frh":                               "truncated",
-		"whsec_…3frh":                                 "truncated",
-		"whsec_" + webhooktest.Secret:                 "twice",
-		"whpk_" + webhooktest.Secret[6:]:              "Ed25519 key",
-		"whsk_" + webhooktest.Secret[6:]:              "Ed25519 key",
-		webhooktest.Secret + "," + webhooktest.Secret: "comma",
+		"":                                       "empty",
+		"  \n":                                   "empty",
+		"whsec_":                                 "empty",
+		"whsec_AAAAAAAAAAAAAAAAAAAA":             "too short: 15 bytes",
+		"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA": "all zeros",
+		"whsec_====":                             "not base64",
+		"whsec_not base64 at all, is it":         "comma",
+		"whsec_not base64 at all":                "not base64",
+		"whsec_Z2VtaW5paG9v\nay10ZXN0LXNlY3Jl":   "not base64",
+		"whsec_Z2VtaW5paG9v+_Z2VtaW5paG9va3k":    "not base64",
+		"v1," + webhooktest.TestSecret:           `starts with "v1,"`,
+		`"` + webhooktest.TestSecret + `"`:       "quoted",
+		`'` + webhooktest.TestSecret + `'`:       "quoted",
+		"whsec_...3frh":                          "truncated",
+		"whsec_…3frh":                            "truncated",
+		"whsec_" + webhooktest.TestSecret:        "twice",
+		"whpk_" + webhooktest.TestSecret[6:]:     "Ed25519 key",
+		"whsk_" + webhooktest.TestSecret[6:]:     "Ed25519 key",
+		webhooktest.TestSecret + "," + webhooktest.TestSecret: "comma",
 	} {
 		t.Run(want, func(t *testing.T) {
 			secret, err := geminihook.ParseSecret(s)
@@ -130,7 +130,7 @@ func TestParseSecretRefuses(t *testing.T) {
 func TestNewHMACRefuses(t *testing.T) {
 	_, err := geminihook.NewHMAC()
 	require.ErrorContains(t, err, "no secret given")
-	v, err := geminihook.NewHMAC(webhooktest.Secret, "")
+	v, err := geminihook.NewHMAC(webhooktest.TestSecret, "")
 	require.ErrorContains(t, err, "secret 2 of 2: geminihook: secret is empty")
 	assert.Nil(t, v)
 }
@@ -138,7 +138,7 @@ func TestNewHMACRefuses(t *testing.T) {
 // TestSecretShowsItsName alone, whoever prints it, and whatever holds it.
 func TestSecretShowsItsName(t *testing.T) {
 	const name = "whsec_...MDAx"
-	secret, err := geminihook.ParseSecret(webhooktest.Secret)
+	secret, err := geminihook.ParseSecret(webhooktest.TestSecret)
 	require.NoError(t, err)
 	v := &geminihook.HMAC{Secrets: []geminihook.Secret{secret}}
 	var shown []string
@@ -151,7 +151,7 @@ func TestSecretShowsItsName(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secret", secret, "all", v.Secrets)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secret", secret, "all", v.Secrets)
 	shown = append(shown, string(j), log.String(), secret.String(), secret.Name(), fmt.Sprintf("%+v", v))
-	key := webhooktest.Secret[len("whsec_"):]
+	key := webhooktest.TestSecret[len("whsec_"):]
 	raw, err := base64.StdEncoding.DecodeString(key)
 	require.NoError(t, err)
 	for i, s := range shown {
@@ -248,12 +248,12 @@ func TestNewHMACWarns(t *testing.T) {
 		want    int // lines
 	}{
 		{"fresh", []string{webhooktest.NewSecret()}, 0},
-		{"of webhooktest", []string{webhooktest.Secret}, 1},
+		{"of webhooktest", []string{webhooktest.TestSecret}, 1},
 		{"of the package's examples", []string{"whsec_YSBzZWNyZXQgb2YgeW91ciBvd24sIGtlZXAgaXQ="}, 1},
 		{"of the specification", []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, 1},
 		{"sixteen equal bytes", []string{bytesOf('a', 16)}, 1},
 		{"32 equal bytes", []string{bytesOf(0xff, 32)}, 1},
-		{"a fresh one and two others", []string{webhooktest.NewSecret(), webhooktest.Secret, bytesOf('a', 16)}, 2},
+		{"a fresh one and two others", []string{webhooktest.NewSecret(), webhooktest.TestSecret, bytesOf('a', 16)}, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := slog.Default()

@@ -197,7 +197,7 @@ func TestParsePublicKey(t *testing.T) {
 		"whpk_":                           "0 bytes",
 		"whpk_" + std[4:]:                 "29 bytes",
 		"whpk_***":                        "not base64",
-		webhooktest.Secret:                "a secret was given",
+		webhooktest.TestSecret:            "a secret was given",
 		"whsk_" + std:                     "a secret was given",
 		"whpk_" + strings.Repeat("A", 43): "all zeros",
 	} {
@@ -211,7 +211,7 @@ func TestParsePublicKey(t *testing.T) {
 func TestVerifyAllocates(t *testing.T) {
 	for _, size := range []int{300, 256 << 10} {
 		d := webhooktest.NewBody(make([]byte, size), signer)
-		v, err := geminihook.NewHMAC(webhooktest.NewSecret(), webhooktest.Secret)
+		v, err := geminihook.NewHMAC(webhooktest.NewSecret(), webhooktest.TestSecret)
 		require.NoError(t, err)
 		ctx := context.Background()
 		allocs := leastAllocs(100, func() {

@@ -32,7 +32,7 @@ func leastAllocs(runs int, f func()) float64 {
 // TestAllocations bounds what a delivery allocates, with the response and the
 // recorder's part.
 func TestAllocations(t *testing.T) {
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	handler := (&geminihook.Endpoint{Verifier: verifier, Logger: slog.New(slog.DiscardHandler)}).Handler(func(context.Context, *geminihook.Event) error { return nil })
 	allocations := func(runs, status int, next func() *webhooktest.Delivery) float64 {
@@ -65,7 +65,7 @@ func TestAllocations(t *testing.T) {
 
 // BenchmarkEndpoint is the whole way of a delivery, in process.
 func BenchmarkEndpoint(b *testing.B) {
-	v, err := geminihook.NewHMAC(webhooktest.Secret)
+	v, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(b, err)
 	h := (&geminihook.Endpoint{Verifier: v, Logger: slog.New(slog.DiscardHandler)}).Handler(func(context.Context, *geminihook.Event) error { return nil })
 	d := webhooktest.New(geminihook.EventBatchSucceeded)

@@ -91,7 +91,8 @@ func TestRecordedDeliveries(t *testing.T) {
 	rc := newReceiver(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(v, keys)}, nil)
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
-			require.Equal(t, r.delivery, byName[r.name], "go test -run TestRecordedDeliveries -update writes it anew")
+			require.Equal(t, r.delivery.Header, byName[r.name].Header, "go test -run TestRecordedDeliveries -update writes it anew")
+			require.True(t, bytes.Equal(r.delivery.Body, byName[r.name].Body))
 			got := rc.send(t, byName[r.name])
 			out := rc.outcome()
 			require.ErrorIs(t, out.Err, r.want)

@@ -178,7 +178,7 @@ func TestAnnouncedBody(t *testing.T) {
 	}
 	t.Run("largest, genuine", func(t *testing.T) {
 		e := &geminihook.Endpoint{Verifier: newVerifier(t), MaxBody: math.MaxInt64}
-		d := newBatch().Oversized(100_000, signer)
+		d := newBatch().Oversized(100_000)
 		ev, err := e.Receive(nil, d.Request("/"))
 		require.NoError(t, err)
 		assert.Equal(t, d.Body, []byte(ev.Raw))

@@ -74,8 +74,8 @@ func chaos(t *testing.T, kind string, b *backend, kills int) {
 	client := &http.Client{Timeout: 20 * time.Second}
 	t.Cleanup(client.CloseIdleConnections)
 	sender := &webhooktest.Sender{
-		Handler: balance(client, receivers), Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.Secret)},
-		FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second, GiveUp: 2 * time.Minute, AtOnce: 24,
+		Handler: balance(client, receivers), Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.TestSecret)},
+		FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second, GiveUp: 2 * time.Minute, Concurrency: 24,
 		Duplicates: 0.2, HangUps: 0.05, Reorder: true,
 	}
 	var done disturbances

@@ -41,7 +41,7 @@ func receive(kind string) error {
 	if err != nil {
 		return err
 	}
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		return err
 	}

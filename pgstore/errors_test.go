@@ -28,13 +28,13 @@ func TestHangsAndRestarts(t *testing.T) {
 	store := pgstore.New(pool)
 	store.Timeout = 250 * time.Millisecond
 	require.NoError(t, store.Migrate(t.Context()))
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	for _, s := range []geminihook.Store{store, store.Transactional()} {
 		endpoint := &geminihook.Endpoint{Verifier: verifier, Store: s, StoreTimeout: 250 * time.Millisecond}
 		handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
 		status := func() int {
-			return deliver(handler, webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret)))
+			return deliver(handler, webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret)))
 		}
 		well := func() bool { return status() == http.StatusOK }
 		require.Eventually(t, well, limit, tick)

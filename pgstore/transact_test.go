@@ -60,7 +60,7 @@ func TestWrites(t *testing.T) {
 		}, 500, 0, geminihook.Processed, "rows of a query open"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+			verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 			require.NoError(t, err)
 			var last geminihook.Outcome
 			endpoint := &geminihook.Endpoint{
@@ -79,7 +79,7 @@ func TestWrites(t *testing.T) {
 				}
 				return nil
 			})
-			d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+			d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 			assert.Equal(t, tt.status, deliver(handler, d))
 			if tt.err != "" {
 				require.ErrorContains(t, last.Err, tt.err)

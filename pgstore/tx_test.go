@@ -18,7 +18,7 @@ type wrapper struct{ geminihook.Store }
 
 func TestRequireTx(t *testing.T) {
 	store, _ := open(t)
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	for name, tt := range map[string]struct {
 		store geminihook.Store
@@ -38,7 +38,7 @@ func TestRequireTx(t *testing.T) {
 				}
 				return err
 			})
-			d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+			d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 			status := deliver(handler, d)
 			if tt.want == "" {
 				require.NoError(t, got)

@@ -152,13 +152,13 @@ func TestACL(t *testing.T) {
 func TestHangs(t *testing.T) {
 	proxy := testserver.NewProxy(t, testserver.NewRedis(t).Addr)
 	c := client(t, "redis://"+proxy.Addr)
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: redisstore.New(c), StoreTimeout: 100 * time.Millisecond}
 	runs := 0
 	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { runs++; return nil })
 	deliver := func() int {
-		d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+		d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, d.Request("/"))
 		return w.Code

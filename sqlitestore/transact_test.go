@@ -166,14 +166,14 @@ func TestOutcome(t *testing.T) {
 // called, and returns the status of the response, or zero if there was none.
 func receiver(t *testing.T, store geminihook.Store, last *geminihook.Outcome, fn func(context.Context, *geminihook.Event) error) func() int {
 	t.Helper()
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	endpoint := &geminihook.Endpoint{
 		Verifier: verifier, Store: store,
 		Observe: func(_ context.Context, o geminihook.Outcome) { *last = o },
 	}
 	handler := endpoint.Handler(fn)
-	d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+	d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 	return func() int {
 		status := make(chan int, 1)
 		go func() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,10 +15,14 @@ import (
 )
 
 // Delivery is one webhook request: the headers that matter to a receiver, and
-// the body. Tests may change both as they need.
+// the body. Tests may change both as they need. It remembers the signers that
+// signed it last, so that its variants can be signed by them, too.
 type Delivery struct {
 	Header http.Header
 	Body   []byte
+
+	signers []Signer
+	faulty  bool // on purpose: a Sender must not sign it again
 }
 
 // New returns a delivery of an event of type t with the example body that
@@ -50,63 +55,26 @@ func (d *Delivery) ID() string { return d.Header.Get("webhook-id") }
 func (d *Delivery) SetID(id string) { d.Header.Set("webhook-id", id) }
 
 // Sign sets the webhook-timestamp header to the given time and
-// webhook-signature to one entry per signer, and returns d. A sender does this
-// before each attempt.
+// webhook-signature to one entry per signer, and returns d. Without signers, it
+// uses those that signed the delivery last, if any. A sender does this before
+// each attempt.
 func (d *Delivery) Sign(at time.Time, signers ...Signer) *Delivery {
-	entries := make([]string, len(signers))
-	for i, s := range signers {
+	if len(signers) > 0 {
+		d.signers = slices.Clone(signers)
+	}
+	entries := make([]string, len(d.signers))
+	for i, s := range d.signers {
 		entries[i] = s.Sign(d.ID(), at, d.Body)
 	}
 	d.Header.Set("webhook-timestamp", strconv.FormatInt(at.Unix(), 10))
 	d.Header.Set("webhook-signature", strings.Join(entries, " "))
+	d.faulty = false
 	return d
 }
 
 // Clone returns a deep copy of the delivery.
 func (d *Delivery) Clone() *Delivery {
-	return &Delivery{Header: d.Header.Clone(), Body: bytes.Clone(d.Body)}
-}
-
-// Tampered returns a copy with one byte of the body changed and the original
-// signature.
-func (d *Delivery) Tampered() *Delivery {
-	c := d.Clone()
-	if len(c.Body) == 0 {
-		c.Body = []byte{' '}
-		return c
-	}
-	c.Body[len(c.Body)/2] ^= 1
-	return c
-}
-
-// Stale returns a copy signed with a timestamp one hour in the past, outside
-// the default tolerance.
-func (d *Delivery) Stale(signers ...Signer) *Delivery {
-	return d.Clone().Sign(time.Now().Add(-time.Hour), signers...)
-}
-
-// Future returns a copy signed with a timestamp one hour in the future.
-func (d *Delivery) Future(signers ...Signer) *Delivery {
-	return d.Clone().Sign(time.Now().Add(time.Hour), signers...)
-}
-
-// WrongSecret returns a copy signed with a fresh secret that no receiver knows.
-func (d *Delivery) WrongSecret() *Delivery {
-	return d.Clone().Sign(time.Now(), Static(NewSecret()))
-}
-
-// Rotated returns a copy signed by two signers, as during the rotation of a
-// secret: webhook-signature has an entry from each.
-func (d *Delivery) Rotated(old, fresh Signer) *Delivery {
-	return d.Clone().Sign(time.Now(), old, fresh)
-}
-
-// Oversized returns a signed copy whose body is longer than n bytes. The body
-// is padded with white space, so that it is still valid JSON.
-func (d *Delivery) Oversized(n int, signers ...Signer) *Delivery {
-	c := d.Clone()
-	c.Body = append(c.Body, bytes.Repeat([]byte{' '}, max(1, n+1-len(c.Body)))...)
-	return c.Sign(time.Now(), signers...)
+	return &Delivery{Header: d.Header.Clone(), Body: bytes.Clone(d.Body), signers: slices.Clone(d.signers), faulty: d.faulty}
 }
 
 // Request returns the delivery as an incoming server request, suitable for

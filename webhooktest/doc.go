@@ -1,7 +1,7 @@
 // Package webhooktest helps you test a program that receives Gemini webhooks.
 // It makes signed deliveries, genuine and forged:
 //
-//	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+//	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 //	recorder := httptest.NewRecorder()
 //	handler.ServeHTTP(recorder, delivery.Request("/gemini"))
 //

@@ -19,7 +19,7 @@ import (
 // handler stands in for the program's own handler. It fails for events of a type
 // that it does not know.
 func handler() http.Handler {
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func handler() http.Handler {
 // delivery.
 func Example() {
 	runs := 0
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func Example() {
 		runs++
 		return nil
 	})
-	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 	for _, delivery := range []*webhooktest.Delivery{genuine, genuine, genuine.WrongSecret()} {
 		recorder := httptest.NewRecorder()
 		handler.ServeHTTP(recorder, delivery.Request("/gemini"))
@@ -58,7 +58,7 @@ func Example() {
 }
 
 func ExampleNew() {
-	delivery := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.Secret))
+	delivery := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.TestSecret))
 	recorder := httptest.NewRecorder()
 	handler().ServeHTTP(recorder, delivery.Request("/gemini"))
 	fmt.Println(recorder.Code)
@@ -68,7 +68,7 @@ func ExampleNew() {
 
 func ExampleNewBody() {
 	body := []byte(`{"type":"batch.paused","data":{"id":"batch_1"}}`) // a type that this package does not know
-	delivery := webhooktest.NewBody(body, webhooktest.Static(webhooktest.Secret))
+	delivery := webhooktest.NewBody(body, webhooktest.Static(webhooktest.TestSecret))
 	recorder := httptest.NewRecorder()
 	handler().ServeHTTP(recorder, delivery.Request("/gemini"))
 	fmt.Println(recorder.Code)
@@ -77,14 +77,14 @@ func ExampleNewBody() {
 }
 
 func ExampleDelivery() {
-	static := webhooktest.Static(webhooktest.Secret)
+	static := webhooktest.Static(webhooktest.TestSecret)
 	delivery := webhooktest.New(geminihook.EventBatchFailed, static)
 	for _, bad := range []*webhooktest.Delivery{
-		delivery.Stale(static),
-		delivery.Future(static),
+		delivery.Stale(),
+		delivery.Future(),
 		delivery.Tampered(),
 		delivery.WrongSecret(),
-		delivery.Oversized(1<<20, static),
+		delivery.Oversized(1 << 20),
 	} {
 		recorder := httptest.NewRecorder()
 		handler().ServeHTTP(recorder, bad.Request("/gemini"))
@@ -99,7 +99,7 @@ func ExampleDelivery() {
 }
 
 func ExampleDelivery_Rotated() {
-	old, fresh := webhooktest.Static(webhooktest.NewSecret()), webhooktest.Static(webhooktest.Secret)
+	old, fresh := webhooktest.Static(webhooktest.NewSecret()), webhooktest.Static(webhooktest.TestSecret)
 	recorder := httptest.NewRecorder()
 	handler().ServeHTTP(recorder, webhooktest.New(geminihook.EventBatchFailed).Rotated(old, fresh).Request("/gemini"))
 	fmt.Println(recorder.Code)
@@ -109,7 +109,7 @@ func ExampleDelivery_Rotated() {
 
 // A retry has the id of the first attempt, and a fresh timestamp and signature.
 func ExampleDelivery_Sign() {
-	static := webhooktest.Static(webhooktest.Secret)
+	static := webhooktest.Static(webhooktest.TestSecret)
 	delivery := webhooktest.New(geminihook.EventBatchFailed, static)
 	retry := delivery.Clone().Sign(time.Now().Add(30*time.Second), static)
 	fmt.Println(retry.ID() == delivery.ID())
@@ -120,7 +120,7 @@ func ExampleDelivery_Sign() {
 func ExampleDelivery_SetID() {
 	delivery := webhooktest.New(geminihook.EventBatchFailed)
 	delivery.SetID("msg_1")
-	delivery.Sign(time.Unix(1769083205, 0), webhooktest.Static(webhooktest.Secret))
+	delivery.Sign(time.Unix(1769083205, 0), webhooktest.Static(webhooktest.TestSecret))
 	fmt.Println(delivery.Header.Get("webhook-signature"))
 	// Output:
 	// v1,3+N2bw7Ubj+qYzRxtcIH02pXb7XBykFjA8lC4fepx1w=
@@ -129,7 +129,7 @@ func ExampleDelivery_SetID() {
 func ExampleDelivery_ClientRequest() {
 	server := httptest.NewServer(handler())
 	defer server.Close()
-	delivery := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.Secret))
+	delivery := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.TestSecret))
 	request, err := delivery.ClientRequest(server.URL)
 	if err != nil {
 		log.Fatal(err)
@@ -144,7 +144,7 @@ func ExampleDelivery_ClientRequest() {
 }
 
 func ExampleDelivery_Write() {
-	delivery := webhooktest.NewBody([]byte(`{"type":"batch.expired"}`), webhooktest.Static(webhooktest.Secret))
+	delivery := webhooktest.NewBody([]byte(`{"type":"batch.expired"}`), webhooktest.Static(webhooktest.TestSecret))
 	var file bytes.Buffer
 	if err := delivery.Write(&file); err != nil {
 		log.Fatal(err)
@@ -166,7 +166,7 @@ func ExampleLoad() {
 		log.Fatal(err)
 	}
 	for _, r := range recorded {
-		r.Sign(time.Now(), webhooktest.Static(webhooktest.Secret))
+		r.Sign(time.Now(), webhooktest.Static(webhooktest.TestSecret))
 		recorder := httptest.NewRecorder()
 		handler().ServeHTTP(recorder, r.Request("/gemini"))
 		fmt.Println(r.Name, recorder.Code)

@@ -63,7 +63,7 @@ func ExampleSender() {
 	})
 	sender := &webhooktest.Sender{
 		Handler:    flaky,
-		Signers:    []webhooktest.Signer{webhooktest.Static(webhooktest.Secret)},
+		Signers:    []webhooktest.Signer{webhooktest.Static(webhooktest.TestSecret)},
 		FirstRetry: time.Millisecond,
 	}
 	report, err := sender.Deliver(context.Background(), webhooktest.New(geminihook.EventBatchSucceeded))
@@ -87,13 +87,13 @@ func ExampleRecord() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		log.Fatal(err)
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier}
 	handler := endpoint.Middleware(webhooktest.Record(dir, nil))
-	handler.ServeHTTP(httptest.NewRecorder(), webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.Secret)).Request("/"))
+	handler.ServeHTTP(httptest.NewRecorder(), webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.TestSecret)).Request("/"))
 	recorded, err := webhooktest.Load(os.DirFS(dir), "*.http")
 	fmt.Println(len(recorded), err)
 	// Output:

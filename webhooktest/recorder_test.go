@@ -54,7 +54,8 @@ func TestRecord(t *testing.T) {
 	}
 	recorded, err := webhooktest.Load(os.DirFS(dir), "*.http")
 	require.NoError(t, err)
-	assert.Equal(t, d, recorded[0].Delivery, "headers, signature, and body unchanged")
+	assert.Equal(t, d.Header, recorded[0].Header, "the signature included")
+	assert.Equal(t, d.Body, recorded[0].Body)
 
 	var events []string
 	again := endpoint(t).Handler(func(_ context.Context, ev *geminihook.Event) error {

@@ -38,14 +38,16 @@ type Sender struct {
 	Handler http.Handler
 
 	// Signers sign each attempt; each of them adds one signature entry. If
-	// empty, every attempt sends the delivery unchanged.
+	// empty, every attempt sends the delivery unchanged. What Tampered, Stale,
+	// Future, and WrongSecret returned is never signed again, because that
+	// would make it genuine.
 	Signers []Signer
 
-	Timeout    time.Duration // for one attempt; zero means 10 seconds
-	FirstRetry time.Duration // the wait after the first attempt; zero means 5 seconds
-	MaxRetry   time.Duration // the longest wait; zero means 1 hour
-	GiveUp     time.Duration // the time after which no attempt starts; zero means 24 hours, negative means one attempt
-	AtOnce     int           // the number of concurrent deliveries; zero means 16
+	Timeout     time.Duration // for one attempt; zero means 10 seconds
+	FirstRetry  time.Duration // the wait after the first attempt; zero means 5 seconds
+	MaxRetry    time.Duration // the longest wait; zero means 1 hour
+	GiveUp      time.Duration // the time after which no attempt starts; zero means 24 hours, negative means one attempt
+	Concurrency int           // the number of concurrent deliveries; zero means 16
 
 	Duplicates float64 // the fraction of attempts that are sent twice at the same time
 	HangUps    float64 // the fraction of attempts that end before the response arrives
@@ -93,7 +95,7 @@ func (s *Sender) Deliver(ctx context.Context, deliveries ...*Delivery) (Report, 
 	var report Report
 	var mu sync.Mutex // guards report
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, cmp.Or(s.AtOnce, 16))
+	slots := make(chan struct{}, cmp.Or(s.Concurrency, 16))
 	for _, i := range s.order(len(deliveries)) {
 		d := deliveries[i]
 		slots <- struct{}{}
@@ -144,7 +146,7 @@ func (s *Sender) deliver(ctx context.Context, d *Delivery, note func(Attempt)) b
 // whether it was acknowledged.
 func (s *Sender) attempt(ctx context.Context, d *Delivery, number int, note func(Attempt)) bool {
 	d = d.Clone()
-	if len(s.Signers) > 0 {
+	if len(s.Signers) > 0 && !d.faulty {
 		d.Sign(time.Now(), s.Signers...)
 	}
 	copies := 1

@@ -19,11 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var signer = webhooktest.Static(webhooktest.Secret)
+var signer = webhooktest.Static(webhooktest.TestSecret)
 
 func endpoint(t testing.TB) *geminihook.Endpoint {
 	t.Helper()
-	v, err := geminihook.NewHMAC(webhooktest.Secret)
+	v, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	return &geminihook.Endpoint{Verifier: v}
 }
@@ -56,7 +56,7 @@ func TestSenderLosesNothing(t *testing.T) {
 				return nil
 			})
 			s := &webhooktest.Sender{
-				Handler: handler, Signers: []webhooktest.Signer{signer}, AtOnce: events,
+				Handler: handler, Signers: []webhooktest.Signer{signer}, Concurrency: events,
 				Duplicates: 0.3, HangUps: 0.2, Reorder: true, Rand: rand.New(rand.NewPCG(seed, 2)),
 			}
 			deliveries := make([]*webhooktest.Delivery, events)
@@ -148,6 +148,23 @@ func TestSenderEnds(t *testing.T) {
 	report, err := one.Deliver(t.Context(), webhooktest.New(geminihook.EventBatchFailed, signer))
 	require.NoError(t, err)
 	assert.Len(t, report.Attempts, 1)
+}
+
+// TestSenderKeepsFaults checks that a Sender does not sign a faulty delivery
+// again, and thereby make it genuine.
+func TestSenderKeepsFaults(t *testing.T) {
+	good := webhooktest.New(geminihook.EventBatchFailed, signer)
+	s := &webhooktest.Sender{
+		Handler: endpoint(t).Handler(func(context.Context, *geminihook.Event) error { return nil }),
+		Signers: []webhooktest.Signer{signer}, GiveUp: -1,
+	}
+	for name, d := range map[string]*webhooktest.Delivery{
+		"tampered": good.Tampered(), "stale": good.Stale(), "future": good.Future(), "wrong secret": good.WrongSecret(),
+	} {
+		report, err := s.Deliver(t.Context(), d)
+		require.NoError(t, err)
+		assert.Equal(t, 400, report.Attempts[0].Status, name)
+	}
 }
 
 // TestSenderOverHTTP delivers to a real server that crashes at first.

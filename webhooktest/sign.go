@@ -13,9 +13,9 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// Secret is a signing secret for tests. It is public, so a receiver that can be
+// TestSecret is a signing secret for tests. It is public, so a receiver that can be
 // reached by others must never accept it; use [NewSecret] there.
-const Secret = "whsec_Z2VtaW5paG9vay10ZXN0LXNlY3JldC0wMDAwMDAx"
+const TestSecret = "whsec_Z2VtaW5paG9vay10ZXN0LXNlY3JldC0wMDAwMDAx"
 
 // A Signer makes one entry of the webhook-signature header.
 type Signer interface {
@@ -40,29 +40,31 @@ func Static(secret string) Signer {
 	if err != nil {
 		panic("webhooktest: " + err.Error())
 	}
-	return static{w}
-}
-
-type static struct{ w *standardwebhooks.Webhook }
-
-func (s static) Sign(id string, at time.Time, body []byte) string {
-	entry, err := s.w.Sign(id, at, body)
-	if err != nil {
-		panic("webhooktest: " + err.Error())
-	}
-	return entry
+	return &signer{func(id string, at time.Time, body []byte) string {
+		entry, err := w.Sign(id, at, body)
+		if err != nil {
+			panic("webhooktest: " + err.Error())
+		}
+		return entry
+	}}
 }
 
 // Dynamic returns a [Signer] that signs like Gemini's dynamic webhooks: "v1a",
 // an Ed25519 signature with the key.
-func Dynamic(key ed25519.PrivateKey) Signer { return dynamic(key) }
-
-type dynamic ed25519.PrivateKey
-
-func (d dynamic) Sign(id string, at time.Time, body []byte) string {
-	message := append([]byte(id+"."+strconv.FormatInt(at.Unix(), 10)+"."), body...)
-	return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(ed25519.PrivateKey(d), message))
+func Dynamic(key ed25519.PrivateKey) Signer {
+	return &signer{func(id string, at time.Time, body []byte) string {
+		message := append([]byte(id+"."+strconv.FormatInt(at.Unix(), 10)+"."), body...)
+		return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(key, message))
+	}}
 }
+
+// signer keeps its key in a closure, where reflection does not find it: testing
+// libraries print the unexported fields of a Delivery, which holds its signers.
+type signer struct {
+	sign func(id string, at time.Time, body []byte) string
+}
+
+func (s *signer) Sign(id string, at time.Time, body []byte) string { return s.sign(id, at, body) }
 
 // Key returns the nth private key for tests, the same in every run. These keys
 // are public, so a receiver that can be reached by others must never accept

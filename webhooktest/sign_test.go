@@ -1,6 +1,7 @@
 package webhooktest_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/geminihook/geminihook/webhooktest"
@@ -14,3 +15,25 @@ func TestStaticPanics(t *testing.T) {
 func TestNewSecret(t *testing.T) {
 	assert.NotEqual(t, webhooktest.NewSecret(), webhooktest.NewSecret())
 }
+
+// TestSignersHideTheirKeys checks that a testing library that prints a delivery
+// does not print the key that signed it.
+func TestSignersHideTheirKeys(t *testing.T) {
+	for name, s := range map[string]webhooktest.Signer{
+		"static": signer, "dynamic": webhooktest.Dynamic(webhooktest.Key(1)),
+	} {
+		d := webhooktest.NewBody(nil, s)
+		assert.Equal(t, d, d.Clone(), name)
+		var shown printed
+		assert.Equal(&shown, d, webhooktest.NewBody(nil, s))
+		for _, key := range []string{"geminihook-test", fmt.Sprintf("%02x %02x %02x", webhooktest.Key(1)[0], webhooktest.Key(1)[1], webhooktest.Key(1)[2])} {
+			assert.NotContains(t, shown.text, key, name)
+		}
+		assert.Contains(t, shown.text, "signers", name)
+	}
+}
+
+// printed is a TestingT that keeps what is printed.
+type printed struct{ text string }
+
+func (p *printed) Errorf(format string, args ...any) { p.text += fmt.Sprintf(format, args...) }

@@ -31,7 +31,7 @@ func call(t *testing.T, in string, vars map[string]string, args ...string) (stat
 	return status, o.String(), e.String()
 }
 
-var vars = map[string]string{"GEMINI_WEBHOOK_SECRET": webhooktest.Secret}
+var vars = map[string]string{"GEMINI_WEBHOOK_SECRET": webhooktest.TestSecret}
 
 func TestUsage(t *testing.T) {
 	for _, tt := range []struct {
@@ -102,7 +102,7 @@ func TestRoundTrip(t *testing.T) {
 	command, dir := build(t), t.TempDir()
 	ctx, stop := context.WithCancel(t.Context())
 	secretFile := filepath.Join(t.TempDir(), "secret")
-	require.NoError(t, os.WriteFile(secretFile, []byte(webhooktest.Secret+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(secretFile, []byte(webhooktest.TestSecret+"\n"), 0o600))
 	keyServer := "127.0.0.1:" + freePort(t)
 
 	recorder := exec.CommandContext(ctx, command, "record", "-addr", "127.0.0.1:0", "-dir", dir, "-secret-file", secretFile, "-jwks", "http://"+keyServer+"/")
@@ -119,7 +119,7 @@ func TestRoundTrip(t *testing.T) {
 
 	sending := func(args ...string) (int, string) {
 		c := exec.Command(command, append(append([]string{"send"}, args...), url)...)
-		c.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET="+webhooktest.Secret)
+		c.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET="+webhooktest.TestSecret)
 		out, _ := c.CombinedOutput()
 		return c.ProcessState.ExitCode(), string(out)
 	}
@@ -138,7 +138,7 @@ func TestRoundTrip(t *testing.T) {
 		status, out := sending(strings.Fields(tt.args)...)
 		assert.Equal(t, tt.status, status, out)
 		assert.Contains(t, out, tt.text)
-		assert.NotContains(t, out, webhooktest.Secret[6:], "no secret is printed")
+		assert.NotContains(t, out, webhooktest.TestSecret[6:], "no secret is printed")
 		assert.NotContains(t, out, "\x1b", "colors are for terminals")
 		for line := range strings.Lines(out) {
 			assert.LessOrEqual(t, len([]rune(line)), 81, line)
@@ -155,13 +155,13 @@ func TestRoundTrip(t *testing.T) {
 	assert.Equal(t, len(names), strings.Count(out, "genuine"))
 
 	seen := map[string]bool{}
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	handler := (&geminihook.Endpoint{Verifier: verifier}).Handler(func(_ context.Context, ev *geminihook.Event) error {
 		seen[ev.ID+string(ev.Raw)] = true
 		return nil
 	})
-	sender := &webhooktest.Sender{Handler: handler, Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.Secret)}, AtOnce: 1}
+	sender := &webhooktest.Sender{Handler: handler, Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.TestSecret)}, Concurrency: 1}
 	for _, r := range recorded {
 		_, err := sender.Deliver(t.Context(), r.Delivery)
 		require.NoError(t, err)

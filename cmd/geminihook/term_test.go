@@ -63,7 +63,7 @@ func TestHostile(t *testing.T) {
 	if runtime.GOOS == "windows" { // which permits no control characters in file names
 		inName = "\u202e"
 	}
-	signer := webhooktest.Static(webhooktest.Secret)
+	signer := webhooktest.Static(webhooktest.TestSecret)
 	body, err := json.Marshal(map[string]any{"type": hostile, "data": map[string]any{"id": hostile}})
 	require.NoError(t, err)
 	genuine := webhooktest.NewBody(body, signer)

@@ -40,7 +40,7 @@ func respondAll(t *testing.T, status int) string {
 
 // TestVerify checks the verdict and the words that say what is wrong.
 func TestVerify(t *testing.T) {
-	signer := webhooktest.Static(webhooktest.Secret)
+	signer := webhooktest.Static(webhooktest.TestSecret)
 	body := "{\n  \"type\": \"batch.failed\",\r\n  \"data\": {\"id\": \"b<>\"}\n}\n"
 	sent := time.Now().Add(-240 * time.Hour)
 	signed := func(by webhooktest.Signer, body string) *webhooktest.Delivery {
@@ -58,7 +58,7 @@ func TestVerify(t *testing.T) {
 		}
 		return d
 	}
-	text := base64.StdEncoding.EncodeToString([]byte(webhooktest.Secret))
+	text := base64.StdEncoding.EncodeToString([]byte(webhooktest.TestSecret))
 	for _, tt := range []struct {
 		name     string
 		delivery *webhooktest.Delivery
@@ -93,7 +93,7 @@ func TestVerify(t *testing.T) {
 			assert.Equal(t, tt.status, status)
 			assert.Contains(t, strings.Join(strings.Fields(out), " "), tt.want)
 			assert.Empty(t, errs)
-			for _, secret := range []string{webhooktest.Secret[6:], "b<>", tt.delivery.Header.Get("webhook-signature")} {
+			for _, secret := range []string{webhooktest.TestSecret[6:], "b<>", tt.delivery.Header.Get("webhook-signature")} {
 				if secret != "" {
 					assert.NotContains(t, out, secret)
 				}

@@ -14,7 +14,7 @@ import (
 )
 
 func TestRoutes(t *testing.T) {
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	handler := routes(verifier)
 	post := func(d *webhooktest.Delivery) int {
@@ -22,7 +22,7 @@ func TestRoutes(t *testing.T) {
 		handler.ServeHTTP(w, d.Request("/webhooks/gemini"))
 		return w.Code
 	}
-	d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+	d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 	assert.Equal(t, http.StatusNoContent, post(d))
 	assert.Equal(t, http.StatusOK, post(d), "a duplicate does not reach the handler")
 	assert.Equal(t, http.StatusBadRequest, post(d.Tampered()))
@@ -40,8 +40,8 @@ func TestRun(t *testing.T) {
 
 	ctx, stop := context.WithCancel(t.Context())
 	listener, ended := listen(), make(chan error, 1)
-	go func() { ended <- run(ctx, listener, webhooktest.Secret) }()
-	req, err := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret)).
+	go func() { ended <- run(ctx, listener, webhooktest.TestSecret) }()
+	req, err := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret)).
 		ClientRequest("http://" + listener.Addr().String() + "/webhooks/gemini")
 	require.NoError(t, err)
 	resp, err := http.DefaultClient.Do(req)

@@ -66,7 +66,7 @@ func TestGoRun(t *testing.T) {
 			_, url, _ := strings.Cut(text.String(), "listening on ")
 			url, _, _ = strings.Cut(url, "\n")
 			assert.Regexp(t, `^http://127\.0\.0\.1:\d+/gemini$`, url)
-			assert.Equal(t, http.StatusBadRequest, post(t, url, webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.Secret))))
+			assert.Equal(t, http.StatusBadRequest, post(t, url, webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.TestSecret))))
 			require.NoError(t, cmd.Process.Signal(os.Interrupt))
 			require.NoError(t, cmd.Wait())
 		})
@@ -97,7 +97,7 @@ func TestKill(t *testing.T) {
 	var cmd *exec.Cmd
 	start := func() {
 		cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary, "-dir", dir, "-addr", addr)
-		cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET="+webhooktest.Secret)
+		cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET="+webhooktest.TestSecret)
 		cmd.Stdout = log
 		require.NoError(t, cmd.Start())
 	}
@@ -107,7 +107,7 @@ func TestKill(t *testing.T) {
 	}
 	start()
 	sender := &webhooktest.Sender{
-		URL: "http://" + addr, Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.Secret)}, Duplicates: 0.3,
+		URL: "http://" + addr, Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.TestSecret)}, Duplicates: 0.3,
 		FirstRetry: 100 * time.Millisecond, MaxRetry: time.Second, GiveUp: 2 * time.Minute,
 	}
 	const kills = 8
@@ -177,10 +177,10 @@ func TestKill(t *testing.T) {
 // the response is 503 if the stream is unavailable.
 func TestReceiver(t *testing.T) {
 	js := newServer(t)
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	h := receiver(&geminihook.Endpoint{Verifier: verifier}, js)
-	genuine := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.Secret))
+	genuine := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.TestSecret))
 	status := func(r *http.Request) int {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

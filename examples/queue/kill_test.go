@@ -60,8 +60,8 @@ func kill(t *testing.T, program string, o options, kills int, database ...string
 	client := &http.Client{Timeout: 20 * time.Second}
 	t.Cleanup(client.CloseIdleConnections)
 	sender := &webhooktest.Sender{
-		Handler: anyOf(client, processes), Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.Secret)},
-		FirstRetry: 100 * time.Millisecond, MaxRetry: time.Second, GiveUp: 2 * time.Minute, AtOnce: 8, Duplicates: 0.3,
+		Handler: anyOf(client, processes), Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.TestSecret)},
+		FirstRetry: 100 * time.Millisecond, MaxRetry: time.Second, GiveUp: 2 * time.Minute, Concurrency: 8, Duplicates: 0.3,
 	}
 	attempts := 0
 	queued := map[string]bool{}
@@ -136,7 +136,7 @@ type process struct {
 func (p *process) start(t *testing.T) {
 	t.Helper()
 	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), p.command[0], p.command[1:]...)
-	p.cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET="+webhooktest.Secret, "GEMINI_API_KEY=")
+	p.cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET="+webhooktest.TestSecret, "GEMINI_API_KEY=")
 	p.cmd.Stderr = os.Stderr
 	require.NoError(t, p.cmd.Start())
 }
@@ -179,7 +179,7 @@ func TestDead(t *testing.T) {
 		cancel()
 		require.NoError(t, q.stopped())
 	}()
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	h := handler(q, verifier, nil)
 	for _, tt := range []struct {
@@ -196,7 +196,7 @@ func TestDead(t *testing.T) {
 	} {
 		body, err := json.Marshal(map[string]any{"type": tt.event, "data": map[string]any{"id": tt.id}})
 		require.NoError(t, err)
-		d := webhooktest.NewBody(body, webhooktest.Static(webhooktest.Secret))
+		d := webhooktest.NewBody(body, webhooktest.Static(webhooktest.TestSecret))
 		for range 2 { // the second is a duplicate
 			w := newResponse()
 			h.ServeHTTP(w, d.Request("/"))

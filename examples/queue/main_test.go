@@ -54,7 +54,7 @@ func TestGoRun(t *testing.T) {
 			_, url, _ := strings.Cut(text, "listening on ")
 			url, _, _ = strings.Cut(url, "\n")
 			assert.Regexp(t, `^http://127\.0\.0\.1:\d+/gemini$`, url)
-			forged, err := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.Secret)).ClientRequest(url)
+			forged, err := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.TestSecret)).ClientRequest(url)
 			require.NoError(t, err)
 			resp, err := http.DefaultClient.Do(forged)
 			require.NoError(t, err)
@@ -114,7 +114,7 @@ func BenchmarkResponse(b *testing.B) {
 			defer q.close()
 			ctx, cancel := context.WithCancel(b.Context())
 			require.NoError(b, q.start(ctx))
-			verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+			verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 			require.NoError(b, err)
 			empty := (&geminihook.Endpoint{Verifier: verifier, Store: q.store}).
 				Handler(func(context.Context, *geminihook.Event) error { return nil })
@@ -122,7 +122,7 @@ func BenchmarkResponse(b *testing.B) {
 			took := make([][]time.Duration, len(handlers))
 			for b.Loop() {
 				for i, h := range handlers {
-					r := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret)).Request("/")
+					r := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret)).Request("/")
 					w, start := newResponse(), time.Now()
 					h.ServeHTTP(w, r)
 					took[i] = append(took[i], time.Since(start))

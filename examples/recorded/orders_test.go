@@ -25,7 +25,7 @@ func TestDecoded(t *testing.T) {
 // TestRecorded tests the endpoint with recorded deliveries. The clock is set to
 // the time when they were recorded.
 func TestRecorded(t *testing.T) {
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	verifier.Now = func() time.Time { return time.Date(2026, 1, 22, 12, 0, 5, 0, time.UTC) }
 	orders := &recorded.Orders{Results: map[string]string{}}

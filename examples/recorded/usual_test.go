@@ -12,7 +12,7 @@ import (
 // TestUsual tests a handler with a genuine delivery, a duplicate, and a forged
 // delivery.
 func TestUsual(t *testing.T) {
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func TestUsual(t *testing.T) {
 		return nil
 	})
 
-	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 	for _, tt := range []struct {
 		name     string
 		delivery *webhooktest.Delivery

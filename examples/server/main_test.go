@@ -18,7 +18,7 @@ import (
 // TestServer runs the program while a secret is being rotated.
 func TestServer(t *testing.T) {
 	old := webhooktest.NewSecret()
-	env := map[string]string{"GEMINI_WEBHOOK_SECRET": webhooktest.Secret + ", " + old, "ADDR": "127.0.0.1:0"}
+	env := map[string]string{"GEMINI_WEBHOOK_SECRET": webhooktest.TestSecret + ", " + old, "ADDR": "127.0.0.1:0"}
 	logs, w := io.Pipe()
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -49,9 +49,9 @@ func TestServer(t *testing.T) {
 		return resp.StatusCode
 	}
 	assert.Equal(t, 200, post(webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(old))))
-	assert.Equal(t, 200, post(webhooktest.New(geminihook.EventInteractionCompleted, webhooktest.Static(webhooktest.Secret))))
-	assert.Equal(t, 200, post(webhooktest.New("new.type", webhooktest.Static(webhooktest.Secret))))
-	assert.Equal(t, 400, post(webhooktest.New(geminihook.EventBatchSucceeded).WrongSecret()))
+	assert.Equal(t, 200, post(webhooktest.New(geminihook.EventInteractionCompleted, webhooktest.Static(webhooktest.TestSecret))))
+	assert.Equal(t, 200, post(webhooktest.New("new.type", webhooktest.Static(webhooktest.TestSecret))))
+	assert.Equal(t, 400, post(webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(old)).WrongSecret()))
 	resp, err := http.Get(url[:len(url)-len("/webhooks/gemini")] + "/healthz")
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())

@@ -14,7 +14,7 @@ import (
 // deliver delivers an event twice: it must be handled once.
 func deliver(t *testing.T, store geminihook.Store) {
 	t.Helper()
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func deliver(t *testing.T, store geminihook.Store) {
 		runs++
 		return nil
 	})
-	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.Secret))
+	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 	for range 2 {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, delivery.Request("/"))
