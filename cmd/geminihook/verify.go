@@ -1,23 +1,29 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"math"
+	"net/http"
 	"os"
-	"strconv"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook"
-	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/explain"
 )
 
 const verifyAbout = `Reports whether recorded deliveries are genuine, and if not, why. A FILE is a
-complete HTTP request, as "record" writes it; "-" is standard input. Each
-delivery is verified at the time when it was sent, because recorded deliveries
-are old; with -now, at the current time.`
+complete HTTP request, as "record" and package refused write it; "-" is standard
+input. Each delivery is verified at the time when it was sent, because recorded
+deliveries are old, or when it was refused, if its name tells; with -now, at the
+current time.`
 
 func verify(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
@@ -30,20 +36,27 @@ func verify(ctx context.Context, args []string, e *env) error {
 	if flags.NArg() == 0 {
 		return &usageError{`it takes files, or "-" for standard input`}
 	}
-	if _, err := v.verifier(e, nil); err != nil {
+	keys, err := v.keys(e)
+	if err != nil {
 		return err // before reading any file
 	}
-	at := time.Now
-	if !*now {
-		at = nil // the time when each delivery was sent
+	var all []explain.Delivery
+	for _, name := range flags.Args() {
+		d, err := readDelivery(name, e)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, d)
 	}
 	failed := false
-	for _, name := range flags.Args() {
-		ok, err := v.one(ctx, e, name, at)
-		if err != nil {
-			return err
+	for i, d := range all {
+		at, refused := refusedAt(d.Name)
+		if *now {
+			at, refused = time.Now(), false
 		}
-		failed = failed || !ok
+		verdict := explain.Explain(ctx, d, keys, at, slices.Delete(slices.Clone(all), i, i+1)...)
+		e.report(d, verdict, refused)
+		failed = failed || !verdict.Genuine
 	}
 	if failed {
 		return errReported
@@ -51,55 +64,83 @@ func verify(ctx context.Context, args []string, e *env) error {
 	return nil
 }
 
-// one verifies one file and prints the verdict.
-func (v *verifierFlags) one(ctx context.Context, e *env, name string, at func() time.Time) (ok bool, err error) {
-	d, err := readDelivery(name, e)
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", name, err)
+// keys returns what the flags and the environment describe.
+func (v *verifierFlags) keys(e *env) (explain.Keys, error) {
+	if _, err := v.verifier(e, nil); err != nil {
+		return explain.Keys{}, err
 	}
-	sent, sentErr := strconv.ParseInt(d.Header.Get("webhook-timestamp"), 10, 64)
-	if at == nil && sentErr == nil {
-		at = func() time.Time { return time.Unix(sent, 0) }
+	texts, err := secrets(v.secretFile, e)
+	keys := explain.Keys{Secrets: texts}
+	if v.google || v.jwks != "" {
+		keys.Dynamic = &geminihook.KeySet{URL: v.jwks, Tolerance: math.MaxInt64}
 	}
-	verifier, err := v.verifier(e, at)
-	if err != nil {
-		return false, err
-	}
-	proof, err := verifier.Verify(ctx, d.Header, d.Body)
-	if err == nil {
-		var ev *geminihook.Event
-		if ev, err = geminihook.ParseUnverified(d.Body); err == nil {
-			fmt.Fprintf(e.out, "%s: %s\n  %s %s\n  signed %s with %s, sent %s (%s)\n", visible(name), e.paint(green, "genuine"),
-				visible(string(ev.Type)), visible(d.ID()), visible(proof.Scheme), visible(proof.Key), time.Unix(sent, 0).UTC().Format(time.RFC3339), age(sent))
-			return true, nil
-		}
-	}
-	fmt.Fprintf(e.out, "%s: %s\n%s", visible(name), e.paint(red, "not accepted"), wrap(plain(err), "  "))
-	if errors.Is(err, geminihook.ErrSignature) {
-		for _, hint := range v.explain(ctx, e, verifier, d) {
-			fmt.Fprint(e.out, wrap(hint, "  "))
-		}
-	}
-	return false, nil
+	return keys, err
 }
 
-// readDelivery reads the file, or standard input if the name is "-".
-func readDelivery(name string, e *env) (*webhooktest.Delivery, error) {
+// report prints the verdict.
+func (e *env) report(d explain.Delivery, v explain.Verdict, refused bool) {
+	hints := v.Hints
+	if v.Genuine {
+		ev, err := geminihook.ParseUnverified(d.Body)
+		if err != nil {
+			ev = &geminihook.Event{} // cannot be: it is genuine
+		}
+		fmt.Fprintf(e.out, "%s: %s\n  %s %s\n  signed %s with %s, sent %s (%s)\n", visible(d.Name), e.paint(green, "genuine"),
+			visible(string(ev.Type)), visible(d.Header.Get("webhook-id")), visible(v.Proof.Scheme), visible(v.Proof.Key),
+			v.SentAt.Format(time.RFC3339), age(v.SentAt))
+		if refused {
+			hints = append(hints, "The receiver refused it, so the receiver verifies it with other secrets or keys than this command.")
+		}
+	} else {
+		fmt.Fprintf(e.out, "%s: %s\n", visible(d.Name), e.paint(red, "not accepted"))
+		if len(hints) == 0 {
+			hints = []string{v.Reason}
+		}
+	}
+	for _, hint := range hints {
+		fmt.Fprint(e.out, wrap(hint, "  "))
+	}
+}
+
+// readDelivery reads the file, or standard input if the name is "-". Unlike
+// webhooktest.Read, it accepts a body that is shorter than its Content-Length.
+func readDelivery(name string, e *env) (explain.Delivery, error) {
 	const limit = 16 << 20
-	if name == "-" {
-		return webhooktest.Read(io.LimitReader(e.in, limit))
+	from := e.in
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return explain.Delivery{}, err
+		}
+		defer file.Close()
+		from = file
 	}
-	file, err := os.Open(name)
+	req, err := http.ReadRequest(bufio.NewReader(io.LimitReader(from, limit)))
 	if err != nil {
-		return nil, err
+		return explain.Delivery{}, fmt.Errorf("not an HTTP request: %w", err)
 	}
-	defer file.Close()
-	return webhooktest.Read(io.LimitReader(file, limit))
+	body, err := io.ReadAll(req.Body)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return explain.Delivery{}, err
+	}
+	return explain.Delivery{Name: name, Header: req.Header, Body: body, Expected: req.ContentLength}, nil
+}
+
+// refusedAt returns the time at which a delivery was refused, if its file has
+// the name that package refused gives: "refused-20261124T120000Z-...".
+func refusedAt(name string) (at time.Time, ok bool) {
+	rest, ok := strings.CutPrefix(filepath.Base(name), "refused-")
+	if !ok {
+		return time.Time{}, false
+	}
+	stamp, _, _ := strings.Cut(rest, "-")
+	at, err := time.Parse("20060102T150405Z", stamp)
+	return at, err == nil
 }
 
 // age returns how long ago a delivery was sent, in words.
-func age(sent int64) string {
-	d := time.Since(time.Unix(sent, 0))
+func age(sent time.Time) string {
+	d := time.Since(sent)
 	switch {
 	case d < 0:
 		return "in the future"

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -68,20 +70,20 @@ func TestVerify(t *testing.T) {
 	}{
 		{name: "genuine", delivery: signed(signer, body), want: "genuine batch.failed"},
 		{name: "its age", delivery: signed(signer, body), want: "(10 days ago)"},
-		{name: "its age, refused", delivery: signed(signer, body), flags: "-now", status: 1, want: "behind this machine's clock"},
+		{name: "its age, refused", delivery: signed(signer, body), flags: "-now", status: 1, want: "this is a recording that was sent again"},
 		{name: "another secret", delivery: signed(signer, body).WrongSecret(), status: 1, want: "whsec_...MDAx"},
-		{name: "newline added", delivery: changed(strings.TrimSpace(body), body), status: 1, want: "without the white space at the end"},
-		{name: "newline removed", delivery: changed(body, body[:len(body)-1]), status: 1, want: "with a newline at the end"},
-		{name: "line endings made CRLF", delivery: changed("{\n}", "{\r\n}"), status: 1, want: "with LF instead of CRLF"},
-		{name: "line endings made LF", delivery: changed("{\r\n}", "{\n}"), status: 1, want: "with CRLF instead of LF"},
-		{name: "byte order mark", delivery: changed("{}", "\ufeff{}"), status: 1, want: "without the byte order mark"},
-		{name: "pretty", delivery: changed(`{"a":1,"b":[1,2]}`, "{\n \"a\": 1,\n \"b\": [1,2]}"), status: 1, want: "with compact JSON"},
-		{name: "compact", delivery: changed(`{"a": 1, "b": ["x,\"y:", 2]}`, `{"a":1,"b":["x,\"y:",2]}`), status: 1, want: "with a space after each comma"},
-		{name: "escaped", delivery: changed(`{"a":"<&>"}`, `{"a":"\u003c\u0026\u003e"}`), status: 1, want: "something escaped them"},
-		{name: "raw secret", delivery: signed(webhooktest.Static(text), body), status: 1, want: "did not decode its base64"},
+		{name: "newline added", delivery: changed(strings.TrimSpace(body), body), status: 1, want: "after removing a trailing newline"},
+		{name: "newline removed", delivery: changed(body, body[:len(body)-1]), status: 1, want: "after adding a trailing newline"},
+		{name: "line endings made CRLF", delivery: changed("{\n}", "{\r\n}"), status: 1, want: "changing CRLF to LF"},
+		{name: "line endings made LF", delivery: changed("{\r\n}", "{\n}"), status: 1, want: "changing LF to CRLF"},
+		{name: "byte order mark", delivery: changed("{}", "\ufeff{}"), status: 1, want: "removing a byte order mark"},
+		{name: "pretty", delivery: changed(`{"a":1,"b":[1,2]}`, "{\n \"a\": 1,\n \"b\": [1,2]}"), status: 1, want: "with other white space"},
+		{name: "compact", delivery: changed(`{"a": 1, "b": ["x,\"y:", 2]}`, `{"a":1,"b":["x,\"y:",2]}`), status: 1, want: "with other white space"},
+		{name: "escaped", delivery: changed(`{"a":"<&>"}`, `{"a":"\u003c\u0026\u003e"}`), status: 1, want: "replacing the escapes of <, >, and &"},
+		{name: "raw secret", delivery: signed(webhooktest.Static(text), body), status: 1, want: "did not decode the base64 of the secret"},
 		{name: "JWT", delivery: header("webhook-signature", "eyJh.e30.c2ln"), status: 1, want: "is a JWT"},
 		{name: "no signature", delivery: header("webhook-signature", ""), status: 1, want: "webhook-signature is missing"},
-		{name: "no timestamp", delivery: header("webhook-timestamp", ""), status: 1, want: "must be present exactly once"},
+		{name: "no timestamp", delivery: header("webhook-timestamp", ""), status: 1, want: "webhook-timestamp is missing"},
 		{name: "dynamic", delivery: signed(webhooktest.Dynamic(webhooktest.Key(1)), body), status: 1, want: "this is a dynamic webhook"},
 		{name: "not JSON", delivery: signed(signer, "hello"), status: 1, want: "not a JSON object"},
 	} {
@@ -113,4 +115,43 @@ func TestVerifyDynamic(t *testing.T) {
 	status, out, errs := call(t, file.String(), nil, "verify", "-jwks", keys.URL, "-")
 	assert.Zero(t, status, out+errs)
 	assert.Contains(t, out, "signed v1a")
+}
+
+// TestVerifyFiles checks what is only known from the files themselves: that a
+// body belongs to another one, that one is cut short, and when it was refused.
+func TestVerifyFiles(t *testing.T) {
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	sent := time.Date(2026, 1, 22, 12, 0, 5, 0, time.UTC)
+	one, two := webhooktest.NewBody([]byte(`{"n":1}`)).Sign(sent, signer), webhooktest.NewBody([]byte(`{"n":2}`)).Sign(sent, signer)
+	swapped, cutShort := one.Clone(), two.Clone()
+	swapped.Body = two.Body
+	cutShort.Header.Set("Content-Length", "700")
+	cutShort.Body = cutShort.Body[:4]
+	three := webhooktest.NewBody([]byte(`{"n":3}`)).Sign(sent, signer)
+	dir := t.TempDir()
+	write := func(name string, d *webhooktest.Delivery) string {
+		var b bytes.Buffer
+		require.NoError(t, d.Write(&b))
+		name = filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(name, bytes.Replace(b.Bytes(), []byte("Content-Length: 4\r\n"), nil, len(d.Header["Content-Length"])), 0o600))
+		return name
+	}
+	swappedFile := write("swapped.http", swapped)
+	for name, tt := range map[string]struct {
+		args   []string
+		status int
+		want   string
+	}{
+		"a body of another file":   {[]string{write("other.http", &webhooktest.Delivery{Header: two.Header, Body: one.Body}), swappedFile}, 1, "after taking the body of " + swappedFile},
+		"a secret that is right":   {[]string{swappedFile, write("three.http", three)}, 1, "the same keys verify another"},
+		"a body that is cut short": {[]string{write("cut.http", cutShort)}, 1, "4 of 700 bytes arrived"},
+		"refused by a fast clock":  {[]string{write("refused-20260122T122005Z-1.http", one)}, 1, "20m0s before the time on the receiver's clock"},
+		"refused, but genuine":     {[]string{write("refused-20260122T120006Z-1.http", one)}, 0, "with other secrets or keys"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, out, errs := call(t, "", vars, append([]string{"verify"}, tt.args...)...)
+			assert.Equal(t, tt.status, status, errs)
+			assert.Contains(t, strings.Join(strings.Fields(out), " "), tt.want)
+		})
+	}
 }

@@ -1,0 +1,71 @@
+package explain
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// unmatched says what is known about a delivery that no guess made match. What
+// rules out the body comes first, because a wrong secret is only the most likely
+// cause if the body can be the original.
+func unmatched(c *checker, d Delivery, others []Delivery) (Cause, string) {
+	var whole json.RawMessage
+	err := json.NewDecoder(bytes.NewReader(d.Body)).Decode(&whole)
+	encoding := d.Header.Get("Content-Encoding")
+	switch {
+	case len(d.Body) == 0:
+		return Empty, "The body is empty: something read it before, such as a middleware that logs it, or dropped it, as a redirect does."
+	case int64(len(d.Body)) < d.Expected:
+		return Truncated, fmt.Sprintf("The body is truncated: %d of %d bytes arrived. The sender hung up, or something between cuts the body.",
+			len(d.Body), d.Expected)
+	case encoding != "" && !strings.EqualFold(encoding, "identity"):
+		return Compressed, "The header Content-Encoding says that something compressed the body, which Gemini does not do. Turn that off, " +
+			"or decompress the body before it is verified."
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return Truncated, fmt.Sprintf("The body is truncated: its JSON ends in the middle, after %d bytes. Something between the sender and "+
+			"the program cuts it, such as a limit on its size.", len(d.Body))
+	case err != nil || !bytes.HasPrefix(bytes.TrimSpace(d.Body), []byte("{")):
+		return NotJSON, "The body is not a JSON object, so it is not what Gemini sent: something replaced or encoded it."
+	}
+	if mended := mendTimestamp(d.Header); len(mended) > 0 { // before its time is taken for seconds
+		s := mended[0].steps[0]
+		return s.cause, "The signature does not match even after " + s.what + ", but certainly " + s.why + "."
+	}
+	if away, ok := impossible(d); ok {
+		return OtherBody, fmt.Sprintf("The body is of another delivery: its event happened %s the time in webhook-timestamp, "+
+			"and Google makes no attempt before the event or later than 24 hours after it. Something mixed up headers and bodies.", away)
+	}
+	if c.works(others) {
+		return Changed, "The body was changed, in a way that this command cannot undo: the same keys verify another of these deliveries. " +
+			"Compare it with the data of its job, and look at what is between the sender and the program."
+	}
+	if hasEntry(d.Header, "v1") && len(c.secrets) > 0 {
+		return Secret, fmt.Sprintf("The secret %s did not make the signature, whatever usual change of the body is undone: it belongs to "+
+			"another webhook or was rotated. Compare its last four characters with truncated_secret in Google's list of webhooks; "+
+			"only if they are the same, the body was replaced.", c.names())
+	}
+	return Forged, "None of the public keys made the signature, whatever usual change of the body is undone: the delivery is forged, " +
+		"or it was signed with a key that is not in this key set."
+}
+
+// impossible reports whether the event of the body cannot have been delivered at
+// the time in the header, with a margin of a day. It returns how far away it is.
+func impossible(d Delivery) (string, bool) {
+	var body struct{ Timestamp time.Time }
+	sent := sentAt(d.Header)
+	if json.Unmarshal(d.Body, &body) != nil || body.Timestamp.IsZero() || sent.IsZero() {
+		return "", false
+	}
+	switch late := sent.Sub(body.Timestamp); {
+	case late < -time.Hour:
+		return (-late).Round(time.Second).String() + " after", true
+	case late > 48*time.Hour:
+		return fmt.Sprintf("%.0f days before", late.Hours()/24), true
+	}
+	return "", false
+}
