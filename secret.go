@@ -57,6 +57,8 @@ func ParseSecret(s string) (Secret, error) {
 	switch {
 	case text == "":
 		return Secret{}, errors.New("geminihook: secret is empty")
+	case strings.Contains(strings.NewReplacer(`"`, "", "'", "").Replace(strings.ToLower(s)), "="+secretPrefix):
+		return Secret{}, errors.New(`geminihook: secret has the name of a variable before it: remove everything before "whsec_"`)
 	case strings.ContainsAny(s, "\"'`"):
 		return Secret{}, errors.New("geminihook: secret is quoted: remove the quotation marks")
 	case strings.Contains(s, ".."), strings.Contains(s, "…"):

@@ -148,6 +148,9 @@ func secrets(file string, e *env) ([]string, error) {
 	}
 	var all []string
 	for _, s := range split(text) {
+		if s == "export" { // the name and the secret follow, and the error below says so
+			continue
+		}
 		if _, err := geminihook.ParseSecret(s); err != nil {
 			return nil, err
 		}

@@ -155,3 +155,18 @@ func TestVerifyFiles(t *testing.T) {
 		})
 	}
 }
+
+// TestVerifySecret checks that a secret in the wrong form is named as such.
+func TestVerifySecret(t *testing.T) {
+	for text, want := range map[string]string{
+		`"` + webhooktest.TestSecret + `"`:                              "secret is quoted",
+		"GEMINI_WEBHOOK_SECRET=" + webhooktest.TestSecret:               "the name of a variable before it",
+		"export GEMINI_WEBHOOK_SECRET=" + webhooktest.TestSecret:        "the name of a variable before it",
+		"export GEMINI_WEBHOOK_SECRET='" + webhooktest.TestSecret + "'": "the name of a variable before it",
+	} {
+		status, out, errs := call(t, "", map[string]string{"GEMINI_WEBHOOK_SECRET": text}, "verify", "-")
+		assert.Equal(t, 1, status, out)
+		assert.Contains(t, errs, want)
+		assert.NotContains(t, errs, webhooktest.TestSecret[6:])
+	}
+}
