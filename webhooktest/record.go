@@ -10,6 +10,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/geminihook/geminihook/internal/deliveryfile"
 )
 
 // Recorded is a delivery that [Load] has read from a file.
@@ -64,13 +66,6 @@ func Read(r io.Reader) (*Delivery, error) {
 // Write writes the delivery as an HTTP/1.1 request with its headers and body
 // unchanged. [Read] reads it back.
 func (d *Delivery) Write(w io.Writer) error {
-	var b bytes.Buffer
-	b.WriteString("POST / HTTP/1.1\r\nHost: localhost\r\n")
-	if err := d.Header.Write(&b); err != nil {
-		return err
-	}
-	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n", len(d.Body))
-	b.Write(d.Body)
-	_, err := b.WriteTo(w)
+	_, err := w.Write(deliveryfile.Encode(d.Header, d.Body, int64(len(d.Body))))
 	return err
 }

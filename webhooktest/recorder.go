@@ -1,15 +1,13 @@
 package webhooktest
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/internal/deliveryfile"
 )
 
 // Record returns a handler that writes each delivery to a file in the existing
@@ -47,31 +45,8 @@ func Record(dir string, next http.Handler) http.Handler {
 
 // write writes a complete file or none.
 func write(dir string, ev *geminihook.Event, header http.Header) error {
-	d := &Delivery{Header: http.Header{}, Body: ev.Raw}
-	for _, h := range []string{"Content-Type", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
-		if values := header.Values(h); len(values) > 0 {
-			d.Header[h] = values
-		}
-	}
-	var b bytes.Buffer
-	if err := d.Write(&b); err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(dir, ".recording-*")
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(b.Bytes())
-	if closed := temp.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(temp.Name(), filepath.Join(dir, fileName(ev)))
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name())
-	}
-	return err
+	header = deliveryfile.Pick(header, "Content-Type", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature")
+	return deliveryfile.Save(dir, fileName(ev), deliveryfile.Encode(header, ev.Raw, int64(len(ev.Raw))))
 }
 
 // fileName returns a name without characters that are special to a file system,

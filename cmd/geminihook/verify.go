@@ -50,12 +50,12 @@ func verify(ctx context.Context, args []string, e *env) error {
 	}
 	failed := false
 	for i, d := range all {
-		at, refused := refusedAt(d.Name)
+		at, wasRefused := refusedAt(d.Name)
 		if *now {
-			at, refused = time.Now(), false
+			at, wasRefused = time.Now(), false
 		}
 		verdict := explain.Explain(ctx, d, keys, at, slices.Delete(slices.Clone(all), i, i+1)...)
-		e.report(d, verdict, refused)
+		e.report(d, verdict, wasRefused)
 		failed = failed || !verdict.Genuine
 	}
 	if failed {
@@ -78,7 +78,7 @@ func (v *verifierFlags) keys(e *env) (explain.Keys, error) {
 }
 
 // report prints the verdict.
-func (e *env) report(d explain.Delivery, v explain.Verdict, refused bool) {
+func (e *env) report(d explain.Delivery, v explain.Verdict, wasRefused bool) {
 	hints := v.Hints
 	if v.Genuine {
 		ev, err := geminihook.ParseUnverified(d.Body)
@@ -88,7 +88,7 @@ func (e *env) report(d explain.Delivery, v explain.Verdict, refused bool) {
 		fmt.Fprintf(e.out, "%s: %s\n  %s %s\n  signed %s with %s, sent %s (%s)\n", visible(d.Name), e.paint(green, "genuine"),
 			visible(string(ev.Type)), visible(d.Header.Get("webhook-id")), visible(v.Proof.Scheme), visible(v.Proof.Key),
 			v.SentAt.Format(time.RFC3339), age(v.SentAt))
-		if refused {
+		if wasRefused {
 			hints = append(hints, "The receiver refused it, so the receiver verifies it with other secrets or keys than this command.")
 		}
 	} else {

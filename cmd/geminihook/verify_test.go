@@ -2,7 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
+	"encoding/json"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +17,7 @@ import (
 	"time"
 
 	"github.com/geminihook/geminihook"
+	refusedfiles "github.com/geminihook/geminihook/refused"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -168,5 +173,45 @@ func TestVerifySecret(t *testing.T) {
 		assert.Equal(t, 1, status, out)
 		assert.Contains(t, errs, want)
 		assert.NotContains(t, errs, webhooktest.TestSecret[6:])
+	}
+}
+
+// TestVerifyRefused checks that what package refused writes can be verified: a
+// middleware outside it encodes the JSON again, and the receiver's clock is fast.
+func TestVerifyRefused(t *testing.T) {
+	hmac, err := geminihook.NewHMAC(webhooktest.TestSecret)
+	require.NoError(t, err)
+	fast := func() time.Time { return time.Now().Add(2 * time.Hour) }
+	sorted := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var v any
+			assert.NoError(t, json.NewDecoder(r.Body).Decode(&v))
+			b, err := json.Marshal(v)
+			assert.NoError(t, err)
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+			next.ServeHTTP(w, r)
+		})
+	}
+	for name, tt := range map[string]struct {
+		now  func() time.Time
+		wrap func(http.Handler) http.Handler
+		want string
+	}{
+		"encoded again": {time.Now, sorted, "with the keys in another order"},
+		"clock":         {fast, func(h http.Handler) http.Handler { return h }, "which is fast by that much"},
+	} {
+		hmac.Now = tt.now
+		recorder := &refusedfiles.Recorder{Dir: t.TempDir(), Now: tt.now, Logger: slog.New(slog.DiscardHandler)}
+		endpoint := &geminihook.Endpoint{Verifier: hmac, Logger: recorder.Logger}
+		handler := tt.wrap(recorder.Wrap(endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret)).Request("/"))
+		require.Equal(t, 400, w.Code, name)
+		files, err := filepath.Glob(filepath.Join(recorder.Dir, "*.http"))
+		require.NoError(t, err)
+		require.Len(t, files, 1, name)
+		status, out, errs := call(t, "", vars, "verify", files[0])
+		assert.Equal(t, 1, status, errs)
+		assert.Contains(t, strings.Join(strings.Fields(out), " "), tt.want, name)
 	}
 }
