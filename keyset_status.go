@@ -1,0 +1,42 @@
+package geminihook
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+)
+
+// KeyStatus is the state of a [KeySet], for metrics.
+type KeyStatus struct {
+	Keys      int       // that verify deliveries now
+	FetchedAt time.Time // when they were fetched, by KeySet.Now; zero before the first success
+	Failures  int       // fetches that have failed since then
+	LastError error     // from the last fetch; nil if it succeeded or there was none
+}
+
+// Status returns the current state. It does not fetch. If Failures is not zero,
+// the keys serve until 24 hours after FetchedAt.
+func (k *KeySet) Status() KeyStatus {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	none := &cachedKeys{}
+	usable, last := cmp.Or(k.usable(clock(k.Now)), none), cmp.Or(k.cached, none)
+	return KeyStatus{Keys: len(usable.keys), FetchedAt: last.fetched, Failures: k.failures, LastError: k.failed}
+}
+
+// Refresh fetches the keys unless fresh ones are cached. Call it when the program
+// starts and from its readiness check, so that the first delivery need not wait.
+// It shares a fetch that is in progress, and starts none more often than Verify
+// does. It returns nil if there are then keys that verify deliveries, even if they
+// are old ones because the fetch failed. Otherwise the error wraps
+// [ErrKeysUnavailable]; if ctx has ended, it wraps the error of ctx, too.
+func (k *KeySet) Refresh(ctx context.Context) error {
+	keys, refresh := k.load(false)
+	if refresh != nil {
+		if newer, err := refresh.wait(ctx); cmp.Or(newer, keys) == nil {
+			return fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
+		}
+	}
+	return nil
+}

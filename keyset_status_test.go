@@ -1,0 +1,92 @@
+package geminihook_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestKeySetRefresh(t *testing.T) {
+	kt := newKeySetTest(t, 1, 2, 3)
+	assert.Zero(t, kt.Status())
+	require.NoError(t, kt.Refresh(t.Context()))
+	assert.Equal(t, geminihook.KeyStatus{Keys: 3, FetchedAt: at}, kt.Status())
+	require.NoError(t, kt.Refresh(t.Context()))
+	kt.accepts(1)
+	assert.EqualValues(t, 1, kt.source.fetches.Load(), "the keys are fresh")
+
+	kt.clock.advance(geminihook.DefaultKeyMaxAge)
+	kt.source.serveKeys(4)
+	require.NoError(t, kt.Refresh(t.Context()))
+	assert.Equal(t, geminihook.KeyStatus{Keys: 1, FetchedAt: kt.clock.Now()}, kt.Status())
+}
+
+// TestKeySetRefreshFails checks that old keys suffice, that none do not, and
+// that failures count without more fetches than there may be.
+func TestKeySetRefreshFails(t *testing.T) {
+	kt := newKeySetTest(t, 1)
+	kt.source.fail()
+	require.ErrorIs(t, kt.Refresh(t.Context()), geminihook.ErrKeysUnavailable)
+	require.ErrorContains(t, kt.Refresh(t.Context()), "connection refused")
+	assert.EqualValues(t, 1, kt.source.fetches.Load(), "too early for another fetch")
+	status := kt.Status()
+	assert.Equal(t, 1, status.Failures)
+	require.ErrorContains(t, status.LastError, "connection refused")
+	assert.Zero(t, status.FetchedAt)
+
+	kt.clock.advance(time.Second)
+	kt.source.serveKeys(1)
+	require.NoError(t, kt.Refresh(t.Context()))
+	assert.Equal(t, geminihook.KeyStatus{Keys: 1, FetchedAt: kt.clock.Now()}, kt.Status())
+
+	fetched := kt.clock.Now()
+	kt.source.fail()
+	for n := range 3 {
+		kt.clock.advance(geminihook.DefaultKeyMaxAge)
+		require.NoError(t, kt.Refresh(t.Context()), "the old keys still serve")
+		assert.Equal(t, n+1, kt.Status().Failures)
+	}
+	kt.clock.advance(24 * time.Hour)
+	require.ErrorIs(t, kt.Refresh(t.Context()), geminihook.ErrKeysUnavailable)
+	status = kt.Status()
+	assert.Zero(t, status.Keys)
+	assert.Equal(t, fetched, status.FetchedAt)
+}
+
+// TestKeySetRefreshShared checks that concurrent calls share a fetch, and that a
+// canceled one does not end it.
+func TestKeySetRefreshShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kt := newKeySetTest(t, 1)
+		gate := make(chan struct{})
+		kt.source.set(func(*http.Request) (*http.Response, error) {
+			<-gate
+			return httpResponse(200, jwks(1)), nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			err := kt.Refresh(ctx)
+			assert.ErrorIs(t, err, geminihook.ErrKeysUnavailable)
+			assert.ErrorIs(t, err, context.Canceled)
+		})
+		for range 3 {
+			wg.Go(func() { assert.NoError(t, kt.Refresh(t.Context())) })
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		assert.Zero(t, kt.Status().Keys)
+		close(gate)
+		wg.Wait()
+		assert.EqualValues(t, 1, kt.source.fetches.Load())
+		assert.Equal(t, 1, kt.Status().Keys)
+	})
+}
