@@ -119,7 +119,7 @@ func ExampleByJob() {
 	}
 	handler := endpoint.Handler(handle)
 	handler.ServeHTTP(httptest.NewRecorder(),
-		webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret)).Request("/gemini"))
+		webhooktest.NewBody(webhooktest.Body(geminihook.EventBatchSucceeded), webhooktest.Static(webhooktest.TestSecret)).Request("/gemini"))
 
 	// The API says that the batch has succeeded:
 	ev := &geminihook.Event{

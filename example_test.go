@@ -38,7 +38,7 @@ func ExampleEndpoint_Handler() {
 		return nil
 	})
 
-	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
+	delivery := webhooktest.NewBody(webhooktest.Body(geminihook.EventBatchSucceeded), webhooktest.Static(webhooktest.TestSecret))
 	for range 2 { // the second is a duplicate
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, delivery.Request("/gemini"))
@@ -67,7 +67,7 @@ func ExampleEndpoint_Middleware() {
 	handler.ServeHTTP(w, webhooktest.New(geminihook.EventBatchExpired, webhooktest.Static(webhooktest.TestSecret)).Request("/gemini"))
 	fmt.Println(w.Code)
 	// Output:
-	// batch.expired 103 bytes
+	// batch.expired 109 bytes
 	// 204
 }
 

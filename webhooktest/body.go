@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/geminihook/geminihook"
 )
@@ -23,8 +24,9 @@ func Types() []geminihook.EventType {
 	}
 }
 
-// Body returns the body of an event of type t with example values. It follows
-// the examples on Google's page, because no captured delivery is public.
+// Body returns the body of an event of type t with example values, which are the
+// same in each call. It follows the examples on Google's page, because no captured
+// delivery is public. [New] makes deliveries with a fresh id and time instead.
 //
 // A type that the page does not list gets data with nothing but an id. The id
 // begins with the part of the type before its first dot, as the ids of the
@@ -37,22 +39,28 @@ func Body(t geminihook.EventType) []byte {
 // was created with it. Nil or empty metadata is left out. BodyWith panics if
 // metadata cannot be encoded as JSON.
 func BodyWith(t geminihook.EventType, metadata map[string]any) []byte {
+	return encode(t, time.Date(2026, 1, 22, 12, 0, 0, 0, time.UTC), example(t, "123456"), metadata)
+}
+
+// encode returns a body in the order of Google's page.
+func encode(t geminihook.EventType, at time.Time, data any, metadata map[string]any) []byte {
 	b, err := json.Marshal(struct {
 		Type      geminihook.EventType `json:"type"`
 		Version   string               `json:"version"`
 		Timestamp string               `json:"timestamp"`
-		Data      map[string]string    `json:"data"`
+		Data      any                  `json:"data"`
 		Metadata  map[string]any       `json:"user_metadata,omitempty"`
-	}{t, "v1", "2026-01-22T12:00:00Z", data(t), metadata})
+	}{t, "v1", at.UTC().Format(time.RFC3339), data, metadata})
 	if err != nil {
-		panic("webhooktest: BodyWith: " + err.Error())
+		panic("webhooktest: user_metadata: " + err.Error())
 	}
 	return b
 }
 
-func data(t geminihook.EventType) map[string]string {
+// example returns example data. The id ends in number.
+func example(t geminihook.EventType, number string) map[string]string {
 	kind, _, _ := strings.Cut(string(t), ".")
-	d := map[string]string{"id": cmp.Or(kind, "event") + "_123456"}
+	d := map[string]string{"id": cmp.Or(kind, "event") + "_" + number}
 	switch t {
 	case geminihook.EventBatchSucceeded:
 		d["output_file_uri"] = "gs://my-bucket/results.jsonl"

@@ -25,13 +25,17 @@ type Delivery struct {
 	faulty  bool // on purpose: a Sender must not sign it again
 }
 
-// New returns a delivery of an event of type t with the example body that
-// [Body] returns and a fresh id. The signers sign it with the current time.
+// New returns a delivery of an event of type t that happened now to a job with a
+// fresh id, with a fresh webhook-id. Its other data are those of [Body]. The
+// signers sign it with the current time; without any, it is not signed.
 func New(t geminihook.EventType, signers ...Signer) *Delivery {
-	return NewBody(Body(t), signers...)
+	return NewBody(encode(t, time.Now(), example(t, fresh()), nil), signers...)
 }
 
-// NewBody is like [New] with the given body.
+// fresh returns the end of an id that no other job has: 60 random bits.
+func fresh() string { return strings.ToLower(rand.Text()[:12]) }
+
+// NewBody is like [New] with the given body. To give only the data, use [NewData].
 func NewBody(body []byte, signers ...Signer) *Delivery {
 	d := &Delivery{Header: http.Header{"Content-Type": {"application/json"}}, Body: body}
 	d.SetID(NewID())

@@ -2,9 +2,9 @@
 // It makes signed deliveries, genuine and forged:
 //
 //	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
-//	recorder := httptest.NewRecorder()
-//	handler.ServeHTTP(recorder, delivery.Request("/gemini"))
+//	status := webhooktest.Post(handler, delivery)
 //
+// [NewData] takes data of your own, and [Delivery.WithMetadata] adds user_metadata.
 // The methods of [Delivery] make faulty variants: [Delivery.Stale],
 // [Delivery.Tampered], [Delivery.WrongSecret], and others. [Dynamic] signs
 // dynamic deliveries, and [KeyServer] stands in for Google's key server.

@@ -47,9 +47,7 @@ func Example() {
 	})
 	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 	for _, delivery := range []*webhooktest.Delivery{genuine, genuine, genuine.WrongSecret()} {
-		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, delivery.Request("/gemini"))
-		fmt.Println(recorder.Code, runs)
+		fmt.Println(webhooktest.Post(handler, delivery), runs)
 	}
 	// Output:
 	// 200 1
@@ -63,6 +61,19 @@ func ExampleNew() {
 	handler().ServeHTTP(recorder, delivery.Request("/gemini"))
 	fmt.Println(recorder.Code)
 	// Output:
+	// 200
+}
+
+// An event about a job of the test's own, which was created with metadata.
+func ExampleNewData() {
+	data := &geminihook.BatchSucceeded{ID: "batches/42", OutputFileURI: "gs://my-bucket/42.jsonl"}
+	delivery := webhooktest.NewData(data, webhooktest.Static(webhooktest.TestSecret)).
+		WithMetadata(map[string]any{"order": "1042"})
+	ev, err := geminihook.ParseUnverified(delivery.Body)
+	fmt.Println(ev.JobID(), ev.UserMetadata["order"], err)
+	fmt.Println(webhooktest.Post(handler(), delivery))
+	// Output:
+	// batches/42 1042 <nil>
 	// 200
 }
 
@@ -118,7 +129,7 @@ func ExampleDelivery_Sign() {
 }
 
 func ExampleDelivery_SetID() {
-	delivery := webhooktest.New(geminihook.EventBatchFailed)
+	delivery := webhooktest.NewBody(webhooktest.Body(geminihook.EventBatchFailed))
 	delivery.SetID("msg_1")
 	delivery.Sign(time.Unix(1769083205, 0), webhooktest.Static(webhooktest.TestSecret))
 	fmt.Println(delivery.Header.Get("webhook-signature"))

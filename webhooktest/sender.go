@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -22,18 +23,20 @@ import (
 // A Sender uses the clock of package time. In a [testing/synctest] bubble and
 // with a Handler, a day of retries takes no time.
 //
-// Set either URL or Handler. The zero value of every other field means its
+// Set URL, Handler, or both. The zero value of every other field means its
 // documented default. Do not change the fields during a call of Deliver.
 type Sender struct {
-	// URL is where to deliver over HTTP.
+	// URL is where to deliver over HTTP. With a Handler, it is only the URL of
+	// the requests, such as "/gemini" or "https://example.com/gemini". Empty
+	// then means "/".
 	URL string
 
 	// Client sends the requests to URL. Nil means [http.DefaultClient]. Its
 	// CheckRedirect is not used.
 	Client *http.Client
 
-	// Handler, if not nil, receives the deliveries in process, and URL is not
-	// used. A panic of the handler counts as a connection closed by the
+	// Handler, if not nil, receives the deliveries in process. It may be a
+	// router. A panic of the handler counts as a connection closed by the
 	// receiver.
 	Handler http.Handler
 
@@ -57,11 +60,11 @@ type Sender struct {
 	// seed.
 	Rand *rand.Rand
 
-	// Observe is called after each attempt, one call at a time. Nil means that
-	// nothing is called.
+	// Observe is called after each attempt, one call at a time for each call of
+	// Deliver. It may call Deliver itself. Nil means that nothing is called.
 	Observe func(Attempt)
 
-	mu sync.Mutex // guards Rand and Observe
+	mu sync.Mutex // guards Rand
 }
 
 // Attempt is one attempt to deliver.
@@ -86,14 +89,18 @@ type Report struct {
 }
 
 // Deliver sends each delivery until it is acknowledged or given up. It returns
-// an error if neither URL nor Handler is set, and the context's error if the
-// context ends. The report is valid in either case.
+// an error if neither URL nor Handler is set or URL cannot be parsed, and the
+// context's error if the context ends. The report is valid in either case.
 func (s *Sender) Deliver(ctx context.Context, deliveries ...*Delivery) (Report, error) {
 	if s.Handler == nil && s.URL == "" {
 		return Report{}, errors.New("webhooktest: Sender has neither URL nor Handler")
 	}
+	if _, err := s.target(); err != nil {
+		return Report{}, fmt.Errorf("webhooktest: Sender.URL: %w", err)
+	}
 	var report Report
-	var mu sync.Mutex // guards report
+	var mu sync.Mutex                   // guards report
+	observing := make(chan struct{}, 1) // not a mutex, for which the time of a testing/synctest bubble waits
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, cmp.Or(s.Concurrency, 16))
 	for _, i := range s.order(len(deliveries)) {
@@ -103,8 +110,13 @@ func (s *Sender) Deliver(ctx context.Context, deliveries ...*Delivery) (Report, 
 			defer func() { <-slots }()
 			ok := s.deliver(ctx, d, func(a Attempt) {
 				mu.Lock()
-				defer mu.Unlock()
 				report.Attempts = append(report.Attempts, a)
+				mu.Unlock()
+				if s.Observe != nil {
+					observing <- struct{}{}
+					defer func() { <-observing }()
+					s.Observe(a)
+				}
 			})
 			mu.Lock()
 			defer mu.Unlock()
@@ -162,11 +174,6 @@ func (s *Sender) attempt(ctx context.Context, d *Delivery, number int, note func
 			a.Elapsed = time.Since(a.At)
 			results[i] = a
 			note(a)
-			if s.Observe != nil {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				s.Observe(a)
-			}
 		})
 	}
 	wg.Wait()
@@ -178,6 +185,16 @@ func (s *Sender) attempt(ctx context.Context, d *Delivery, number int, note func
 	return false
 }
 
+// target returns the URL for requests to Handler.
+func (s *Sender) target() (string, error) {
+	u, err := url.ParseRequestURI(cmp.Or(s.URL, "/"))
+	if err != nil {
+		return "", err
+	}
+	u.Path = cmp.Or(u.Path, "/")
+	return u.String(), nil
+}
+
 // send sends one request and returns the status of the response.
 func (s *Sender) send(ctx context.Context, d *Delivery) (status int, err error) {
 	timeout := cmp.Or(s.Timeout, 10*time.Second)
@@ -187,7 +204,11 @@ func (s *Sender) send(ctx context.Context, d *Delivery) (status int, err error) 
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if s.Handler != nil {
-		return serve(s.Handler, d.Request("/").WithContext(ctx))
+		target, err := s.target()
+		if err != nil {
+			return 0, err
+		}
+		return serve(s.Handler, d.Request(target).WithContext(ctx))
 	}
 	req, err := d.ClientRequest(s.URL)
 	if err != nil {

@@ -167,6 +167,51 @@ func TestSenderKeepsFaults(t *testing.T) {
 	}
 }
 
+// TestSenderToRouter checks that a Handler gets the requests at the URL.
+func TestSenderToRouter(t *testing.T) {
+	router := http.NewServeMux()
+	router.HandleFunc("POST /gemini/{tenant}", func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "acme 1", r.PathValue("tenant")+" "+r.FormValue("n"))
+	})
+	router.HandleFunc("POST hooks.example.com/{$}", func(http.ResponseWriter, *http.Request) {})
+	for url, want := range map[string]int{
+		"/gemini/acme?n=1":                    200,
+		"https://example.com/gemini/acme?n=1": 200,
+		"http://hooks.example.com":            200,
+		"/elsewhere":                          404,
+		"":                                    404,
+	} {
+		report, err := (&webhooktest.Sender{Handler: router, URL: url, GiveUp: -1}).Deliver(t.Context(), webhooktest.New("x", signer))
+		require.NoError(t, err)
+		assert.Equal(t, want, report.Attempts[0].Status, url)
+	}
+	_, err := (&webhooktest.Sender{Handler: router, URL: "gemini"}).Deliver(t.Context())
+	require.ErrorContains(t, err, "Sender.URL")
+}
+
+// TestSenderObserve checks that Observe may deliver, as a receiver's next step
+// does, and is called one at a time.
+func TestSenderObserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running atomic.Int64
+		seen := 0
+		s := &webhooktest.Sender{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), HangUps: 0.5}
+		s.Observe = func(a webhooktest.Attempt) {
+			assert.EqualValues(t, 1, running.Add(1))
+			time.Sleep(time.Second) // long enough for the others to be ready
+			seen++
+			running.Add(-1)
+			if a.Acknowledged() && seen < 100 {
+				_, err := s.Deliver(t.Context(), webhooktest.New("next", signer))
+				assert.NoError(t, err)
+			}
+		}
+		_, err := s.Deliver(t.Context(), webhooktest.New("x", signer), webhooktest.New("y", signer), webhooktest.New("z", signer))
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, seen, 100)
+	})
+}
+
 // TestSenderOverHTTP delivers to a real server that crashes at first.
 func TestSenderOverHTTP(t *testing.T) {
 	e := endpoint(t)
