@@ -2,7 +2,11 @@ package geminihook_test
 
 import (
 	"context"
+	"fmt"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -89,4 +93,33 @@ func TestKeySetRefreshShared(t *testing.T) {
 		assert.EqualValues(t, 1, kt.source.fetches.Load())
 		assert.Equal(t, 1, kt.Status().Keys)
 	})
+}
+
+// Report that the program is ready when it can verify dynamic webhooks, and let
+// metrics show how old the keys are.
+func ExampleKeySet_Refresh() {
+	keys := newKeySet(1, 2, 3) // a program has &geminihook.KeySet{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
+		if err := keys.Refresh(r.Context()); err != nil {
+			log.Print(err)
+			http.Error(w, "no keys", http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		status := keys.Status()
+		fmt.Fprintf(w, "gemini_keys %d\n", status.Keys)
+		fmt.Fprintf(w, "gemini_keys_age_seconds %.0f\n", time.Since(status.FetchedAt).Seconds())
+		fmt.Fprintf(w, "gemini_keys_fetch_failures %d\n", status.Failures)
+	})
+
+	for _, path := range []string{"/ready", "/metrics"} {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		first, _, _ := strings.Cut(w.Body.String(), "\n")
+		fmt.Println(path, w.Code, first)
+	}
+	// Output:
+	// /ready 200
+	// /metrics 200 gemini_keys 3
 }

@@ -29,12 +29,12 @@ func (e *mismatchError) reason() string {
 		return "no v1a key is configured: use a non-nil KeySet, or set Ed25519.Keys"
 	case e.meant && e.scheme == SchemeHMAC:
 		return "no v1 entry matches the secrets " + strings.Trim(fmt.Sprint(e.secrets), "[]") + ": the secret belongs to another webhook or was rotated, " +
-			"or the body was changed before it was verified (by a proxy, or because JSON was decoded and encoded again)"
+			"or the body was changed before it was verified (by a proxy, or because JSON was decoded and encoded again): geminihook verify tells which"
 	case e.meant && e.refresh != nil:
 		return "no v1a entry matches the cached public keys, and they could not be fetched again: " + e.refresh.Error()
 	case e.meant:
 		return "no v1a entry matches the public keys: the delivery is forged, or the body was changed before it was " +
-			"verified (by a proxy, or because JSON was decoded and encoded again)"
+			"verified (by a proxy, or because JSON was decoded and encoded again): geminihook verify tells which"
 	case e.found.jwt > 0:
 		return "webhook-signature is a JWT, which is not accepted: Google's page shows one for dynamic webhooks, " +
 			"but Gemini signs them with v1a in the Standard Webhooks format"

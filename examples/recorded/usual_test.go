@@ -2,7 +2,6 @@ package recorded_test
 
 import (
 	"context"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/geminihook/geminihook"
@@ -34,10 +33,8 @@ func TestUsual(t *testing.T) {
 		{"duplicate", genuine, 200, 1},
 		{"forged", genuine.WrongSecret(), 400, 1},
 	} {
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, tt.delivery.Request("/gemini"))
-		if w.Code != tt.status || runs != tt.runs {
-			t.Errorf("%s: status %d after %d runs", tt.name, w.Code, runs)
+		if status := webhooktest.Post(handler, tt.delivery); status != tt.status || runs != tt.runs {
+			t.Errorf("%s: status %d after %d runs", tt.name, status, runs)
 		}
 	}
 }
