@@ -239,6 +239,40 @@ func TestFailure(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(log.String(), "could not be recorded"))
 }
 
+// blocking is a log handler that waits.
+type blocking struct {
+	slog.Handler
+	entered, leave chan struct{}
+}
+
+func (b blocking) Handle(context.Context, slog.Record) error {
+	b.entered <- struct{}{}
+	<-b.leave
+	return nil
+}
+
+// TestOneAtATime checks that a disk that hangs does not collect requests.
+func TestOneAtATime(t *testing.T) {
+	r, c := newRecorder(t)
+	b := blocking{slog.DiscardHandler, make(chan struct{}), make(chan struct{})}
+	r.Logger = slog.New(enabled{b})
+	handler := r.Wrap(newEndpoint(t).Handler(accept))
+	forged := webhooktest.New(geminihook.EventBatchSucceeded, signer).WrongSecret()
+	var wg sync.WaitGroup
+	wg.Go(func() { post(handler, forged.Request("/")) })
+	<-b.entered // after the file was written, but before the recorder is done
+	c.move(time.Hour)
+	assert.Equal(t, 400, post(handler, forged.Request("/")))
+	assert.Len(t, files(t, r), 1)
+	close(b.leave)
+	wg.Wait()
+}
+
+// enabled makes a handler get all lines.
+type enabled struct{ slog.Handler }
+
+func (enabled) Enabled(context.Context, slog.Level) bool { return true }
+
 // TestController checks that the endpoint can limit the time for the body.
 func TestController(t *testing.T) {
 	r, _ := newRecorder(t)

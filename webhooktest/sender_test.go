@@ -165,6 +165,10 @@ func TestSenderKeepsFaults(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 400, report.Attempts[0].Status, name)
 	}
+	repaired := good.Stale().Sign(time.Now().Add(-time.Hour))
+	report, err := s.Deliver(t.Context(), repaired)
+	require.NoError(t, err)
+	assert.Equal(t, 200, report.Attempts[0].Status, "the caller has signed it, so it is no longer a variant")
 }
 
 // TestSenderToRouter checks that a Handler gets the requests at the URL.
