@@ -2,6 +2,7 @@ package geminihook
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 )
@@ -41,16 +42,8 @@ var (
 	ErrPermanent = errors.New("geminihook: permanent failure")
 )
 
-// reasonError is one of the errors above with a reason for the log.
-type reasonError struct {
-	kind   error
-	reason string
-}
-
-func (e *reasonError) Error() string { return e.kind.Error() + ": " + e.reason }
-func (e *reasonError) Unwrap() error { return e.kind }
-
-func refuse(kind error, reason string) error { return &reasonError{kind: kind, reason: reason} }
+// refuse returns one of the errors above with a reason for the log.
+func refuse(kind error, reason string) error { return fmt.Errorf("%w: %s", kind, reason) }
 
 // permanentError keeps the text of the error that it wraps.
 type permanentError struct{ err error }

@@ -142,24 +142,19 @@ var (
 
 // validID reports whether id is 1 to 256 bytes of visible ASCII.
 func validID(id string) bool {
-	if id == "" || len(id) > maxID {
-		return false
-	}
 	for i := range len(id) {
-		if id[i] < '!' || id[i] > '~' {
+		if i == maxID || id[i] < '!' || id[i] > '~' {
 			return false
 		}
 	}
-	return true
+	return id != ""
 }
 
 // appendPrefix appends what is signed before the body, byte for byte as the
 // headers had it: "<webhook-id>.<webhook-timestamp>.".
 func (d *delivery) appendPrefix(b []byte) []byte {
-	b = append(b, d.id...)
-	b = append(b, '.')
-	b = append(b, d.timestamp...)
-	return append(b, '.')
+	b = append(append(b, d.id...), '.')
+	return append(append(b, d.timestamp...), '.')
 }
 
 // check parses the headers and checks that the timestamp is within the
@@ -174,10 +169,10 @@ func (d *delivery) check(header http.Header, now func() time.Time, tolerance tim
 	if late.Abs() <= tolerance {
 		return nil
 	}
-	direction := "behind"
-	if late < 0 {
-		direction = "ahead of"
+	if d.sentAt > 1e11 { // in seconds, the year 5138
+		return refuse(ErrTimestamp, "webhook-timestamp is in milliseconds, but must be in seconds")
 	}
+	direction := map[bool]string{false: "behind", true: "ahead of"}[late < 0]
 	return refuse(ErrTimestamp, fmt.Sprintf("the delivery is %v %s this machine's clock, and the tolerance is %v: set the clock, "+
 		"unless the delivery is forged or an old one is replayed (Google signs each retry afresh)",
 		late.Abs().Round(time.Second), direction, tolerance))

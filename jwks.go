@@ -60,9 +60,8 @@ func parseKey(text json.RawMessage) (namedKey, error) {
 		return namedKey{}, errors.New(`has a "use" that is not "sig" or an "alg" that is not for Ed25519`)
 	case err != nil:
 		return namedKey{}, errors.New(`has an "x" that is not base64url without padding`)
-	}
-	if err := checkKey(key); err != nil {
-		return namedKey{}, err
+	case checkKey(key) != nil:
+		return namedKey{}, checkKey(key)
 	}
 	name := jwk.Kid
 	if !validID(name) { // it goes into logs

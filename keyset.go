@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -92,12 +93,11 @@ type cachedKeys struct {
 
 // match returns the name of the key that made one of the signatures.
 func (c *cachedKeys) match(m *signed) (name string, ok bool) {
-	for _, key := range c.keys {
-		if m.matches(key.PublicKey) {
-			return key.name, true
-		}
+	i := slices.IndexFunc(c.keys, func(key namedKey) bool { return m.matches(key.PublicKey) })
+	if i < 0 {
+		return "", false
 	}
-	return "", false
+	return c.keys[i].name, true
 }
 
 // fetch is a fetch that any number of deliveries wait for.

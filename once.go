@@ -159,9 +159,9 @@ func (r *run) renew(ctx context.Context) (held context.Context, stop func(error)
 	}
 	held, stop = context.WithCancelCause(ctx)
 	go func() {
-		ticker := time.NewTicker(r.lease / 3) // so that two attempts may fail
+		ticker := time.NewTicker(max(r.lease/3, time.Millisecond)) // so that two attempts may fail
 		defer ticker.Stop()
-		for range r.maxRun / (r.lease / 3) {
+		for range r.maxRun / max(r.lease/3, time.Millisecond) {
 			select {
 			case <-held.Done():
 				return

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -103,22 +101,22 @@ func respond(w http.ResponseWriter, o *Outcome) {
 		w.Header().Set("Allow", http.MethodPost)
 	}
 	if o.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(o.RetryAfter.Seconds()))))
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((o.RetryAfter-1)/time.Second)+1, 10))
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(o.Status)
-	_, _ = io.WriteString(w, text) // the sender may have hung up; it will try again
+	_, _ = w.Write([]byte(text)) // the sender may have hung up; it will try again
 }
 
 // report writes the log line and calls Observe.
 func (e *Endpoint) report(ctx context.Context, o Outcome) {
 	ctx = context.WithoutCancel(ctx)
 	level := slog.LevelInfo
-	if o.Err != nil && o.Result != Busy {
-		level = slog.LevelWarn
-	}
-	if o.Result == Failed || o.Result == Unavailable {
+	switch {
+	case o.Result == Failed || o.Result == Unavailable:
 		level = slog.LevelError
+	case o.Err != nil && o.Result != Busy:
+		level = slog.LevelWarn
 	}
 	if logger := cmp.Or(e.Logger, slog.Default()); logger.Enabled(ctx, level) {
 		logger.LogAttrs(ctx, level, "gemini webhook", o.attrs()...)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -25,9 +24,7 @@ const (
 // Secret is the signing secret of a static webhook or of a [Binding]. In fmt,
 // slog, JSON and text it shows only its [Secret.Name]. The zero Secret matches no
 // signature.
-type Secret struct {
-	s *secret
-}
+type Secret struct{ s *secret }
 
 // secret keeps the key only in the closure that makes MAC states, where
 // reflection does not find it: fmt and testing libraries print the unexported
@@ -144,7 +141,7 @@ func (s Secret) Name() string {
 func (s Secret) String() string { return s.Name() }
 
 // Format writes the name, whatever the verb, so that no verb shows the key.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.Name()) }
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, s.Name()) }
 
 // LogValue returns the name for slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.Name()) }

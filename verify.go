@@ -1,6 +1,7 @@
 package geminihook
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -67,9 +68,7 @@ func NewHMAC(secrets ...string) (*HMAC, error) {
 // Verify implements [Verifier]. The Key of its Proof is the secret's name. It does
 // not copy the body, and allocates nothing if a secret matches.
 func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof, error) {
-	if h == nil {
-		h = &HMAC{}
-	}
+	h = cmp.Or(h, &HMAC{})
 	var d delivery
 	if err := d.check(header, h.Now, h.Tolerance); err != nil {
 		return Proof{}, err
@@ -154,9 +153,7 @@ func checkKey(key []byte) error {
 // Verify implements [Verifier]. The Key of its Proof is the RFC 7638 thumbprint
 // of the public key.
 func (e *Ed25519) Verify(_ context.Context, header http.Header, body []byte) (Proof, error) {
-	if e == nil {
-		e = &Ed25519{}
-	}
+	e = cmp.Or(e, &Ed25519{})
 	var d delivery
 	if err := d.check(header, e.Now, e.Tolerance); err != nil {
 		return Proof{}, err
@@ -192,12 +189,7 @@ func (d *delivery) signed(body []byte) signed {
 }
 
 func (m *signed) matches(key ed25519.PublicKey) bool {
-	for _, s := range m.signatures {
-		if ed25519.Verify(key, m.message, s) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.signatures, func(s []byte) bool { return ed25519.Verify(key, m.message, s) })
 }
 
 // thumbprint returns the RFC 7638 thumbprint of the key as an RFC 8037 JWK.

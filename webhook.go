@@ -286,14 +286,12 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, err
 // would treat the sender as disconnected.
 func (e *Endpoint) limitRead(w http.ResponseWriter, r *http.Request) (done func()) {
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	if ok && server.ReadTimeout > 0 {
-		return func() {}
-	}
 	rc := http.NewResponseController(w)
-	if rc.SetReadDeadline(time.Now().Add(cmp.Or(e.ReadTimeout, DefaultReadTimeout))) == nil {
+	switch {
+	case ok && server.ReadTimeout > 0:
+	case rc.SetReadDeadline(time.Now().Add(cmp.Or(e.ReadTimeout, DefaultReadTimeout))) == nil:
 		return func() { _ = rc.SetReadDeadline(time.Time{}) }
-	}
-	if ok {
+	case ok:
 		e.unlimited.Do(func() { cmp.Or(e.Logger, slog.Default()).Warn(unlimitedText) })
 	}
 	return func() {}

@@ -70,7 +70,7 @@ func (c *catcher) start(t *testing.T) (url string) {
 func TestSendReplay(t *testing.T) {
 	c := &catcher{}
 	url := c.start(t)
-	signer := webhooktest.Static(webhooktest.Secret)
+	signer := webhooktest.Static(webhooktest.TestSecret)
 	old := webhooktest.New(geminihook.EventBatchFailed).Sign(time.Now().Add(-48*time.Hour), signer)
 	old.Header.Set("X-Extra", "kept")
 	path := filepath.Join(t.TempDir(), "old.http")
@@ -90,7 +90,7 @@ func TestSendReplay(t *testing.T) {
 	fresh := c.got[1]
 	assert.Equal(t, old.ID(), fresh.ID())
 	assert.Equal(t, "kept", fresh.Header.Get("X-Extra"))
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	_, err = verifier.Verify(t.Context(), fresh.Header, fresh.Body)
 	require.NoError(t, err)

@@ -38,7 +38,7 @@ func names(results []doctor.Result, levels ...doctor.Level) string {
 // TestHoles: the holes that can be seen from outside are found by name, and
 // nothing else is.
 func TestHoles(t *testing.T) {
-	empty, public := "", webhooktest.Secret
+	empty, public := "", webhooktest.TestSecret
 	for _, tt := range []struct {
 		name               string
 		holes              holes

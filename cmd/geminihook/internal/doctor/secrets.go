@@ -32,7 +32,7 @@ func Configured(secrets []string) (usable []string, results []Result) {
 }
 
 // published has secrets that everybody can read.
-var published = []string{webhooktest.Secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"} // the second is the specification's
+var published = []string{webhooktest.TestSecret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"} // the second is the specification's
 
 // Secrets compares the configured secrets with those of the webhooks, of which the
 // API tells the last four characters. A webhook for another program than the one

@@ -53,7 +53,7 @@ func TestWebhooks(t *testing.T) {
 
 func TestConfigured(t *testing.T) {
 	good := webhooktest.NewSecret()
-	usable, results := doctor.Configured([]string{good, "whsec_...abcd", webhooktest.Secret})
+	usable, results := doctor.Configured([]string{good, "whsec_...abcd", webhooktest.TestSecret})
 	assert.Equal(t, []string{good}, usable)
 	assert.Equal(t, "secrets; secret whsec_...MDAx", names(results, doctor.Failure))
 	_, results = doctor.Configured(nil)
