@@ -62,8 +62,8 @@ type Verdict struct {
 // time at which it was sent. The other deliveries arrived at the same place: a
 // body may belong to one of them. Explain asks keys.Dynamic with ctx.
 func Explain(ctx context.Context, d Delivery, keys Keys, now time.Time, others ...Delivery) Verdict {
-	if missing := missing(d.Header); missing != "" {
-		return because(geminihook.ErrHeader, HeaderMissing, missing)
+	if text := missing(d.Header); text != "" {
+		return because(geminihook.ErrHeader, HeaderMissing, text)
 	}
 	c := newChecker(ctx, keys)
 	heads := mendings(d.Header)
