@@ -127,7 +127,7 @@ func TestVerifyDynamic(t *testing.T) {
 func TestVerifyFiles(t *testing.T) {
 	signer := webhooktest.Static(webhooktest.TestSecret)
 	sent := time.Date(2026, 1, 22, 12, 0, 5, 0, time.UTC)
-	one, two := webhooktest.NewBody([]byte(`{"n":1}`)).Sign(sent, signer), webhooktest.NewBody([]byte(`{"n":2}`)).Sign(sent, signer)
+	one, two := webhooktest.NewBody([]byte(`{"n":10000}`)).Sign(sent, signer), webhooktest.NewBody([]byte(`{"n":2}`)).Sign(sent, signer)
 	swapped, cutShort := one.Clone(), two.Clone()
 	swapped.Body = two.Body
 	cutShort.Header.Set("Content-Length", "700")
@@ -148,7 +148,7 @@ func TestVerifyFiles(t *testing.T) {
 		want   string
 	}{
 		"a body of another file":   {[]string{write("other.http", &webhooktest.Delivery{Header: two.Header, Body: one.Body}), swappedFile}, 1, "after taking the body of " + swappedFile},
-		"a secret that is right":   {[]string{swappedFile, write("three.http", three)}, 1, "the same keys verify another"},
+		"a secret that is right":   {[]string{swappedFile, write("three.http", three)}, 1, "verify another of these deliveries"},
 		"a body that is cut short": {[]string{write("cut.http", cutShort)}, 1, "4 of 700 bytes arrived"},
 		"refused by a fast clock":  {[]string{write("refused-20260122T122005Z-1.http", one)}, 1, "20m0s before the time on the receiver's clock"},
 		"refused, but genuine":     {[]string{write("refused-20260122T120006Z-1.http", one)}, 0, "with other secrets or keys"},

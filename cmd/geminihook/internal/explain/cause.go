@@ -34,13 +34,14 @@ const (
 	KeyOrder    Cause = "order of keys in the JSON"
 	OtherBody   Cause = "body of another delivery"
 	NotJSON     Cause = "body is not JSON"
-	Changed     Cause = "body changed"
+	Changed     Cause = "bytes of the body changed"
 
 	// In the configuration.
-	Secret    Cause = "wrong secret"
-	RawSecret Cause = "secret used as text"
-	Forged    Cause = "forged or changed"
-	ClockFast Cause = "clock fast"
-	ClockSlow Cause = "clock slow"
-	Replayed  Cause = "replayed"
+	Secret       Cause = "wrong secret"
+	OtherWebhook Cause = "from another webhook, or replaced"
+	RawSecret    Cause = "secret used as text"
+	Forged       Cause = "forged or changed"
+	ClockFast    Cause = "clock fast"
+	ClockSlow    Cause = "clock slow"
+	Replayed     Cause = "replayed"
 )

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net/http"
 	"strings"
@@ -117,17 +118,37 @@ func searchSecrets(c *checker, heads []head, d Delivery, _ []Delivery) (match, b
 }
 
 // searchOthers tries the bodies of the other deliveries.
-func searchOthers(c *checker, heads []head, _ Delivery, others []Delivery) (match, bool) {
+func searchOthers(c *checker, heads []head, d Delivery, others []Delivery) (match, bool) {
 	for _, o := range others {
-		b := candidate{o.Body, []step{{
+		s := step{
 			OtherBody, "taking the body of " + o.Name,
 			"the headers and the body are of two deliveries; something mixed them up, such as a buffer that is shared by requests",
-		}}}
-		if found, ok := c.find(heads, b); ok {
+		}
+		if n := differing(d.Body, o.Body); n <= maxDiffering { // another delivery of the same event
+			s.cause, s.why = Changed, fmt.Sprintf("the two bodies differ in %d of %d bytes, which something changed in this one", n, len(d.Body))
+		}
+		if found, ok := c.find(heads, candidate{o.Body, []step{s}}); ok {
 			return found, true
 		}
 	}
 	return match{}, false
+}
+
+// maxDiffering is in how many bytes two bodies of one event differ if one was
+// damaged, but not replaced.
+const maxDiffering = 4
+
+// differing counts the bytes that differ. Bodies of two lengths differ wholly.
+func differing(a, b []byte) (n int) {
+	if len(a) != len(b) {
+		return max(len(a), len(b), maxDiffering+1)
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			n++
+		}
+	}
+	return n
 }
 
 // names returns the names of the secrets.

@@ -209,14 +209,15 @@ func check(t *testing.T, d explain.Delivery, tt *breakage) {
 func TestExplain(t *testing.T) {
 	signer := webhooktest.Static(webhooktest.TestSecret)
 	genuine := recorded(t, signer)
-	other := webhooktest.NewBody([]byte(strings.ReplaceAll(original, "batches/1", "batches/2")), signer)
+	other := webhooktest.NewBody([]byte(strings.ReplaceAll(original, "batches/1", "batches/another")), signer)
 	elsewhere := explain.Delivery{Name: "other.http", Header: other.Header, Body: other.Body}
 	foreign := func(d *explain.Delivery) { d.Body = other.Body }
 	table := append(headerBreakages(), bodyBreakages()...)
 	table = append(
 		table,
 		breakage{name: "body of another file", damage: foreign, others: []explain.Delivery{{Name: "swapped.http", Header: other.Header, Body: genuine.Body}}, cause: explain.OtherBody, hint: "taking the body of swapped.http"},
-		breakage{name: "changed, and the secret is right", damage: foreign, others: []explain.Delivery{elsewhere}, cause: explain.Changed, hint: "the same keys verify another"},
+		breakage{name: "a few bytes changed", damage: body(replace("batches/1", "batches/2")), others: []explain.Delivery{elsewhere, genuine}, cause: explain.Changed, hint: fmt.Sprintf("differ in 1 of %d bytes", len(original))},
+		breakage{name: "replaced, and the secret is right", damage: foreign, others: []explain.Delivery{elsewhere}, cause: explain.OtherWebhook, hint: "verify another of these deliveries"},
 		breakage{name: "wrong secret", keys: explain.Keys{Secrets: []string{webhooktest.NewSecret()}}, cause: explain.Secret, hint: "did not make the signature"},
 		breakage{name: "text of the secret as key", keys: explain.Keys{Secrets: []string{webhooktest.TestSecret}}, damage: func(d *explain.Delivery) {
 			raw := webhooktest.Static(base64.StdEncoding.EncodeToString([]byte(webhooktest.TestSecret)))

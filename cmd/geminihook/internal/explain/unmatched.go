@@ -41,8 +41,8 @@ func unmatched(c *checker, d Delivery, others []Delivery) (Cause, string) {
 			"and Google makes no attempt before the event or later than 24 hours after it. Something mixed up headers and bodies.", away)
 	}
 	if c.works(others) {
-		return Changed, "The body was changed, in a way that this command cannot undo: the same keys verify another of these deliveries. " +
-			"Compare it with the data of its job, and look at what is between the sender and the program."
+		return OtherWebhook, "The same secrets or keys verify another of these deliveries, but not this one, whatever usual change of the body is " +
+			"undone: it is from another webhook, whose secret is missing here, or its body was replaced."
 	}
 	if hasEntry(d.Header, "v1") && len(c.secrets) > 0 {
 		return Secret, fmt.Sprintf("The secret %s did not make the signature, whatever usual change of the body is undone: it belongs to "+
