@@ -1,0 +1,262 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"golang.org/x/time/rate"
+	"google.golang.org/genai"
+)
+
+// The defaults of [CatchUp].
+const (
+	DefaultGrace       = 5 * time.Minute
+	DefaultInterval    = 5 * time.Minute
+	DefaultConcurrency = 4
+	DefaultPerSecond   = 5
+)
+
+// CatchUp asks the API about the jobs that the program waits for, and hands those
+// that have ended to the program's function, as if a webhook had reported them.
+//
+// The reports meet in [geminihook.Endpoint.Process]: they have the same key in the
+// endpoint's store, so the store, the lease or transaction, the log and the
+// metrics are those of a delivery, and whichever report comes second is a
+// duplicate. Several instances may run at the same time.
+//
+// The events are those that a webhook would have delivered, with these
+// differences: the Scheme of their Proof is [SchemeAPI]; their ID is made of the
+// type and the job's id; UserMetadata is empty, because the API does not return
+// it. A job that ended in a way for which Google has no event type has the type
+// "interaction.incomplete", "interaction.budget_exceeded" or "video.failed", and
+// [geminihook.Unknown] data with the job's id.
+//
+// Client, Endpoint, Waiting and Handle must be set. The zero value of every other
+// field means its documented default. Do not change or copy a CatchUp that is in
+// use.
+type CatchUp struct {
+	// Client asks the API. CatchUp makes a client like it, so that it sees the
+	// headers of responses.
+	Client *genai.Client
+
+	// Endpoint is the one that receives the webhooks, or one with the same
+	// Store. Its Key must be [geminihook.ByJob], or a function that returns
+	// the same: CatchUp calls it with made-up events and refuses to start
+	// otherwise, because the two reports of a job would not meet.
+	Endpoint *geminihook.Endpoint
+
+	// Waiting returns the jobs that the program still waits for, usually from
+	// its table. It is called once per sweep and read as slots become free, so
+	// it must not hold a connection that Handle needs: read the table in pages.
+	// After an error, the sweep ends.
+	//
+	// A job leaves CatchUp only by leaving Waiting. One that stays there after
+	// it was handled costs a request per sweep, and is handled again after
+	// Endpoint.Keep, when the store has forgotten it.
+	Waiting func(ctx context.Context) iter.Seq2[Job, error]
+
+	// Handle is the program's function, the same that Endpoint.Handler has. If
+	// it panics, the event is released, the panic is logged, and the sweep goes
+	// on.
+	Handle func(ctx context.Context, ev *geminihook.Event) error
+
+	// Grace is for how long a job is left alone after its creation, and after
+	// its end if the API says when that was, so that the webhook comes first.
+	// Zero means DefaultGrace.
+	Grace time.Duration
+
+	// Interval is the mean time between the end of a sweep of Run and the
+	// beginning of the next. Each is chosen at random between one half and one
+	// and a half times as long, so that instances do not ask at the same time.
+	// Zero means DefaultInterval.
+	Interval time.Duration
+
+	// Timeout bounds one request. Zero means DefaultTimeout.
+	Timeout time.Duration
+
+	// Concurrency bounds the jobs that are asked about or handled at the same
+	// time. Zero means DefaultConcurrency.
+	Concurrency int
+
+	// PerSecond bounds the requests per second. Zero means DefaultPerSecond.
+	// When the API says that there are too many (429), all requests wait, as
+	// long as Retry-After says, at most 10 minutes.
+	PerSecond float64
+
+	// Now is the clock to which Grace and Job.Created refer. Nil means
+	// time.Now.
+	Now func() time.Time
+
+	// Logger gets a line per sweep and per job whose state could not be read.
+	// Nil means slog.Default().
+	Logger *slog.Logger
+
+	// Observe is called with the summary of each sweep, for metrics. Nil means
+	// that nothing is called.
+	Observe func(Summary)
+
+	once   sync.Once
+	err    error // of prepare
+	client *genai.Client
+	gate   *gate
+}
+
+// Summary counts the jobs of one sweep.
+type Summary struct {
+	Waiting    int // jobs that Waiting returned: the sum of the next four, unless the context ended
+	Young      int // left alone because of Grace
+	Running    int // have not ended
+	Unreadable int // the API did not say, or not in words that this package knows; asked again by the next sweep
+	Ended      int // have ended: the sum of the next five
+
+	Handled   int // the function ran and succeeded
+	Duplicate int // were handled before
+	Busy      int // are being handled by somebody else; asked again
+	Dropped   int // the function returned a Permanent error
+	Failed    int // the function or the store failed; asked again
+
+	NeedsAction int           // of Running: interactions that go on only after an action of the program
+	Elapsed     time.Duration // the time that the sweep took
+	Err         error         // why the sweep ended early, or nil
+}
+
+// Run sweeps until ctx ends, and returns its error. The first sweep begins at
+// once. An error of a sweep is logged, and the next one tries again. Run returns
+// another error only if the CatchUp is not set up correctly.
+func (c *CatchUp) Run(ctx context.Context) error {
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	for {
+		_, _ = c.Sweep(ctx) // logged
+		mean := cmp.Or(c.Interval, DefaultInterval)
+		select {
+		case <-time.After(mean/2 + rand.N(mean)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Sweep asks about every job that Waiting returns, once, and hands those that have
+// ended to Handle. It returns after the last run of Handle. An error says that the
+// sweep ended early: the CatchUp is not set up correctly, Waiting returned an
+// error, or ctx ended. What goes wrong with one job is logged and counted, and does
+// not end the sweep.
+func (c *CatchUp) Sweep(ctx context.Context) (Summary, error) {
+	if err := c.prepare(); err != nil {
+		return Summary{Err: err}, err
+	}
+	start := time.Now()
+	t := &tally{}
+	err := c.each(ctx, func(job Job) { c.ask(ctx, job, t) }, t)
+	summary := t.sum
+	summary.Elapsed, summary.Err = time.Since(start), err
+	c.report(ctx, summary)
+	return summary, err
+}
+
+// each calls do for every job, for at most Concurrency of them at a time, and
+// waits until all calls have returned.
+func (c *CatchUp) each(ctx context.Context, do func(Job), t *tally) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, cmp.Or(c.Concurrency, DefaultConcurrency))
+	for job, err := range c.Waiting(context.WithValue(ctx, sessionKey{}, c)) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("jobs: listing the waiting jobs: %w", err)
+		}
+		t.add(func(s *Summary) { s.Waiting++ })
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			do(job)
+		})
+	}
+	wg.Wait()
+	return ctx.Err()
+}
+
+// sessionKey is the key of the CatchUp in the context of Waiting.
+type sessionKey struct{}
+
+// tally counts for several goroutines.
+type tally struct {
+	mu  sync.Mutex
+	sum Summary
+}
+
+func (t *tally) add(count func(*Summary)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	count(&t.sum)
+}
+
+// prepare checks the fields and makes the client and the gate.
+func (c *CatchUp) prepare() error {
+	c.once.Do(func() {
+		if c.err = c.check(); c.err != nil {
+			return
+		}
+		perSecond := cmp.Or(c.PerSecond, DefaultPerSecond)
+		c.gate = &gate{limiter: rate.NewLimiter(rate.Limit(perSecond), 1), timeout: cmp.Or(c.Timeout, DefaultTimeout)}
+		if c.client, c.err = listening(c.Client); c.err != nil {
+			c.err = fmt.Errorf("jobs: CatchUp.Client: %w", c.err)
+		}
+	})
+	return c.err
+}
+
+func (c *CatchUp) check() error {
+	switch {
+	case c.Client == nil || c.Endpoint == nil || c.Waiting == nil || c.Handle == nil:
+		return errors.New("jobs: CatchUp.Client, Endpoint, Waiting or Handle is not set")
+	case min(c.Grace, c.Interval, c.Timeout) < 0 || c.Concurrency < 0 || c.PerSecond < 0:
+		return errors.New("jobs: CatchUp.Grace, Interval, Timeout, Concurrency or PerSecond is negative")
+	case !byJob(c.Endpoint.Key):
+		return errors.New("jobs: CatchUp.Endpoint.Key is not geminihook.ByJob: " +
+			"the webhook and the API would report the end of a job under different keys, and it would be handled twice")
+	}
+	return nil
+}
+
+// byJob reports whether key gives each end of a job the key that ByJob gives it.
+// Functions cannot be compared, so it tries two reports of one end, one of another
+// end of the same job, and one of another job.
+func byJob(key func(context.Context, *geminihook.Event) string) bool {
+	if key == nil {
+		return false
+	}
+	reports := []geminihook.Event{
+		{ID: "msg_1", Type: geminihook.EventBatchSucceeded, Data: &geminihook.BatchSucceeded{ID: "batches/geminihook-probe"}},
+		{ID: "api_2", Type: geminihook.EventBatchSucceeded, Data: &geminihook.BatchSucceeded{ID: "geminihook-probe"}},
+		{ID: "api_3", Type: geminihook.EventBatchFailed, Data: &geminihook.BatchFailed{ID: "batches/geminihook-probe"}},
+		{ID: "api_4", Type: geminihook.EventInteractionCompleted, Data: &geminihook.InteractionCompleted{ID: "v1_geminihook-probe.."}},
+	}
+	reports[0].Proof = geminihook.Proof{Scheme: geminihook.SchemeHMAC, Key: "whsec_...abc="}
+	for i := range reports {
+		ev := &reports[i]
+		if i > 0 {
+			ev.Proof.Scheme = SchemeAPI
+		}
+		if key(context.Background(), ev) != geminihook.ByJob(context.Background(), ev) {
+			return false
+		}
+	}
+	return true
+}

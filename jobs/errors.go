@@ -1,0 +1,124 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/genai"
+	"google.golang.org/genai/interactions/models/apierrors"
+)
+
+// requestError is a failed request. Its text is made for the log. The SDK's own
+// texts can hold the whole body of a response, and so what a model wrote.
+type requestError struct {
+	what string // for example "batches/abc"
+	text string
+	err  error
+}
+
+func (e *requestError) Error() string { return "jobs: " + e.what + ": " + e.text }
+func (e *requestError) Unwrap() error { return e.err }
+
+// requestFailed wraps an error of the SDK.
+func requestFailed(what string, err error) error {
+	e := &requestError{what: what, err: err, text: "the SDK could not read the response"}
+	status, message := httpStatus(err)
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		e.text = inner.Error()
+	}
+	switch {
+	case status != 0:
+		e.text = strings.TrimSpace(fmt.Sprintf("%d %s: %s", status, http.StatusText(status), firstWords(message)))
+	case errors.Is(err, context.DeadlineExceeded):
+		e.text = "no response in time"
+	case errors.Is(err, context.Canceled):
+		e.text = "canceled"
+	}
+	return e
+}
+
+// maxMessage bounds what a message of the API adds to a text, in bytes. Such
+// messages are one sentence long; a proxy's may be a whole page.
+const maxMessage = 200
+
+// firstWords returns the first line of a message, or as much as a log can bear.
+func firstWords(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	if len(s) <= maxMessage {
+		return s
+	}
+	s = s[:maxMessage]
+	for !utf8.ValidString(s) && s != "" {
+		s = s[:len(s)-1]
+	}
+	return s + "..."
+}
+
+// httpStatus returns the status of the response that an error of the SDK is about,
+// and the message in it. The status is zero if there was no response. The SDK has
+// two families of errors: one for interactions, and one for everything else.
+func httpStatus(err error) (status int, message string) {
+	if e, ok := errors.AsType[genai.APIError](err); ok {
+		return codeOf(e), e.Message
+	}
+	if e, ok := errors.AsType[*apierrors.GetInteractionByIDClientError](err); ok {
+		return statusOf(e.HTTPMeta.Response), text(e.Error_.Message)
+	}
+	if e, ok := errors.AsType[*apierrors.GetInteractionByIDServerError](err); ok {
+		return statusOf(e.HTTPMeta.Response), text(e.Error_.Message)
+	}
+	if e, ok := errors.AsType[*apierrors.ResponseValidationError](err); ok {
+		return e.StatusCode, "the SDK could not read the error"
+	}
+	if e, ok := errors.AsType[*apierrors.APIError](err); ok {
+		return e.StatusCode, e.Message
+	}
+	return 0, ""
+}
+
+// codeOf returns the status of an error, which the SDK takes from the body, and
+// which a body may name without giving its number.
+func codeOf(e genai.APIError) int {
+	names := map[string]int{"NOT_FOUND": http.StatusNotFound, "RESOURCE_EXHAUSTED": http.StatusTooManyRequests}
+	if e.Code == 0 && names[e.Status] != 0 {
+		return names[e.Status]
+	}
+	if e.Code == 0 {
+		return http.StatusInternalServerError
+	}
+	return e.Code
+}
+
+func statusOf(response *http.Response) int {
+	if response == nil {
+		return 0
+	}
+	return response.StatusCode
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// retryInfo returns the delay that the details of an error ask for. Google's APIs
+// send it in the body more often than in the header Retry-After.
+func retryInfo(err error) time.Duration {
+	e, _ := errors.AsType[genai.APIError](err)
+	for _, detail := range e.Details {
+		kind, _ := detail["@type"].(string)
+		delay, _ := detail["retryDelay"].(string)
+		if d, err := time.ParseDuration(delay); err == nil && strings.HasSuffix(kind, "google.rpc.RetryInfo") {
+			return d
+		}
+	}
+	return 0
+}

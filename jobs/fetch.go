@@ -1,0 +1,167 @@
+// Package jobs gets what a Gemini webhook is about, and finds the jobs whose end
+// no webhook reported.
+//
+// Events are thin: they have a job's state and its id. [Fetch] gets the batch,
+// the interaction or the video operation behind an event through the official SDK,
+// google.golang.org/genai. [Results], [DownloadVideo] and [Result.OutputText] take
+// it from there.
+//
+//	endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
+//		result, err := jobs.Fetch(ctx, client, ev)
+//		if err != nil {
+//			return err // Permanent if the job does not exist; otherwise, Google delivers again
+//		}
+//		...
+//	})
+//
+// Some jobs end without an event, and some events are lost. [CatchUp] asks the
+// API about the jobs that the program still waits for, and hands those that have
+// ended to the same function, through the same [geminihook.Endpoint], so that each
+// end of a job is handled once, whoever reported it.
+//
+// All of it is for the Gemini API. Vertex AI has no webhooks.
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"google.golang.org/genai"
+	"google.golang.org/genai/interactions/models/interactions"
+	"google.golang.org/genai/interactions/models/operations"
+	"google.golang.org/genai/interactions/retry"
+)
+
+// DefaultTimeout bounds one request to the API.
+const DefaultTimeout = 30 * time.Second
+
+// Result is what an event is about, as the SDK's own type. Exactly one field is
+// not nil.
+type Result struct {
+	Batch       *genai.BatchJob
+	Interaction *interactions.Interaction
+	Video       *genai.GenerateVideosOperation
+}
+
+// OutputText returns the text with which an interaction ended. It is empty if the
+// interaction has none, and for a batch or a video.
+func (r *Result) OutputText() string {
+	if r.Interaction == nil {
+		return ""
+	}
+	return text(r.Interaction.OutputText)
+}
+
+// Fetch gets the batch, the interaction or the video operation that an event is
+// about. It takes every form of id: "batches/abc" and "abc", "interactions/abc"
+// and "abc", and the whole name of a video operation. The API cannot be asked for
+// a video operation by the last part of its name; if an event has only that, the
+// result has the operation's name and the file of the event, and no request is
+// made.
+//
+// The error is made by [geminihook.Permanent] if the API does not know the job,
+// or if the event is not about one. Every other error, such as for a status of 429
+// or 5xx, is a plain one: return it from the program's function, and a redelivery
+// or a queue tries again. Fetch itself makes one attempt, whatever the client's
+// retry options, and takes at most [DefaultTimeout]. The text of an error holds no
+// part of a result.
+//
+// In a run of the program's function that a [CatchUp] started, Fetch returns what
+// CatchUp has just got, without another request.
+func Fetch(ctx context.Context, client *genai.Client, ev *geminihook.Event) (*Result, error) {
+	kind, err := kindOf(ev)
+	if err != nil {
+		return nil, err
+	}
+	name, err := nameOf(kind, ev.JobID())
+	if errors.Is(err, errModel) {
+		return fromEvent(ev)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if known, ok := ctx.Value(fetchedKey{}).(fetched); ok && known.kind == kind && known.name == name {
+		return known.result, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	defer cancel()
+	return get(ctx, client, kind, name)
+}
+
+// fetched is what CatchUp puts into the context of the program's function.
+type fetched struct {
+	kind   Kind
+	name   string
+	result *Result
+}
+
+type fetchedKey struct{}
+
+// get makes one request. The context bounds it.
+func get(ctx context.Context, client *genai.Client, kind Kind, name string) (r *Result, err error) {
+	defer func() {
+		if err = safe(err, recover()); err != nil {
+			r, err = nil, requestFailed(name, err)
+			if status, _ := httpStatus(err); status == http.StatusNotFound {
+				err = geminihook.Permanent(err)
+			}
+		}
+	}()
+	r = &Result{}
+	switch kind {
+	case KindBatch:
+		r.Batch, err = client.Batches.Get(ctx, name, &genai.GetBatchJobConfig{HTTPOptions: oneAttempt()})
+	case KindVideo:
+		r.Video, err = client.Operations.GetVideosOperation(ctx, &genai.GenerateVideosOperation{Name: name},
+			&genai.GetOperationConfig{HTTPOptions: oneAttempt()})
+	case KindInteraction:
+		var response *operations.GetInteractionByIDResponse
+		response, err = client.Interactions.Get(ctx, operations.GetInteractionByIDRequest{ID: name},
+			operations.WithRetries(retry.Config{Strategy: "none"}))
+		if err == nil && response.Interaction == nil {
+			err = errors.New("the response has no interaction")
+		}
+		if err == nil {
+			r.Interaction = response.Interaction
+		}
+	}
+	return r, err
+}
+
+// oneAttempt returns the options of a request that the SDK does not repeat: whoever
+// waits for it decides when to ask again.
+func oneAttempt() *genai.HTTPOptions {
+	return &genai.HTTPOptions{RetryOptions: &genai.HTTPRetryOptions{Attempts: genai.Ptr(int32(1))}}
+}
+
+// safe turns what a deferred call recovered into an error. The SDK panics if a
+// response does not have the types that it expects, and one such job must not end
+// the process.
+func safe(err error, recovered any) error {
+	if recovered != nil {
+		return fmt.Errorf("the SDK panicked: %v", recovered)
+	}
+	return err
+}
+
+// fromEvent returns what an event about a video tells by itself.
+func fromEvent(ev *geminihook.Event) (*Result, error) {
+	data, _ := ev.Data.(*geminihook.VideoGenerated)
+	if data == nil || data.OutputFileURI == "" && data.FileName == "" {
+		// Not a Permanent error: a CatchUp that knows the whole name can still
+		// handle this end.
+		return nil, fmt.Errorf("%w, and the event has no file: %q", errModel, ev.JobID())
+	}
+	uri := data.OutputFileURI
+	if uri == "" {
+		uri = data.FileName
+	}
+	return &Result{Video: &genai.GenerateVideosOperation{
+		Name: data.ID, Done: true,
+		Response: &genai.GenerateVideosResponse{GeneratedVideos: []*genai.GeneratedVideo{{Video: &genai.Video{URI: uri}}}},
+	}}, nil
+}

@@ -1,0 +1,36 @@
+package jobs_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/internal/fakeapi"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/genai"
+)
+
+// serve serves the API over HTTP and returns a client for it.
+func serve(t testing.TB, api http.Handler) *genai.Client {
+	t.Helper()
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	return newClient(t, genai.ClientConfig{HTTPOptions: genai.HTTPOptions{BaseURL: server.URL}})
+}
+
+func newClient(t testing.TB, config genai.ClientConfig) *genai.Client {
+	t.Helper()
+	config.Backend, config.APIKey = genai.BackendGeminiAPI, fakeapi.Key
+	client, err := genai.NewClient(t.Context(), &config)
+	require.NoError(t, err)
+	return client
+}
+
+// event decodes the body of an event.
+func event(t testing.TB, body string) *geminihook.Event {
+	t.Helper()
+	ev, err := geminihook.ParseUnverified([]byte(body))
+	require.NoError(t, err)
+	return ev
+}
