@@ -53,7 +53,7 @@ func (h *handled) handle(_ context.Context, ev *geminihook.Event) error {
 // what its function gets.
 func newCatchUp(t testing.TB, client *genai.Client, list ...jobs.Job) (*jobs.CatchUp, *handled) {
 	t.Helper()
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(secret)
 	require.NoError(t, err)
 	quiet := slog.New(slog.DiscardHandler)
 	h := &handled{}
@@ -128,7 +128,7 @@ func TestSweepEnds(t *testing.T) {
 			assert.Equal(t, 1, again.Duplicate, "the next sweep")
 			if _, isUnknown := ev.Data.(*geminihook.Unknown); !isUnknown {
 				w := httptest.NewRecorder()
-				delivery := webhooktest.NewBody(ev.Raw, webhooktest.Static(webhooktest.Secret))
+				delivery := webhooktest.NewBody(ev.Raw, webhooktest.Static(secret))
 				c.Endpoint.Handler(c.Handle).ServeHTTP(w, delivery.Request("/"))
 				assert.Equal(t, http.StatusOK, w.Code)
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/internal/fakeapi"
+	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/genai"
 )
@@ -34,3 +35,5 @@ func event(t testing.TB, body string) *geminihook.Event {
 	require.NoError(t, err)
 	return ev
 }
+
+var secret = webhooktest.NewSecret()

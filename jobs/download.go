@@ -1,0 +1,166 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"google.golang.org/genai"
+)
+
+// DownloadVideo writes a generated video to w and returns how many bytes it wrote.
+// The video is an element of Response.GeneratedVideos of a video operation; for an
+// event, &genai.Video{URI: data.OutputFileURI} is one as well. The file is asked
+// for by its name at the client's own address, never at another host that the URI
+// names.
+//
+// The video is not held in memory. DownloadVideo fails if no byte arrives for
+// [DefaultTimeout]; ctx bounds the whole. The error is made by
+// [geminihook.Permanent] if the file does not exist, which it does no longer after
+// two days. After an error, w has a part of the video.
+func DownloadVideo(ctx context.Context, client *genai.Client, video *genai.Video, w io.Writer) (int64, error) {
+	if video == nil {
+		return 0, errors.New("jobs: no video")
+	}
+	if len(video.VideoBytes) > 0 {
+		return io.Copy(w, bytes.NewReader(video.VideoBytes))
+	}
+	body, err := open(ctx, client, video.URI)
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
+	return io.Copy(w, body)
+}
+
+var fileName = regexp.MustCompile(`(?:^|/)(files/[A-Za-z0-9_-]+)(?::download)?$`)
+
+// open requests a file by its name or URI. The SDK's Files.Download holds all of it
+// in memory, and does not look at the status of the response.
+func open(ctx context.Context, client *genai.Client, uri string) (io.ReadCloser, error) {
+	path, _, _ := strings.Cut(uri, "?")
+	name := fileName.FindStringSubmatch(path)
+	if name == nil || strings.HasPrefix(uri, "gs:") {
+		return nil, geminihook.Permanent(fmt.Errorf("jobs: %q is not a file of the Gemini API", firstWords(path)))
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	f := &file{what: name[1], cancel: cancel, stalled: time.AfterFunc(DefaultTimeout, func() { cancel(errStalled) })}
+	response, err := request(ctx, client, name[1])
+	f.stalled.Stop()
+	if err != nil {
+		if context.Cause(ctx) == errStalled {
+			err = errStalled
+		}
+		cancel(nil)
+		return nil, requestFailed(name[1], err)
+	}
+	f.ctx, f.body = ctx, response.Body
+	if response.StatusCode != http.StatusOK {
+		defer f.Close()
+		err := requestFailed(name[1], apiError(response))
+		if response.StatusCode == http.StatusNotFound {
+			err = geminihook.Permanent(err)
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+// request makes the request as the SDK does.
+func request(ctx context.Context, client *genai.Client, name string) (*http.Response, error) {
+	config := client.ClientConfig()
+	if config.Backend != genai.BackendGeminiAPI {
+		return nil, errors.New("files can be downloaded from the Gemini API only")
+	}
+	base, err := url.Parse(config.HTTPOptions.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	address := base.JoinPath(config.HTTPOptions.APIVersion, name+":download")
+	address.RawQuery = "alt=media"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	for key, values := range config.HTTPOptions.Headers {
+		req.Header[http.CanonicalHeaderKey(key)] = values
+	}
+	req.Header.Set(keyHeader, config.APIKey)
+	httpClient := *config.HTTPClient
+	httpClient.CheckRedirect = keepKey(httpClient.CheckRedirect)
+	return httpClient.Do(req)
+}
+
+const keyHeader = "X-Goog-Api-Key"
+
+// keepKey sends the API key to no other host than Google's: net/http sends a
+// header that it does not know to every host that it is redirected to.
+func keepKey(next func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+	return func(req *http.Request, via []*http.Request) error {
+		first := via[0].URL
+		google := req.URL.Scheme == "https" && strings.HasSuffix(req.URL.Hostname(), ".googleapis.com")
+		if !google && (req.URL.Scheme != first.Scheme || req.URL.Host != first.Host) {
+			req.Header.Del(keyHeader)
+		}
+		if next != nil {
+			return next(req, via)
+		}
+		if len(via) >= 10 {
+			return errors.New("stopped after 10 redirects")
+		}
+		return nil
+	}
+}
+
+// apiError reads the error that a response has.
+func apiError(response *http.Response) genai.APIError {
+	e := genai.APIError{Code: response.StatusCode}
+	var body struct {
+		Error struct{ Message string }
+	}
+	start, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	if json.Unmarshal(start, &body) == nil {
+		e.Message = body.Error.Message
+	}
+	return e
+}
+
+var errStalled = errors.New("no byte arrived in time")
+
+// file is a body that must not stall. The time in which nobody reads does not
+// count.
+type file struct {
+	what    string
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	stalled *time.Timer
+	body    io.ReadCloser
+}
+
+func (f *file) Read(p []byte) (int, error) {
+	f.stalled.Reset(DefaultTimeout)
+	n, err := f.body.Read(p)
+	f.stalled.Stop()
+	if err != nil && err != io.EOF {
+		if context.Cause(f.ctx) == errStalled {
+			err = errStalled
+		}
+		err = fmt.Errorf("jobs: %s: %w", f.what, err)
+	}
+	return n, err
+}
+
+func (f *file) Close() error {
+	f.cancel(nil)
+	f.stalled.Stop()
+	return f.body.Close()
+}
