@@ -123,7 +123,7 @@ func TestNoResults(t *testing.T) {
 // TestResultsAreStreamed: the file is larger than the memory that reading it
 // takes.
 func TestResultsAreStreamed(t *testing.T) {
-	const size, count = 1 << 16, 512 // 32 MiB
+	const size, count = 1 << 14, 512 // 8 MiB
 	line := []byte(`{"key":"k","response":` + content(strings.Repeat("x", size)) + "}\n")
 	api := &fakeapi.API{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasPrefix(r.URL.Path, "/v1beta/files/") {

@@ -1,0 +1,96 @@
+package jobs_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook/internal/fakeapi"
+	"github.com/geminihook/geminihook/jobs"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestBatches: a sweep over the list of a project handles each batch once, and
+// leaves those alone that the store may have forgotten.
+func TestBatches(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	api := &fakeapi.API{}
+	client := serve(t, api)
+	batches(api, 250) // 3 have ended
+	created := func(name string, ago time.Duration) {
+		api.Set(name, fakeapi.Batch(name, "BATCH_STATE_SUCCEEDED", "createTime", now.Add(-ago).Format(time.RFC3339)))
+	}
+	created("batches/young", time.Minute)
+	created("batches/old", 6*24*time.Hour)
+	created("batches/forgotten", 7*24*time.Hour)
+	c, h := newCatchUp(t, client)
+	c.Waiting, c.Now = jobs.Batches(client), func() time.Time { return now }
+	summary, err := c.Sweep(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, jobs.Summary{Waiting: 252, Young: 1, Running: 247, Ended: 4, Handled: 4, Elapsed: summary.Elapsed}, summary)
+	assert.Len(t, h.events, 4)
+	requests, _ := api.Requests()
+	assert.Equal(t, 13+251, requests, "pages and jobs")
+	again, err := c.Sweep(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 4, again.Duplicate)
+}
+
+// TestBatchesOutsideOfASweep: the list can be read by itself, and a loop can end
+// early.
+func TestBatchesOutsideOfASweep(t *testing.T) {
+	api := &fakeapi.API{}
+	client := serve(t, api)
+	batches(api, 50)
+	n := 0
+	for job, err := range jobs.Batches(client)(t.Context()) {
+		require.NoError(t, err)
+		assert.Equal(t, jobs.KindBatch, job.Kind)
+		if n++; n == 25 {
+			break
+		}
+	}
+	requests, _ := api.Requests()
+	assert.Equal(t, 2, requests)
+}
+
+// TestBatchesFail: an error of a page ends the sweep, after the jobs of the pages
+// before it. A limit does not.
+func TestBatchesFail(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		respond func(http.ResponseWriter, *http.Request)
+		times   int
+		text    string
+		waiting int
+	}{
+		{"500", status(500), 1000, "batches: 500 Internal Server Error", 20},
+		{"a response that makes the SDK panic", raw(`{"operations":7}`), 1000, "could not read", 20},
+		{"429, once", limited(429, "0"), 1, "", 50},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			left := tt.times
+			api := &fakeapi.API{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+				if r.FormValue("pageToken") != "20" || left == 0 {
+					return false
+				}
+				left--
+				tt.respond(w, r)
+				return true
+			}}
+			client := serve(t, api)
+			batches(api, 50)
+			c, _ := newCatchUp(t, client)
+			c.Waiting = jobs.Batches(client)
+			summary, err := c.Sweep(t.Context())
+			if tt.text != "" {
+				require.ErrorContains(t, err, tt.text)
+			} else {
+				require.NoError(t, err)
+			}
+			assert.Equal(t, tt.waiting, summary.Waiting)
+			assert.Equal(t, 1, summary.Handled)
+		})
+	}
+}

@@ -1,0 +1,158 @@
+package jobs_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/internal/fakeapi"
+	"github.com/geminihook/geminihook/jobs"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// numbered is the name of an operation, for which the SDK takes the least time.
+const numbered = "models/m/operations/"
+
+// endless is an API with any number of operations, of which every hundredth is
+// done.
+func endless() *fakeapi.API {
+	return &fakeapi.API{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+		i, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/v1beta/"+numbered))
+		raw(fmt.Sprintf(`{"name":"%s%d","done":%t}`, numbered, i, i%100 == 0))(w, r)
+		return true
+	}}
+}
+
+// TestManyJobs: the memory of a sweep does not grow with the number of jobs, and
+// there are never more requests at a time than configured.
+func TestManyJobs(t *testing.T) {
+	const count, atOnce = 100_000, 8
+	api := endless()
+	c, _ := newCatchUp(t, inProcess(t, api))
+	c.Handle = func(context.Context, *geminihook.Event) error { return nil }
+	var before, most uint64
+	c.Concurrency = atOnce
+	c.Waiting = func(context.Context) iter.Seq2[jobs.Job, error] {
+		return func(yield func(jobs.Job, error) bool) {
+			for i := range count {
+				if i%10_000 == 1000 {
+					heap := liveHeap()
+					if before == 0 {
+						before = heap
+					}
+					most = max(most, heap)
+				}
+				if !yield(jobs.Job{ID: numbered + strconv.Itoa(i), Kind: jobs.KindVideo}, nil) {
+					return
+				}
+			}
+		}
+	}
+	summary, err := c.Sweep(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, jobs.Summary{
+		Waiting: count, Running: count - count/100, Ended: count / 100, Handled: count / 100, Elapsed: summary.Elapsed,
+	}, summary)
+	requests, highest := api.Requests()
+	assert.Equal(t, count, requests)
+	assert.LessOrEqual(t, highest, atOnce)
+	growth := int64(most) - int64(before)
+	assert.Less(t, growth, int64(8<<20), "80 bytes per job would be 8 MB")
+	t.Logf("%d jobs, %d ended, in %v; the heap grew by %d KiB; at most %d requests at a time",
+		summary.Waiting, summary.Ended, summary.Elapsed.Round(100e6), growth>>10, highest)
+}
+
+// TestConcurrency: there are as many requests at a time as configured, and no more.
+func TestConcurrency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &fakeapi.API{Intercept: func(http.ResponseWriter, *http.Request) bool {
+			time.Sleep(time.Second)
+			return false
+		}}
+		c, _ := newCatchUp(t, inProcess(t, api), batches(api, 9)...)
+		c.Concurrency = 3
+		summary, err := c.Sweep(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 9, summary.Waiting)
+		_, highest := api.Requests()
+		assert.Equal(t, 3, highest)
+		assert.Equal(t, 3*time.Second, summary.Elapsed.Truncate(time.Second))
+	})
+}
+
+// TestRace: 10,000 times, a webhook and a sweep report the same end at the same
+// moment, and the function runs once.
+func TestRace(t *testing.T) {
+	const count = 10_000
+	var effects [count]atomic.Int32
+	var bySweep, byWebhook atomic.Int32
+	handle := func(_ context.Context, ev *geminihook.Event) error {
+		i, _ := strconv.Atoi(strings.TrimPrefix(ev.JobID(), numbered))
+		effects[i].Add(1)
+		if ev.Proof.Scheme == jobs.SchemeAPI {
+			bySweep.Add(1)
+		} else {
+			byWebhook.Add(1)
+		}
+		runtime.Gosched()
+		return nil
+	}
+	api := &fakeapi.API{}
+	c, _ := newCatchUp(t, inProcess(t, api))
+	c.Handle, c.Concurrency = handle, 16
+	receiver := c.Endpoint.Handler(handle)
+	var webhooks sync.WaitGroup
+	var delivered atomic.Int32
+	api.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		name := strings.TrimPrefix(r.URL.Path, "/v1beta/")
+		body := []byte(fmt.Sprintf(`{"type":"video.generated","data":{"id":%q}}`, name))
+		delivery := webhooktest.NewBody(body, webhooktest.Static(secret))
+		first := delivery.Request("/")
+		webhooks.Go(func() {
+			for request := first; ; request = delivery.Request("/") { // until it is acknowledged
+				response := httptest.NewRecorder()
+				receiver.ServeHTTP(response, request)
+				if response.Code == http.StatusOK {
+					delivered.Add(1)
+					return
+				}
+				time.Sleep(time.Millisecond) // as a sender's retry would
+			}
+		})
+		raw(fmt.Sprintf(`{"name":%q,"done":true}`, name))(w, r)
+		return true
+	}
+	list := make([]jobs.Job, count)
+	for i := range list {
+		list[i] = jobs.Job{ID: numbered + strconv.Itoa(i), Kind: jobs.KindVideo}
+	}
+	c.Waiting = waiting(list...)
+	summary, err := c.Sweep(t.Context())
+	require.NoError(t, err)
+	webhooks.Wait()
+	assert.Equal(t, count, summary.Ended)
+	assert.Equal(t, count, summary.Handled+summary.Duplicate+summary.Busy)
+	assert.EqualValues(t, count, delivered.Load())
+	for i := range effects {
+		if n := effects[i].Load(); n != 1 {
+			t.Errorf("the end of %d had %d effects", i, n)
+		}
+	}
+	assert.Positive(t, bySweep.Load())
+	assert.Positive(t, byWebhook.Load())
+	t.Logf("%d ends, reported twice each: %d handled by the sweep, %d by the webhook; the sweep saw %d duplicates, and %d in progress",
+		count, bySweep.Load(), byWebhook.Load(), summary.Duplicate, summary.Busy)
+}
