@@ -30,7 +30,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if kind := os.Getenv(kindVariable); kind != "" {
+	if kind := os.Getenv(kindVariable); kind != "" && os.Getenv(apiVariable) != "" {
+		fmt.Fprintln(os.Stderr, sweep(kind))
+		os.Exit(1)
+	} else if kind != "" {
 		fmt.Fprintln(os.Stderr, receive(kind))
 		os.Exit(1)
 	}
@@ -220,6 +223,7 @@ func count(t *testing.T, next func() bool, scan func(...any) error) map[string]i
 
 // receiver is a process.
 type receiver struct {
+	name string // of a process that sweeps
 	addr string
 	env  []string
 	cmd  *exec.Cmd
@@ -229,7 +233,7 @@ type receiver struct {
 func (r *receiver) start(t *testing.T) {
 	t.Helper()
 	r.cmd = exec.Command(os.Args[0])
-	r.cmd.Env = append(slices.Clone(r.env), addrVariable+"="+r.addr)
+	r.cmd.Env = append(slices.Clone(r.env), addrVariable+"="+r.addr, nameVariable+"="+r.name)
 	r.cmd.Stderr = os.Stderr
 	in, err := r.cmd.StdinPipe()
 	require.NoError(t, err)
