@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/geminihook/geminihook/jobs"
+	"github.com/geminihook/geminihook/webhooktest"
+	"google.golang.org/genai"
+)
+
+// offline runs the program with a fake of the API, which loses the events of every
+// third job and sends those of another third twice.
+func offline(ctx context.Context, out io.Writer, t *table) error {
+	google := &fake{resources: map[string]any{}}
+	api, stopAPI, err := listen("127.0.0.1:0", google)
+	if err != nil {
+		return err
+	}
+	defer stopAPI()
+	client, err := genai.NewClient(ctx, &genai.ClientConfig{
+		Backend: genai.BackendGeminiAPI, APIKey: "none", HTTPOptions: genai.HTTPOptions{BaseURL: api},
+	})
+	if err != nil {
+		return err
+	}
+	secret := webhooktest.NewSecret()
+	handler, catchUp, err := newProgram(ctx, t, client, secret)
+	if err != nil {
+		return err
+	}
+	url, stop, err := listen("127.0.0.1:0", handler)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	fmt.Fprintf(out, "listening on %s/gemini\n", url)
+	fmt.Fprintln(out, "GEMINI_API_KEY is not set: a fake of the API delivers instead of Google.")
+
+	var once, twice []*webhooktest.Delivery
+	const count = 300
+	lost, silent := 0, 0
+	for i := range count {
+		j := google.job(i)
+		if err := t.start(ctx, fmt.Sprintf("task-%03d", i), j.kind, func(context.Context) (string, error) { return google.create(j), nil }); err != nil {
+			return err
+		}
+		switch {
+		case j.event == nil:
+			silent++
+		case i%3 == 0:
+			lost++
+		case i%3 == 1:
+			twice = append(twice, webhooktest.NewBody(j.event))
+		default:
+			once = append(once, webhooktest.NewBody(j.event))
+		}
+	}
+	fmt.Fprintf(out, "%d jobs: %d events are lost, %d are sent twice, %d once; for %d ends, Google has no event\n",
+		count, lost, len(twice), len(once), silent)
+
+	// Both begin now, so that many ends are reported by both at the same time.
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	catchUp.Grace, catchUp.Interval, catchUp.PerSecond = 1, 200*time.Millisecond, 200
+	swept := make(chan error, 1)
+	sweeping, stopSweeping := context.WithCancel(ctx)
+	defer stopSweeping()
+	go func() { swept <- catchUp.Run(sweeping) }()
+	signers := []webhooktest.Signer{webhooktest.Static(secret)}
+	for _, s := range []struct {
+		duplicates float64
+		deliveries []*webhooktest.Delivery
+	}{{1, twice}, {0, once}} {
+		sender := &webhooktest.Sender{URL: url + "/gemini", Signers: signers, Duplicates: s.duplicates, FirstRetry: 100 * time.Millisecond}
+		if report, err := sender.Deliver(ctx, s.deliveries...); err != nil || len(report.Lost) > 0 {
+			return fmt.Errorf("%d deliveries were not acknowledged: %w", len(report.Lost), err)
+		}
+	}
+	for left := 1; left > 0; {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case err := <-swept:
+			return err
+		}
+		if left, err = t.left(ctx); err != nil {
+			return err
+		}
+	}
+	stopSweeping()
+	<-swept
+	return t.print(ctx, out)
+}
+
+// fake is a fake of the API methods that the program calls.
+type fake struct {
+	mu        sync.Mutex
+	resources map[string]any // by path, without the version
+}
+
+// job is what the fake will create.
+type job struct {
+	kind     jobs.Kind
+	id, path string
+	resource map[string]any
+	event    []byte // nil if Google has none for this end
+}
+
+// job returns one of the jobs of a busy program. They have all ended when the
+// program asks for the first time.
+func (f *fake) job(i int) job {
+	var j job
+	var typ string
+	switch i % 5 {
+	case 0, 1:
+		typ, j.kind, j.id = "batch.succeeded", jobs.KindBatch, fmt.Sprintf("batches/b%03d", i)
+		j.path, j.resource = j.id, map[string]any{"name": j.id, "metadata": map[string]any{"state": "BATCH_STATE_SUCCEEDED"}}
+	case 2, 3:
+		status := "completed"
+		if i%15 == 2 {
+			status = "incomplete" // for which Google has no event
+		}
+		typ, j.kind, j.id = "interaction."+status, jobs.KindInteraction, fmt.Sprintf("v1_i%03d..", i)
+		j.path, j.resource = "interactions/"+j.id, map[string]any{"id": j.id, "status": status}
+	default:
+		typ, j.kind, j.id = "video.generated", jobs.KindVideo, fmt.Sprintf("models/veo/operations/v%03d", i)
+		j.path, j.resource = j.id, map[string]any{"name": j.id, "done": true}
+	}
+	if typ != "interaction.incomplete" {
+		j.event = fmt.Appendf(nil, `{"type":%q,"version":"v1","data":{"id":%q}}`, typ, j.id)
+	}
+	return j
+}
+
+func (f *fake) create(j job) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.resources[j.path] = j.resource
+	return j.id
+}
+
+func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	resource := f.resources[strings.TrimPrefix(r.URL.Path, "/v1beta/")]
+	f.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	if resource == nil {
+		w.WriteHeader(http.StatusNotFound)
+		resource = map[string]any{"error": map[string]any{"code": http.StatusNotFound, "status": "NOT_FOUND"}}
+	}
+	_ = json.NewEncoder(w).Encode(resource) // the client may have gone away
+}
