@@ -210,7 +210,7 @@ func (s *sweeps) deliver(t *testing.T, deliveries []*webhooktest.Delivery) {
 		report, _ := s.sender.Deliver(t.Context(), deliveries...)
 		ended <- report
 	}()
-	for left := 3; ; {
+	for left := 4; ; {
 		select {
 		case report := <-ended:
 			require.Empty(t, report.Lost, "events that were never acknowledged")

@@ -1,3 +1,3 @@
-// Package chaos has no code but a test: it kills receivers, restarts stores and
-// cuts connections while events are delivered, and counts what ran.
+// Package chaos has no code but tests: they kill receivers and sweepers, restart stores and
+// cut connections while events are delivered, and count what ran.
 package chaos
