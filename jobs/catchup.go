@@ -171,8 +171,8 @@ func (c *CatchUp) each(ctx context.Context, do func(Job), t *tally) error {
 	defer wg.Wait()
 	slots := make(chan struct{}, cmp.Or(c.Concurrency, DefaultConcurrency))
 	for job, err := range c.Waiting(context.WithValue(ctx, sessionKey{}, c)) {
-		if err == nil {
-			err = ctx.Err()
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if err != nil {
 			return fmt.Errorf("jobs: listing the waiting jobs: %w", err)

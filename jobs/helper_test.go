@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -37,3 +38,25 @@ func event(t testing.TB, body string) *geminihook.Event {
 }
 
 var secret = webhooktest.NewSecret()
+
+// status responds with an error of the API.
+func status(code int) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) { fakeapi.Fail(w, r, code) }
+}
+
+// page responds with something that is not from the API.
+func page(code int) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(code)
+		_, _ = fmt.Fprintf(w, "<html>\n%01000d SECRET", 0)
+	}
+}
+
+// raw responds with a body.
+func raw(body string) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(body))
+	}
+}
