@@ -15,7 +15,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -145,19 +144,35 @@ func online(ctx context.Context, out io.Writer, t *table, getenv func(string) st
 	if err != nil {
 		return err
 	}
-	ctx, done := context.WithCancel(ctx)
-	defer done()
 	catchUp.Interval = time.Minute
 	catchUp.Observe = func(s jobs.Summary) {
-		fmt.Fprintf(out, "swept: %d waiting, %d running, %d ended\n", s.Waiting, s.Young+s.Running, s.Ended)
-		if left, err := t.left(ctx); err == nil && left == 0 {
-			done()
-		}
+		fmt.Fprintf(out, "swept: %d waiting, %d of them have ended\n", s.Waiting, s.Ended)
 	}
-	if err := catchUp.Run(ctx); !errors.Is(err, context.Canceled) {
+	if err := sweep(ctx, t, catchUp); err != nil {
 		return err
 	}
-	return t.print(context.WithoutCancel(ctx), out)
+	return t.print(ctx, out)
+}
+
+// sweep sweeps until no job is left.
+func sweep(ctx context.Context, t *table, catchUp *jobs.CatchUp) error {
+	ctx, stop := context.WithCancel(ctx)
+	swept := make(chan error, 1)
+	go func() { swept <- catchUp.Run(ctx) }()
+	for {
+		left, err := t.left(ctx)
+		if err != nil || left == 0 {
+			stop()
+			<-swept // the last runs have ended
+			return err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case err := <-swept:
+			stop()
+			return err
+		}
+	}
 }
 
 // listen serves h in the background and returns its URL. The server runs until

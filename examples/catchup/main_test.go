@@ -1,9 +1,13 @@
 package main
 
 import (
+	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -23,4 +27,36 @@ func TestBadSecret(t *testing.T) {
 	t.Chdir(t.TempDir())
 	err := run(t.Context(), &strings.Builder{}, func(name string) string { return "short" })
 	require.ErrorContains(t, err, "GEMINI_WEBHOOK_SECRET")
+}
+
+// TestOnline runs the program as with a key for the real API, at the address of a
+// fake. The batch ends with a webhook.
+func TestOnline(t *testing.T) {
+	t.Chdir(t.TempDir())
+	api := &fake{resources: map[string]any{
+		"batches/b1": map[string]any{"name": "batches/b1", "metadata": map[string]any{"state": "BATCH_STATE_SUCCEEDED"}},
+		"models/gemini-2.5-flash:batchGenerateContent": map[string]any{"name": "batches/b1"},
+	}}
+	server := httptest.NewServer(api)
+	defer server.Close()
+	t.Setenv("GOOGLE_GEMINI_BASE_URL", server.URL)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := free.Addr().String()
+	require.NoError(t, free.Close())
+	secret := webhooktest.NewSecret()
+	env := map[string]string{"GEMINI_API_KEY": "key", "GEMINI_WEBHOOK_SECRET": secret, "ADDR": addr}
+
+	var out strings.Builder
+	ended := make(chan error, 1)
+	go func() { ended <- run(t.Context(), &out, func(name string) string { return env[name] }) }()
+	sender := &webhooktest.Sender{
+		URL: "http://" + addr + "/gemini", Signers: []webhooktest.Signer{webhooktest.Static(secret)}, FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second,
+	}
+	report, err := sender.Deliver(t.Context(), webhooktest.NewBody([]byte(`{"type":"batch.succeeded","data":{"id":"batches/b1"}}`)))
+	require.NoError(t, err)
+	assert.Len(t, report.Delivered, 1)
+	require.NoError(t, <-ended)
+	assert.Contains(t, out.String(), "\nswept: ")
+	assert.True(t, strings.HasSuffix(out.String(), "\n1 jobs, 1 results, each once\n"), out.String())
 }

@@ -70,9 +70,7 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 	defer cancel()
 	catchUp.Grace, catchUp.Interval, catchUp.PerSecond = 1, 200*time.Millisecond, 200
 	swept := make(chan error, 1)
-	sweeping, stopSweeping := context.WithCancel(ctx)
-	defer stopSweeping()
-	go func() { swept <- catchUp.Run(sweeping) }()
+	go func() { swept <- sweep(ctx, t, catchUp) }()
 	signers := []webhooktest.Signer{webhooktest.Static(secret)}
 	for _, s := range []struct {
 		duplicates float64
@@ -83,18 +81,9 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 			return fmt.Errorf("%d deliveries were not acknowledged: %w", len(report.Lost), err)
 		}
 	}
-	for left := 1; left > 0; {
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case err := <-swept:
-			return err
-		}
-		if left, err = t.left(ctx); err != nil {
-			return err
-		}
+	if err := <-swept; err != nil {
+		return err
 	}
-	stopSweeping()
-	<-swept
 	return t.print(ctx, out)
 }
 
