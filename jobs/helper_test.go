@@ -49,7 +49,7 @@ func page(code int) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(code)
-		_, _ = fmt.Fprintf(w, "<html>\n%01000d SECRET", 0)
+		_, _ = fmt.Fprintf(w, "<html> %01000d SECRET", 0)
 	}
 }
 
