@@ -72,6 +72,7 @@ func TestLimited(t *testing.T) {
 		{"nothing, again and again", status(429), 3, 14 * time.Second},
 		{"nonsense", limited(429, "-7"), 1, 2 * time.Second},
 		{"a week", limited(429, "604800"), 1, 10 * time.Minute},
+		{"a number that overflows", limited(429, "9999999999999"), 1, 2 * time.Second},
 		{"unavailable, with a time", limited(503, "7"), 1, 7 * time.Second},
 		{"in the body", raw429(`{"error":{"code":429,"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"9s"}]}}`), 1, 9 * time.Second},
 	} {
