@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 
@@ -72,6 +73,9 @@ func TestNotSetUp(t *testing.T) {
 		{"key by event", key(func(ev *geminihook.Event) string { return ev.ID }), "ByJob"},
 		{"key by scheme and job", key(func(ev *geminihook.Event) string { return ev.Proof.Scheme + geminihook.ByJob(context.Background(), ev) }), "ByJob"},
 		{"one key for all ends of a job", key(func(ev *geminihook.Event) string { return ev.JobID() }), "ByJob"},
+		{"one key for success and failure", key(func(ev *geminihook.Event) string {
+			return strings.Replace(geminihook.ByJob(context.Background(), ev), "failed", "succeeded", 1)
+		}), "ByJob"},
 		{"one key for all", key(func(*geminihook.Event) string { return "batch.succeeded:geminihook-probe" }), "ByJob"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -231,6 +231,20 @@ func TestContextEnds(t *testing.T) {
 	}
 }
 
+// TestContextEndsInRequest: a sweep whose context ends in its last request has not
+// asked about every job.
+func TestContextEndsInRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: hanging{}}})
+		c, _ := newCatchUp(t, client, jobs.Job{ID: "abc", Kind: jobs.KindBatch})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		summary, err := c.Sweep(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, jobs.Summary{Waiting: 1, Elapsed: time.Second, Err: err}, summary)
+	})
+}
+
 // TestRun: sweeps follow each other until the context ends, also after one that
 // failed.
 func TestRun(t *testing.T) {
