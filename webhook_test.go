@@ -66,6 +66,7 @@ func TestResponses(t *testing.T) {
 		{name: "id with a space", delivery: header("webhook-id", "msg 1"), status: 400, result: geminihook.Rejected, err: geminihook.ErrHeader, log: "visible ASCII"},
 		{name: "stale", delivery: good().Stale(), status: 400, result: geminihook.Rejected, err: geminihook.ErrTimestamp, log: "behind this machine's clock"},
 		{name: "future", delivery: good().Future(), status: 400, result: geminihook.Rejected, err: geminihook.ErrTimestamp, log: "ahead of this machine's clock"},
+		{name: "milliseconds", delivery: good().Sign(time.UnixMilli(time.Now().Unix()*1000*1000), signer), status: 400, result: geminihook.Rejected, err: geminihook.ErrTimestamp, log: "in milliseconds"},
 		{name: "tampered", delivery: good().Tampered(), status: 400, result: geminihook.Rejected, err: geminihook.ErrSignature, log: "body was changed"},
 		{name: "wrong secret", delivery: good().WrongSecret(), status: 400, result: geminihook.Rejected, err: geminihook.ErrSignature, log: "whsec_...MDAx"},
 		{

@@ -71,7 +71,7 @@ func newSweeps(t *testing.T, kind string) *sweeps {
 	t.Cleanup(client.CloseIdleConnections)
 	s.sender = &webhooktest.Sender{
 		Handler: s.forward(client), FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second, GiveUp: 5 * time.Minute,
-		Timeout: 2 * sweepLease, AtOnce: 16, Duplicates: 0.5, Reorder: true,
+		Timeout: 2 * sweepLease, Concurrency: 16, Duplicates: 0.5, Reorder: true,
 	}
 	return s
 }
@@ -142,7 +142,7 @@ func (s *sweeps) forward(client *http.Client) http.Handler {
 		body, _ := io.ReadAll(r.Body)
 		d := webhooktest.NewBody(body)
 		d.SetID(r.Header.Get("webhook-id"))
-		d.Sign(shifted(s.clock), webhooktest.Static(webhooktest.Secret))
+		d.Sign(shifted(s.clock), webhooktest.Static(webhooktest.TestSecret))
 		out, err := d.ClientRequest("http://" + s.processes[rand.IntN(len(s.processes))].addr)
 		if err != nil {
 			panic(err)

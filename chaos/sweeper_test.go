@@ -43,7 +43,7 @@ func sweep(kind string) error {
 	if err != nil {
 		return err
 	}
-	secret, err := geminihook.ParseSecret(webhooktest.Secret)
+	secret, err := geminihook.ParseSecret(webhooktest.TestSecret)
 	if err != nil {
 		return err
 	}

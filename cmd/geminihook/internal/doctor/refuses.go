@@ -48,11 +48,11 @@ var refusals = []refusal{
 	},
 	{
 		"stale timestamp", "It does not compare webhook-timestamp with the clock, so a delivery can be replayed forever.",
-		func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.Stale(e.signer()) },
+		func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.Stale() },
 	},
 	{
 		"future timestamp", "It compares webhook-timestamp in one direction only, so a delivery can be kept and replayed later.",
-		func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.Future(e.signer()) },
+		func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.Future() },
 	},
 	{"smallest timestamp", "Its comparison of the times overflows.", extreme(math.MinInt64)},
 	{"largest timestamp", "Its comparison of the times overflows.", extreme(math.MaxInt64)},
@@ -158,7 +158,7 @@ const maxBody = 4 << 20 // bytes; events have some hundred
 func (e *Endpoint) oversized(ctx context.Context) Result {
 	const check = "oversized body"
 	long := Endpoint{URL: e.URL, Secrets: e.Secrets, Timeout: time.Minute}
-	got := long.send(ctx, check, e.delivery().Oversized(maxBody, e.signer()))
+	got := long.send(ctx, check, e.delivery().Oversized(maxBody))
 	if got.err != nil {
 		return warning(check, got.String(), "It is refused without a status. 413 would say why.")
 	}
