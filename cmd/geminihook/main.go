@@ -1,12 +1,12 @@
 // Command geminihook is for the first hour with Gemini webhooks, and for the days
 // when something is wrong. It creates webhooks and rotates their secrets, sends
-// deliveries and records them, explains why a delivery does not verify, and checks
+// deliveries, receives and shows them, explains why one does not verify, and checks
 // a deployed endpoint.
 //
 //	geminihook setup -url https://example.com/gemini -env .env
 //	geminihook doctor -env .env -endpoint https://example.com/gemini
 //	geminihook send -type batch.succeeded http://127.0.0.1:8080/gemini
-//	geminihook record -dir deliveries
+//	geminihook listen -forward http://127.0.0.1:8080/gemini
 //	geminihook verify deliveries/*.http
 //
 // It reads the signing secrets from the environment variable

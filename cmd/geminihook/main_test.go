@@ -44,7 +44,7 @@ func TestUsage(t *testing.T) {
 		{"help", 0, "usage: geminihook COMMAND"},
 		{"fly", 2, `unknown command "fly"`},
 		{"send -h", 0, "-duplicates FRACTION"},
-		{"record -h", 0, "-dir FOLDER"},
+		{"listen -h", 0, "-dir FOLDER"},
 		{"verify -h", 0, "-secret-file FILE"},
 		{"secret -h", 0, "fresh signing secret"},
 		{"send", 2, "it takes one URL"},
@@ -54,8 +54,10 @@ func TestUsage(t *testing.T) {
 		{"send -nonsense http://localhost/", 2, "not defined: -nonsense"},
 		{"send http://localhost/", 2, "no secret"},
 		{"send -file missing.http http://localhost/", 2, "no secret"},
-		{"record x", 2, "takes no arguments"},
-		{"record", 2, "nothing to verify with"},
+		{"listen x", 2, "takes no arguments"},
+		{"listen", 2, "nothing to verify with"},
+		{"listen -google -ui 0.0.0.0:8091", 2, "-ui must be a loopback address"},
+		{"listen -google -addr 127.0.0.1:0 -forward localhost:8080", 2, "-forward must be a URL"},
 		{"verify", 2, "takes files"},
 		{"secret x", 2, "takes no arguments"},
 		{"verify -secret-file missing x", 1, "missing"},
@@ -96,7 +98,7 @@ func build(t *testing.T) string {
 	return name
 }
 
-// TestRoundTrip runs the built command. It checks that record writes what send
+// TestRoundTrip runs the built command. It checks that listen writes what send
 // sends, that verify accepts it, and that sending it again gives the same events.
 func TestRoundTrip(t *testing.T) {
 	command, dir := build(t), t.TempDir()
@@ -105,7 +107,7 @@ func TestRoundTrip(t *testing.T) {
 	require.NoError(t, os.WriteFile(secretFile, []byte(webhooktest.TestSecret+"\n"), 0o600))
 	keyServer := "127.0.0.1:" + freePort(t)
 
-	recorder := exec.CommandContext(ctx, command, "record", "-addr", "127.0.0.1:0", "-dir", dir, "-secret-file", secretFile, "-jwks", "http://"+keyServer+"/")
+	recorder := exec.CommandContext(ctx, command, "listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0", "-dir", dir, "-secret-file", secretFile, "-jwks", "http://"+keyServer+"/")
 	recorder.Cancel = func() error { return recorder.Process.Kill() }
 	stdout, err := recorder.StdoutPipe()
 	require.NoError(t, err)
@@ -210,11 +212,11 @@ func TestColors(t *testing.T) {
 	assert.Equal(t, "ok", (&env{out: new(bytes.Buffer), getenv: none}).paint(green, "ok"))
 }
 
-func TestRecordEnds(t *testing.T) {
+func TestListenEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	var out bytes.Buffer
-	status := run(ctx, []string{"record", "-addr", "127.0.0.1:0", "-dir", filepath.Join(t.TempDir(), "new")},
+	status := run(ctx, []string{"listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0", "-dir", filepath.Join(t.TempDir(), "new")},
 		&env{nil, &out, &out, func(name string) string { return vars[name] }})
 	assert.Zero(t, status, out.String())
 }

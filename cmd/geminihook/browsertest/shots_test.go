@@ -1,0 +1,86 @@
+package browsertest_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/listen"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// day is a list as a day of work leaves it.
+func day(t *testing.T) *listen.Listener {
+	var failing atomic.Bool
+	l := start(t, program(t, func(*http.Request) int {
+		if failing.Load() {
+			return http.StatusInternalServerError
+		}
+		return http.StatusOK
+	}))
+	send := func(d *webhooktest.Delivery) *webhooktest.Delivery { deliver(t, l, d); return d }
+	send(webhooktest.New(geminihook.EventInteractionCompleted, signer))
+	send(webhooktest.New(geminihook.EventVideoGenerated, signer))
+	forged := webhooktest.New(geminihook.EventBatchSucceeded, signer)
+	send(forged.Tampered())
+	send(webhooktest.New(geminihook.EventBatchFailed, signer))
+	failing.Store(true)
+	failed := send(webhooktest.New(geminihook.EventBatchSucceeded, signer))
+	send(webhooktest.New(geminihook.EventInteractionRequiresAction, signer))
+	failing.Store(false)
+	send(webhooktest.New("batch.paused", signer))
+	send(webhooktest.New(geminihook.EventBatchExpired).Stale(signer))
+	send(webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, map[string]any{"order": 1042, "customer": "Ada"}), signer))
+	send(failed.Sign(time.Now(), signer))
+	send(failed)
+	return l
+}
+
+// TestShots looks at the page in all its sizes: nothing is wider than the
+// window. With SCREENSHOTS set to a folder, it writes pictures there.
+func TestShots(t *testing.T) {
+	l := day(t)
+	none := start(t, "")
+	for _, s := range []struct {
+		name string
+		size
+	}{
+		{"1280-light", size{1280, 800, "light"}},
+		{"1280-dark", size{1280, 800, "dark"}},
+		{"390-light", size{390, 844, "light"}},
+		{"390-dark", size{390, 844, "dark"}},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			p := newTab(t, none.PageURL(), s.size)
+			p.until(`!document.querySelector("#empty").hidden && document.querySelector("#live").dataset.state === "live"`)
+			p.shoot(s.name + "-empty")
+			p = newTab(t, l.PageURL(), s.size)
+			p.until(`document.querySelectorAll(".row").length === 9`)
+			p.shoot(s.name + "-list")
+			for _, n := range []string{"9", "5", "8"} {
+				p.eval(`location.hash = ` + n)
+				p.until(`document.querySelector("#detail h2") && document.querySelector(".row[aria-current]").hash === "#%s"`, n)
+				p.shoot(s.name + "-detail" + n)
+			}
+		})
+	}
+}
+
+func (p *tab) shoot(name string) {
+	p.t.Helper()
+	assert.LessOrEqual(p.t, p.number(`document.documentElement.scrollWidth - innerWidth`), 0, "%s is wider than the window", name)
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	picture, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	require.NoError(p.t, err)
+	require.NoError(p.t, os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644))
+}

@@ -1,0 +1,81 @@
+package listen
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook"
+)
+
+// goSyntax returns the event as a program sees it, in the syntax of Go. Raw is
+// left out, because the page shows the body.
+func goSyntax(ev *geminihook.Event) string {
+	var b strings.Builder
+	b.WriteString("&geminihook.Event{\n")
+	fields := []struct {
+		name  string
+		value any
+	}{
+		{"ID", ev.ID},
+		{"Type", string(ev.Type)},
+		{"Version", ev.Version},
+		{"Time", ev.Time},
+		{"Data", ev.Data},
+		{"UserMetadata", ev.UserMetadata},
+		{"Proof", ev.Proof},
+	}
+	for _, f := range fields {
+		if v := reflect.ValueOf(f.value); v.IsValid() && !v.IsZero() {
+			fmt.Fprintf(&b, "\t%s: %s,\n", f.name, literal(f.value, "\t"))
+		}
+	}
+	b.WriteString("}")
+	return b.String()
+}
+
+// literal returns one value, whose lines after the first begin with indent.
+func literal(value any, indent string) string {
+	switch v := value.(type) {
+	case string:
+		return strconv.Quote(v)
+	case time.Time:
+		return v.UTC().Format(time.RFC3339Nano)
+	case json.RawMessage:
+		return strconv.Quote(string(v))
+	case error:
+		return strconv.Quote(v.Error())
+	case map[string]any:
+		text, err := json.MarshalIndent(v, indent, "\t")
+		if err != nil {
+			return "map[string]any{}"
+		}
+		return "map[string]any" + string(text)
+	}
+	v := reflect.ValueOf(value)
+	prefix := ""
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		v, prefix = v.Elem(), "&"
+	}
+	if v.Kind() != reflect.Struct {
+		return fmt.Sprint(value)
+	}
+	var b strings.Builder
+	width := 0
+	for i := range v.NumField() {
+		width = max(width, len(v.Type().Field(i).Name))
+	}
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if field.IsExported() && !v.Field(i).IsZero() {
+			fmt.Fprintf(&b, "%s\t%-*s %s,\n", indent, width+1, field.Name+":", literal(v.Field(i).Interface(), indent+"\t"))
+		}
+	}
+	if b.Len() == 0 {
+		return prefix + v.Type().String() + "{}"
+	}
+	return prefix + v.Type().String() + "{\n" + b.String() + indent + "}"
+}

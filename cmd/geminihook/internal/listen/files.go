@@ -1,0 +1,150 @@
+package listen
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+// The numbers of files after which a folder is full. Nothing is deleted: the
+// files are the user's.
+const (
+	maxGenuineFiles = 10_000
+	maxRefusedFiles = 200
+	refusedDir      = "refused"
+)
+
+// errReported is wrapped by an error that the user has seen before.
+var errReported = errors.New("listen: reported before")
+
+// files writes deliveries to files. A nil *files writes none.
+type files struct {
+	mu      sync.Mutex
+	good    folder
+	bad     folder
+	written map[int64]bool // genuine groups that have a file
+}
+
+// folder is a folder with a bounded number of files.
+type folder struct {
+	path         string
+	count, limit int
+	full         bool // and the user knows it
+}
+
+// newFiles makes the folders. It returns nil if dir is empty.
+func newFiles(dir string) (*files, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	f := &files{
+		good:    folder{path: dir, limit: maxGenuineFiles},
+		bad:     folder{path: filepath.Join(dir, refusedDir), limit: maxRefusedFiles},
+		written: map[int64]bool{},
+	}
+	for _, d := range []*folder{&f.good, &f.bad} {
+		if err := os.MkdirAll(d.path, 0o755); err != nil {
+			return nil, err
+		}
+		entries, err := os.ReadDir(d.path)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if strings.HasSuffix(e.Name(), ".http") {
+				d.count++
+			}
+		}
+	}
+	return f, nil
+}
+
+// genuine writes the first delivery of an event that can be written.
+func (f *files) genuine(g *group, a *attempt, ev *geminihook.Event) error {
+	if f == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.written[g.number] {
+		return nil
+	}
+	if err := f.good.write(fileName(ev.SentAt, string(ev.Type), ev.ID), a); err != nil {
+		return err
+	}
+	f.written[g.number] = true
+	return nil
+}
+
+// refused writes a delivery that was not accepted, unless its body is incomplete.
+func (f *files) refused(g *group, a *attempt) error {
+	if f == nil || a.cutOff {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.bad.write(fileName(a.at, g.typ, fmt.Sprint(g.id, a.cursor)), a)
+}
+
+// write writes a complete file or none.
+func (d *folder) write(name string, a *attempt) error {
+	if d.count >= d.limit {
+		if d.full {
+			return fmt.Errorf("%s is full: %w", d.path, errReported)
+		}
+		d.full = true
+		return fmt.Errorf("%s has %d deliveries and gets no more: move them or choose another folder", d.path, d.count)
+	}
+	temp, err := os.CreateTemp(d.path, ".recording-*")
+	if err != nil {
+		return err
+	}
+	err = essential(a).Write(temp)
+	if closed := temp.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(temp.Name(), filepath.Join(d.path, name))
+	}
+	if err != nil {
+		_ = os.Remove(temp.Name())
+		return err
+	}
+	d.count++
+	return nil
+}
+
+// essential returns the delivery with the headers that "verify" and "send" need.
+// The others may hold cookies and credentials of whatever is in between.
+func essential(a *attempt) *webhooktest.Delivery {
+	d := &webhooktest.Delivery{Header: http.Header{}, Body: bytes.Clone(a.body)}
+	for _, h := range []string{"Content-Type", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"} {
+		if values := a.header.Values(h); len(values) > 0 {
+			d.Header[h] = values
+		}
+	}
+	return d
+}
+
+// fileName returns a name without characters that are special to a file system,
+// a shell, or a terminal, as webhooktest.Record does.
+func fileName(at time.Time, typ, id string) string {
+	plain := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' {
+			return r
+		}
+		return '_'
+	}, typ)
+	digest := sha256.Sum256([]byte(id))
+	return fmt.Sprintf("%s-%.64s-%x.http", at.UTC().Format("20060102T150405Z"), plain, digest[:16])
+}

@@ -1,0 +1,188 @@
+// Package listen receives deliveries on one port, which a tunnel may expose, and
+// shows them on a page on another, which only this machine can reach. It is what
+// "geminihook listen" runs.
+//
+// A delivery takes this path: receive.go reads and verifies it, files.go writes
+// it to a file, store.go keeps it, forward.go passes it on to the local program,
+// and stream.go tells the page, which api.go and page.go serve and security.go
+// protects.
+package listen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+// ErrConfig is wrapped by the errors of [Start] that a change of the [Config]
+// cures.
+var ErrConfig = errors.New("listen: configuration")
+
+// Config says where to listen and what to do with deliveries.
+type Config struct {
+	Addr    string // where deliveries arrive, as in net.Listen
+	UI      string // where the page is served; must be a loopback address
+	Forward string // the URL of the local program; empty responds with 200 to genuine deliveries
+	Dir     string // the folder for the files; empty writes none
+
+	// Verifier decides which deliveries are genuine.
+	Verifier geminihook.Verifier
+	// Signers sign the replays of static deliveries that are signed again. If
+	// there are none, deliveries can only be replayed unchanged.
+	Signers []webhooktest.Signer
+	// Explain returns the reasons for which a delivery was not accepted, in
+	// words for the user. The error is that of [geminihook.Endpoint.Receive]. Nil
+	// shows the text of the error.
+	Explain func(ctx context.Context, d *webhooktest.Delivery, err error) []string
+	// Observe is called after each request and each replay, one call at a time.
+	// Nil calls nothing.
+	Observe func(Notice)
+	// Problem is called if a file cannot be written. Nil calls nothing.
+	Problem func(error)
+}
+
+// Listener holds the two ports. Make one with [Start].
+type Listener struct {
+	receive, page net.Listener
+	servers       [2]*http.Server
+	stop          context.CancelFunc // ends streams, waits, and forwarded requests
+}
+
+// Start listens on both ports. Call [Listener.Serve] to serve them. The error
+// wraps [ErrConfig] if an address or the URL is unsuitable.
+func Start(cfg Config) (*Listener, error) {
+	ui, err := loopback(cfg.UI)
+	if err != nil {
+		return nil, err
+	}
+	target, err := parseForward(cfg.Forward)
+	if err != nil {
+		return nil, err
+	}
+	files, err := newFiles(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{}
+	if l.receive, err = net.Listen("tcp", cfg.Addr); err != nil {
+		return nil, err
+	}
+	if l.page, err = net.Listen("tcp", ui); err != nil {
+		_ = l.receive.Close()
+		return nil, err
+	}
+	if err := l.noLoop(target); err != nil {
+		l.close()
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	rec := &receiver{
+		ctx: ctx, cfg: cfg, store: newStore(), files: files, faults: &faults{}, forward: newForwarder(target),
+		endpoint: &geminihook.Endpoint{Verifier: cfg.Verifier}, slots: make(chan struct{}, maxRequests),
+	}
+	page := &page{
+		ctx: ctx, receiver: rec, token: newToken(), receiveURL: l.ReceiveURL(), signing: len(cfg.Signers) > 0,
+		streams: make(chan struct{}, maxStreams),
+	}
+	l.servers = [2]*http.Server{
+		newServer(rec),
+		newServer(protect(page.routes(), l.page.Addr().String(), page.token)),
+	}
+	return l, nil
+}
+
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      forwardTimeout + maxDelay + 20*time.Second, // streams extend it
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    32 << 10,
+	}
+}
+
+// ReceiveURL is the URL to which deliveries are sent.
+func (l *Listener) ReceiveURL() string { return "http://" + l.receive.Addr().String() + "/" }
+
+// PageURL is the URL of the page.
+func (l *Listener) PageURL() string { return "http://" + l.page.Addr().String() + "/" }
+
+// Serve serves both ports until the context ends, and returns nil then.
+func (l *Listener) Serve(ctx context.Context) error {
+	served := make(chan error, len(l.servers))
+	go func() { served <- l.servers[0].Serve(l.receive) }()
+	go func() { served <- l.servers[1].Serve(l.page) }()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+	}
+	l.stop()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	for _, s := range l.servers {
+		if s.Shutdown(grace) != nil {
+			_ = s.Close() // whoever is still connected has had its time
+		}
+	}
+	return err
+}
+
+func (l *Listener) close() {
+	_ = l.receive.Close()
+	_ = l.page.Close()
+}
+
+// loopback resolves the address of the page and refuses any that other machines
+// could reach. The result is an IP address, so that what was checked is what is
+// listened on.
+func loopback(addr string) (string, error) {
+	resolved, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return "", fmt.Errorf("%w: -ui: %w", ErrConfig, err)
+	}
+	if !resolved.IP.IsLoopback() {
+		return "", fmt.Errorf("%w: -ui must be a loopback address such as 127.0.0.1:8091: the page shows deliveries and must not be reachable from other machines", ErrConfig)
+	}
+	return resolved.String(), nil
+}
+
+// parseForward parses the URL of the local program. Empty gives nil.
+func parseForward(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, nil
+	}
+	target, err := url.Parse(text)
+	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
+		return nil, fmt.Errorf("%w: -forward must be a URL that begins with http:// or https://", ErrConfig)
+	}
+	return target, nil
+}
+
+// noLoop refuses to forward deliveries to the listener itself, which would
+// receive and forward them again.
+func (l *Listener) noLoop(target *url.URL) error {
+	if target == nil {
+		return nil
+	}
+	addr, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(target.Hostname(), target.Port()))
+	if err != nil || target.Port() == "" {
+		return nil // not yet there, or not one of these ports
+	}
+	for _, own := range []net.Listener{l.receive, l.page} {
+		at := own.Addr().(*net.TCPAddr)
+		if at.Port == addr.Port && (at.IP.Equal(addr.IP) || at.IP.IsUnspecified() || addr.IP == nil) {
+			return fmt.Errorf("%w: -forward must be the URL of another program, not that of this one", ErrConfig)
+		}
+	}
+	return nil
+}

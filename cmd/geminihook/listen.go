@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/listen"
+	"github.com/geminihook/geminihook/webhooktest"
+)
+
+const listenAbout = `Receives deliveries at any path, verifies them, and shows them on a page on a
+second port, which only this machine can reach. With -forward, genuine ones go
+unchanged to a local program, whose status is the response; without it, the
+response is 200. With -dir, each event is written to a file that "send -file" and
+"verify" read, and what was not accepted to a file in the subfolder "refused".
+Static webhooks need a secret; dynamic webhooks need -google or -jwks. Interrupt
+it to end it.
+
+  geminihook listen -forward http://127.0.0.1:8080/gemini
+  geminihook send http://127.0.0.1:8090/        # in another terminal
+
+Google cannot reach this machine. A tunnel gives the first port a public URL:
+
+  cloudflared   Run "cloudflared tunnel --url http://127.0.0.1:8090". It needs
+                no account; the URL changes with each start.
+  ngrok         Run "ngrok http 8090". It needs an account, and the URL can stay
+                the same.
+  Cloud Run     Run a small HTTP server there that relays to this port through
+                ssh -R, for where a tunnel of a third party is not permitted.
+
+Never expose the second port.`
+
+func listenCommand(ctx context.Context, args []string, e *env) error {
+	var cfg listen.Config
+	var v verifierFlags
+	flags := flag.NewFlagSet("listen", flag.ContinueOnError)
+	flags.StringVar(&cfg.Addr, "addr", "127.0.0.1:8090", "receive deliveries at this `ADDRESS`")
+	flags.StringVar(&cfg.UI, "ui", "127.0.0.1:8091", "serve the page at this loopback `ADDRESS`")
+	flags.StringVar(&cfg.Forward, "forward", "", "forward genuine deliveries to the program at this `URL`")
+	flags.StringVar(&cfg.Dir, "dir", "", "write deliveries to this `FOLDER`, which is created if necessary")
+	asJSON := flags.Bool("json", false, "print one JSON object per request")
+	v.register(flags)
+	if err := parse(flags, args, e, "listen [flags]", listenAbout); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return &usageError{"it takes no arguments"}
+	}
+	var err error
+	if cfg.Verifier, err = v.verifier(e, nil); err != nil {
+		return err
+	}
+	all, err := secrets(v.secretFile, e)
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		cfg.Signers = append(cfg.Signers, webhooktest.Static(s))
+	}
+	cfg.Explain = func(ctx context.Context, d *webhooktest.Delivery, err error) []string {
+		reasons := []string{plain(err)}
+		if errors.Is(err, geminihook.ErrSignature) {
+			reasons = append(reasons, v.explain(ctx, e, cfg.Verifier, d)...)
+		}
+		return reasons
+	}
+	cfg.Observe, cfg.Problem = e.line, e.problem
+	if *asJSON {
+		cfg.Observe = e.object
+	}
+	l, err := listen.Start(cfg)
+	if errors.Is(err, listen.ErrConfig) {
+		return &usageError{strings.TrimPrefix(err.Error(), listen.ErrConfig.Error()+": ")}
+	}
+	if err != nil {
+		return err
+	}
+	if !*asJSON {
+		e.listening(l, &cfg)
+	}
+	return l.Serve(ctx)
+}
+
+// listening says where everything is.
+func (e *env) listening(l *listen.Listener, cfg *listen.Config) {
+	fmt.Fprintf(e.out, "receiving   %s  (any path; expose this port)\n", l.ReceiveURL())
+	fmt.Fprintf(e.out, "page        %s  (never expose this port)\n", l.PageURL())
+	if cfg.Forward != "" {
+		fmt.Fprintf(e.out, "forwarding  %s\n", visible(cfg.Forward))
+	}
+	if cfg.Dir != "" {
+		fmt.Fprintf(e.out, "writing     %s\n", visible(cfg.Dir))
+	}
+	fmt.Fprintln(e.out)
+}
+
+// line prints one line per request, followed by the reasons if it was not
+// accepted. A request that is not a POST, such as a browser's, is no failure.
+func (e *env) line(n listen.Notice) {
+	color, word := green, n.Verdict
+	switch {
+	case n.Status == http.StatusMethodNotAllowed && n.Verdict == "probe":
+		color = ""
+	case n.Status < 200 || n.Status > 299:
+		color = red
+	}
+	switch {
+	case n.Replay != "":
+		word = "replay"
+	case n.Duplicate:
+		word = "duplicate"
+	case n.Verdict == "genuine" && n.Attempt > 1:
+		word = fmt.Sprintf("attempt %d", n.Attempt)
+	}
+	status := fmt.Sprint(n.Status)
+	if color != "" {
+		status = e.paint(color, status)
+	}
+	line := fmt.Sprintf("%s  %s  %-12s  %-24s  %s", n.At.Format(time.TimeOnly), status, word,
+		cut(visible(n.Type), 24), cut(visible(n.ID), 24))
+	fmt.Fprintln(e.out, strings.TrimRight(line, " "))
+	for _, reason := range append(n.Reasons, n.Note) {
+		if reason != "" {
+			fmt.Fprint(e.out, wrap(reason, "          "))
+		}
+	}
+}
+
+// object prints one JSON object per request. What a terminal would act on is
+// escaped in it.
+func (e *env) object(n listen.Notice) {
+	text, err := json.Marshal(n)
+	if err != nil {
+		return // every field can be encoded
+	}
+	fmt.Fprintln(e.out, asciiJSON(string(text)))
+}
+
+// asciiJSON replaces what is not ASCII in JSON by its \u escapes.
+func asciiJSON(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r > 0xffff:
+			r -= 0x10000
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
+		case r >= 0x7f:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func (e *env) problem(err error) { fmt.Fprintf(e.err, "geminihook listen: %s\n", visible(plain(err))) }
