@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -92,8 +93,8 @@ func listenCommand(ctx context.Context, args []string, e *env) error {
 func (e *env) listening(l *listen.Listener, cfg *listen.Config) {
 	fmt.Fprintf(e.out, "receiving   %s  (any path; expose this port)\n", l.ReceiveURL())
 	fmt.Fprintf(e.out, "page        %s  (never expose this port)\n", l.PageURL())
-	if cfg.Forward != "" {
-		fmt.Fprintf(e.out, "forwarding  %s\n", visible(cfg.Forward))
+	if target, err := url.Parse(cfg.Forward); err == nil && cfg.Forward != "" {
+		fmt.Fprintf(e.out, "forwarding  %s\n", visible(target.Redacted()))
 	}
 	if cfg.Dir != "" {
 		fmt.Fprintf(e.out, "writing     %s\n", visible(cfg.Dir))

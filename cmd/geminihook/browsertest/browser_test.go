@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	cdpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/geminihook/geminihook"
@@ -46,6 +48,8 @@ const limit = 1 * time.Minute
 type tab struct {
 	t   *testing.T
 	ctx context.Context
+
+	expectProblems bool // because the test provokes them
 
 	mu       sync.Mutex
 	problems []string // exceptions, and errors in the browser's log
@@ -98,7 +102,9 @@ func newTab(t *testing.T, url string, s size) *tab {
 		stop()
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		assert.Empty(t, p.problems)
+		if !p.expectProblems {
+			assert.Empty(t, p.problems)
+		}
 	})
 	mobile := func(m *emulation.SetDeviceMetricsOverrideParams, _ *emulation.SetTouchEmulationEnabledParams) {
 		m.Mobile = s.width < 600
@@ -128,11 +134,11 @@ func (p *tab) run(actions ...chromedp.Action[chromedp.Void]) {
 	require.NoError(p.t, chromedp.Do(p.ctx, actions...))
 }
 
-// until waits until a JavaScript expression is true.
+// until waits until a JavaScript expression is true. While it throws, it is not.
 func (p *tab) until(format string, args ...any) {
 	p.t.Helper()
 	expression := fmt.Sprintf(format, args...)
-	promise := `new Promise(done => { const look = () => (` + expression + `) ? done(true) : setTimeout(look, 10); look(); })`
+	promise := `new Promise(done => { const look = () => { try { if (` + expression + `) return done(true); } catch {} setTimeout(look, 10); }; look(); })`
 	_, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](promise, chromedp.EvalAwaitPromise))
 	require.NoError(p.t, err, "until %s", expression)
 }
@@ -158,10 +164,29 @@ func (p *tab) number(expression string) int {
 	return n
 }
 
-// press sends keys to whatever has the focus.
-func (p *tab) press(keys string) {
+// press presses a key of package kb.
+func (p *tab) press(key string) {
 	p.t.Helper()
-	p.run(chromedp.KeyEvent(keys))
+	p.run(chromedp.KeyEvent(key))
+}
+
+// typeKeys presses keys that type a character, unless the page prevents that as
+// it can in a browser: the character of KeyEvent cannot be prevented.
+func (p *tab) typeKeys(keys string) {
+	p.t.Helper()
+	for _, r := range keys {
+		p.run(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+			for _, e := range []input.DispatchKeyEventParams{
+				{Type: input.DispatchKeyEventTypeKeyDown, Key: string(r), Text: string(r)},
+				{Type: input.DispatchKeyEventTypeKeyUp, Key: string(r)},
+			} {
+				if _, err := cdp.Call(ctx, t, input.DispatchKeyEvent, e); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
 }
 
 // click clicks an element as a mouse would.
@@ -173,10 +198,18 @@ func (p *tab) click(selector string) {
 // start runs a listener that forwards to a URL, which may be empty.
 func start(t *testing.T, forward string) *listen.Listener {
 	t.Helper()
+	return startAt(t, "127.0.0.1:0", "127.0.0.1:0", forward)
+}
+
+func startAt(t *testing.T, addr, ui, forward string) *listen.Listener {
+	t.Helper()
 	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
 	require.NoError(t, err)
 	l, err := listen.Start(listen.Config{
-		Addr: "127.0.0.1:0", UI: "127.0.0.1:0", Forward: forward, Verifier: verifier, Signers: []webhooktest.Signer{signer},
+		Addr: addr, UI: ui, Forward: forward, Verifier: verifier, Signers: []webhooktest.Signer{signer},
+		Explain: func(_ context.Context, _ *webhooktest.Delivery, err error) []string {
+			return []string{strings.TrimPrefix(err.Error(), "geminihook: ")}
+		},
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())

@@ -47,7 +47,7 @@ function render() {
   panel.replaceChildren(
     back(),
     el("header", {}, el("h2", {}, inline(d.type) || "no type"), badge(d), d.cleared_after ? el("span", { class: "tag good" }, "cleared after " + d.cleared_after) : ""),
-    verdict(d),
+    verdict(d, attempt),
     actions(d, attempt),
     facts(d),
     history(d, attempt),
@@ -57,9 +57,11 @@ function render() {
   if (focus) panel.querySelector(`[data-key="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
 }
 
-function verdict(d) {
+function verdict(d, attempt) {
   if (d.verified) {
-    return el("p", { class: "verdict good" }, "Signed ", el("code", {}, inline(d.scheme)), " with ", el("code", {}, inline(d.key)), ".");
+    const sent = Number(attempt.headers.find(([name]) => name === "Webhook-Timestamp")?.[1]);
+    return el("p", { class: "verdict good" }, "Signed ", el("code", {}, inline(d.scheme)), " with ", el("code", {}, inline(d.key)),
+      sent ? [", sent ", when(new Date(sent * 1000).toISOString())] : "", ".");
   }
   return el("div", { class: "verdict bad" }, d.reasons.map((r) => el("p", {}, inline(r))),
     el("p", { class: "dim" }, "It was not forwarded. Its type and its id are what the sender claims."));
