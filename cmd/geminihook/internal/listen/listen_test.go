@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/listen"
@@ -231,5 +230,4 @@ func TestEnd(t *testing.T) {
 	_, err = io.ReadAll(stream.Body)
 	assert.NoError(t, err)
 	assert.NoError(t, <-ended)
-	_ = time.Second
 }
