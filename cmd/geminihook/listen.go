@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -29,12 +28,12 @@ it to end it.
 
 Google cannot reach this machine. A tunnel gives the first port a public URL:
 
-  cloudflared   Run "cloudflared tunnel --url http://127.0.0.1:8090". It needs
-                no account; the URL changes with each start.
+  cloudflared   Run "cloudflared tunnel --url http://127.0.0.1:8090". It needs no
+                account, and the URL is another one after each start.
   ngrok         Run "ngrok http 8090". It needs an account, and the URL can stay
                 the same.
-  Cloud Run     Run a small HTTP server there that relays to this port through
-                ssh -R, for where a tunnel of a third party is not permitted.
+  Cloud Run     Deploy a relay that publishes each request to Pub/Sub, and post
+                what you pull to this port with headers and body unchanged.
 
 Never expose the second port.`
 
@@ -103,15 +102,9 @@ func (e *env) listening(l *listen.Listener, cfg *listen.Config) {
 }
 
 // line prints one line per request, followed by the reasons if it was not
-// accepted. A request that is not a POST, such as a browser's, is no failure.
+// accepted.
 func (e *env) line(n listen.Notice) {
-	color, word := green, n.Verdict
-	switch {
-	case n.Status == http.StatusMethodNotAllowed && n.Verdict == "probe":
-		color = ""
-	case n.Status < 200 || n.Status > 299:
-		color = red
-	}
+	word := n.Verdict
 	switch {
 	case n.Replay != "":
 		word = "replay"
@@ -120,11 +113,7 @@ func (e *env) line(n listen.Notice) {
 	case n.Verdict == "genuine" && n.Attempt > 1:
 		word = fmt.Sprintf("attempt %d", n.Attempt)
 	}
-	status := fmt.Sprint(n.Status)
-	if color != "" {
-		status = e.paint(color, status)
-	}
-	line := fmt.Sprintf("%s  %s  %-12s  %-24s  %s", n.At.Format(time.TimeOnly), status, word,
+	line := fmt.Sprintf("%s  %s  %-12s  %-24s  %s", n.At.Format(time.TimeOnly), e.statusText(n), word,
 		cut(visible(n.Type), 24), cut(visible(n.ID), 24))
 	fmt.Fprintln(e.out, strings.TrimRight(line, " "))
 	for _, reason := range append(n.Reasons, n.Note) {
@@ -132,6 +121,18 @@ func (e *env) line(n listen.Notice) {
 			fmt.Fprint(e.out, wrap(reason, "          "))
 		}
 	}
+}
+
+// statusText is red unless the status is 2xx. A request that is not a POST, such
+// as a browser's, is no failure.
+func (e *env) statusText(n listen.Notice) string {
+	switch {
+	case n.Verdict == "probe":
+		return fmt.Sprint(n.Status)
+	case n.Status >= 200 && n.Status <= 299:
+		return e.paint(green, fmt.Sprint(n.Status))
+	}
+	return e.paint(red, fmt.Sprint(n.Status))
 }
 
 // object prints one JSON object per request. What a terminal would act on is

@@ -3,6 +3,7 @@ package browsertest_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -225,7 +226,17 @@ func startAt(t *testing.T, addr, ui, forward string) *listen.Listener {
 // program is a local program that responds with a status.
 func program(t *testing.T, status func(*http.Request) int) string {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(status(r)) }))
+	return programAt(t, "127.0.0.1:0", status)
+}
+
+func programAt(t *testing.T, addr string, status func(*http.Request) int) string {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	require.NoError(t, err)
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(status(r))
+	})}}
+	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL + "/gemini"
 }

@@ -19,15 +19,16 @@ import (
 // day is a list as a day of work leaves it.
 func day(t *testing.T) *listen.Listener {
 	var failing atomic.Bool
-	addr, ui, forward := "127.0.0.1:0", "127.0.0.1:0", program(t, func(*http.Request) int {
+	addr, ui, forward := "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	if os.Getenv("SCREENSHOTS") != "" { // pictures have the ports of the guide
+		addr, ui, forward = "127.0.0.1:8090", "127.0.0.1:8091", "127.0.0.1:8080"
+	}
+	forward = programAt(t, forward, func(*http.Request) int {
 		if failing.Load() {
 			return http.StatusInternalServerError
 		}
 		return http.StatusOK
 	})
-	if os.Getenv("SCREENSHOTS") != "" { // pictures have the ports of the guide
-		addr, ui = "127.0.0.1:8090", "127.0.0.1:8091"
-	}
 	l := startAt(t, addr, ui, forward)
 	send := func(d *webhooktest.Delivery) *webhooktest.Delivery { deliver(t, l, d); return d }
 	send(webhooktest.New(geminihook.EventInteractionCompleted, signer))

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/listen"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// listening runs the command until the test ends and returns the URLs of its two
+// ports and a function that ends it and returns its output.
+func listening(t *testing.T, args ...string) (receive, page string, end func() string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	status := make(chan int, 1)
+	go func() {
+		args := append([]string{"listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0"}, args...)
+		status <- run(ctx, args, &env{nil, w, w, func(name string) string { return vars[name] }})
+		_ = w.Close()
+	}()
+	head := make([]byte, 0, 1024)
+	urls := regexp.MustCompile(`http://\S+/`)
+	for len(urls.FindAll(head, -1)) < 2 {
+		buf := make([]byte, 1024)
+		n, err := r.Read(buf)
+		require.NoError(t, err)
+		head = append(head, buf[:n]...)
+	}
+	rest := make(chan string, 1)
+	go func() {
+		text, _ := io.ReadAll(r)
+		rest <- string(text)
+	}()
+	found := urls.FindAllString(string(head), -1)
+	return found[0], found[1], func() string {
+		stop()
+		assert.Zero(t, <-status)
+		return string(head) + <-rest
+	}
+}
+
+// TestListen checks what the terminal shows of each kind of request.
+func TestListen(t *testing.T) {
+	failing := true
+	program := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if failing {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	defer program.Close()
+	receive, page, end := listening(t, "-forward", strings.Replace(program.URL, "http://", "http://user:password@", 1))
+	status, _, _ := call(t, "", vars, "send", receive)
+	assert.Equal(t, 1, status)
+	failing = false
+	d := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.Secret))
+	for range 2 {
+		req, err := d.ClientRequest(receive)
+		require.NoError(t, err)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	}
+	status, _, _ = call(t, "", vars, "send", "-tamper", receive)
+	assert.Zero(t, status)
+	for _, url := range []string{receive, page} {
+		resp, err := http.Get(url)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	}
+	out := end()
+	for _, want := range []string{
+		"500  genuine       batch.succeeded", "200  genuine       video.generated", "200  duplicate     video.generated",
+		"400  not accepted  batch.succeeded", "no v1 entry", "405  probe\n",
+	} {
+		assert.Contains(t, out, want)
+	}
+	assert.NotContains(t, out, "password")
+	assert.NotContains(t, out, webhooktest.Secret[6:])
+	for line := range strings.Lines(out) {
+		assert.LessOrEqual(t, len([]rune(line)), 81, line)
+	}
+}
+
+// TestListenExplains checks that the reasons are those of "verify".
+func TestListenExplains(t *testing.T) {
+	receive, page, end := listening(t)
+	d := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.Secret))
+	d.Body = append(d.Body, '\n')
+	req, err := d.ClientRequest(receive)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	resp, err = http.Get(page + "api/deliveries/1")
+	require.NoError(t, err)
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	const hint = "The signature matches without the white space at the end of the body: something added it in transit."
+	assert.Contains(t, string(text), hint)
+	assert.Contains(t, strings.Join(strings.Fields(end()), " "), hint)
+}
+
+// TestNotice checks the two forms of a line, with hostile text in each field.
+func TestNotice(t *testing.T) {
+	var out bytes.Buffer
+	e := &env{out: &out, err: &out, getenv: func(string) string { return "" }}
+	n := listen.Notice{
+		At: time.Now(), Status: 400, Verdict: "not accepted", ID: hostile, Type: hostile, Attempt: 1, Note: hostile,
+		Reasons: []string{hostile, "because 日本 \U0001f600"},
+	}
+	e.line(n)
+	assertVisible(t, out.String())
+	assert.Contains(t, out.String(), `\x1b[2J`)
+	assert.Equal(t, 4, strings.Count(out.String(), "\n"))
+	out.Reset()
+	e.object(n)
+	assertVisible(t, out.String())
+	assert.Equal(t, 1, strings.Count(out.String(), "\n"))
+	var back listen.Notice
+	require.NoError(t, json.Unmarshal(out.Bytes(), &back))
+	assert.Equal(t, n.ID, back.ID)
+	assert.Equal(t, n.Reasons, back.Reasons)
+	out.Reset()
+	e.problem(&usageError{hostile})
+	assertVisible(t, out.String())
+}
+
+// TestProbeColor checks that a request that is not a POST is not red.
+func TestProbeColor(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // a character device, like a terminal
+	require.NoError(t, err)
+	defer null.Close()
+	e := &env{out: null, getenv: func(string) string { return "" }}
+	assert.Equal(t, "405", e.statusText(listen.Notice{Status: 405, Verdict: "probe"}))
+	assert.Equal(t, red+"405"+reset, e.statusText(listen.Notice{Status: 405, Verdict: "genuine"}))
+	assert.Equal(t, red+"400"+reset, e.statusText(listen.Notice{Status: 400, Verdict: "not accepted"}))
+	assert.Equal(t, green+"204"+reset, e.statusText(listen.Notice{Status: 204, Verdict: "genuine"}))
+}
