@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,18 +19,18 @@ import (
 const listenAbout = `Receives deliveries at any path, verifies them, and shows them on a page on a
 second port, which only this machine can reach. With -forward, genuine ones go
 unchanged to a local program, whose status is the response; without it, the
-response is 200. With -dir, each event is written to a file that "send -file" and
-"verify" read, and what was not accepted to a file in the subfolder "refused".
-Static webhooks need a secret; dynamic webhooks need -google or -jwks. Interrupt
-it to end it.
+response is 200. With -dir, each event is written to a file that "send -file"
+and "verify" read, and what was not accepted to the subfolder "refused". Static
+webhooks need a secret; dynamic webhooks need -google or -jwks. Interrupt it to
+end it.
 
   geminihook listen -forward http://127.0.0.1:8080/gemini
   geminihook send http://127.0.0.1:8090/        # in another terminal
 
 Google cannot reach this machine. A tunnel gives the first port a public URL:
 
-  cloudflared   Run "cloudflared tunnel --url http://127.0.0.1:8090". It needs no
-                account, and the URL is another one after each start.
+  cloudflared   Run "cloudflared tunnel --url http://127.0.0.1:8090". It needs
+                no account, and the URL is another one after each start.
   ngrok         Run "ngrok http 8090". It needs an account, and the URL can stay
                 the same.
   Cloud Run     Deploy a relay that publishes each request to Pub/Sub, and post
@@ -116,7 +117,7 @@ func (e *env) line(n listen.Notice) {
 	line := fmt.Sprintf("%s  %s  %-12s  %-24s  %s", n.At.Format(time.TimeOnly), e.statusText(n), word,
 		cut(visible(n.Type), 24), cut(visible(n.ID), 24))
 	fmt.Fprintln(e.out, strings.TrimRight(line, " "))
-	for _, reason := range append(n.Reasons, n.Note) {
+	for _, reason := range slices.Concat(n.Reasons, []string{n.Note}) {
 		if reason != "" {
 			fmt.Fprint(e.out, wrap(reason, "          "))
 		}

@@ -3,7 +3,9 @@ package listen_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -198,18 +200,27 @@ func TestAddresses(t *testing.T) {
 
 // TestLoop checks that deliveries are not forwarded to the listener itself.
 func TestLoop(t *testing.T) {
-	first := start(t, listen.Config{})
-	_, port, _ := strings.Cut(strings.TrimSuffix(first.ReceiveURL(), "/"), "127.0.0.1:")
-	for _, cfg := range []listen.Config{
-		{Addr: "127.0.0.1:0", UI: "127.0.0.1:0", Forward: "http://localhost:" + port},
+	for _, tt := range []struct{ name, addr, ui, forward string }{
+		{"to the first port", "127.0.0.1:PORT", "127.0.0.1:0", "http://127.0.0.1:PORT/x"},
+		{"by name", "127.0.0.1:PORT", "127.0.0.1:0", "http://localhost:PORT/x"},
+		{"to every address", "0.0.0.0:PORT", "127.0.0.1:0", "http://127.0.0.1:PORT/x"},
+		{"to the page", "127.0.0.1:0", "127.0.0.1:PORT", "http://127.0.0.1:PORT/x"},
 	} {
-		l, err := listen.Start(cfg)
-		require.NoError(t, err, "another listener is another program")
-		ended := make(chan error, 1)
-		ctx, stop := context.WithCancel(t.Context())
-		go func() { ended <- l.Serve(ctx) }()
-		stop()
-		require.NoError(t, <-ended)
+		t.Run(tt.name, func(t *testing.T) {
+			for { // another program may take the port first
+				free, err := net.Listen("tcp", "127.0.0.1:0")
+				require.NoError(t, err)
+				_, port, _ := net.SplitHostPort(free.Addr().String())
+				require.NoError(t, free.Close())
+				at := func(s string) string { return strings.Replace(s, "PORT", port, 1) }
+				_, err = listen.Start(listen.Config{Addr: at(tt.addr), UI: at(tt.ui), Forward: at(tt.forward)})
+				require.Error(t, err)
+				if errors.Is(err, listen.ErrConfig) {
+					assert.ErrorContains(t, err, "another program")
+					return
+				}
+			}
+		})
 	}
 }
 
