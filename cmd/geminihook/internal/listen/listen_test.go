@@ -137,7 +137,6 @@ type program struct {
 	*httptest.Server
 	mu       sync.Mutex
 	received []*webhooktest.Delivery
-	headers  []http.Header
 	respond  http.HandlerFunc
 }
 

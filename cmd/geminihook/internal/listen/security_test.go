@@ -15,10 +15,21 @@ import (
 
 // routes are all routes of the page.
 var routes = []struct{ method, path string }{
-	{"GET", ""}, {"GET", "app.js"}, {"GET", "app.css"}, {"GET", "icon.svg"}, {"GET", "nothing"},
-	{"GET", "api/deliveries"}, {"GET", "api/deliveries/latest"}, {"GET", "api/deliveries/1"},
-	{"GET", "api/deliveries/1/copy/curl"}, {"GET", "api/wait?timeout=0s"}, {"GET", "api/stream"},
-	{"POST", "api/deliveries/1/replay"}, {"POST", "api/fault"}, {"POST", "api/clear"}, {"OPTIONS", "api/clear"},
+	{"GET", ""},
+	{"GET", "app.js"},
+	{"GET", "app.css"},
+	{"GET", "icon.svg"},
+	{"GET", "nothing"},
+	{"GET", "api/deliveries"},
+	{"GET", "api/deliveries/latest"},
+	{"GET", "api/deliveries/1"},
+	{"GET", "api/deliveries/1/copy/curl"},
+	{"GET", "api/wait?timeout=0s"},
+	{"GET", "api/stream"},
+	{"POST", "api/deliveries/1/replay"},
+	{"POST", "api/fault"},
+	{"POST", "api/clear"},
+	{"OPTIONS", "api/clear"},
 }
 
 // TestGuard checks every route against requests that do not come from the page.
