@@ -62,11 +62,13 @@ func commands() []command {
 			"# Forged deliveries must be refused:",
 			"geminihook send -tamper http://127.0.0.1:8080/gemini",
 		}, send},
-		{"record", "[flags]", "receive deliveries and write them to files", []string{
-			"geminihook record -dir deliveries",
-			"# Dynamic webhooks, too:",
-			"geminihook record -google",
-		}, record},
+		{"listen", "[flags]", "receive deliveries, show them on a page, forward them", []string{
+			"geminihook listen -forward http://127.0.0.1:8080/gemini",
+			"# Write the deliveries to files, too:",
+			"geminihook listen -dir deliveries",
+			"# Dynamic webhooks:",
+			"geminihook listen -google",
+		}, listenCommand},
 		{"verify", "[flags] FILE...", "report whether a recorded delivery is genuine, and if not, why", []string{
 			"geminihook verify deliveries/*.http",
 			"# Dynamic webhooks:",
@@ -94,7 +96,7 @@ func find(name string) (command, bool) {
 // usage is the help of the command as a whole.
 func usage() string {
 	var b strings.Builder
-	b.WriteString("geminihook sets up, sends, records, and verifies Gemini webhooks.\n\n" +
+	b.WriteString("geminihook sets up, sends, receives, and verifies Gemini webhooks.\n\n" +
 		"usage: geminihook COMMAND [flags] [arguments]\n\n")
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-9s %s\n", c.name, c.about)

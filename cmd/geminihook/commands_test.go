@@ -42,7 +42,7 @@ func TestPorts(t *testing.T) {
 	program := map[string]string{} // by port
 	sources, err := filepath.Glob(filepath.Join(root, "examples", "*", "*.go"))
 	require.NoError(t, err)
-	for _, name := range append(sources, "send.go") {
+	for _, name := range append(sources, "send.go", "listen.go") {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}

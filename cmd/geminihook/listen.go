@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/explain"
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/listen"
 	"github.com/geminihook/geminihook/webhooktest"
 )
@@ -58,23 +57,30 @@ func listenCommand(ctx context.Context, args []string, e *env) error {
 	if cfg.Verifier, err = v.verifier(e, nil); err != nil {
 		return err
 	}
-	all, err := secrets(v.secretFile, e)
+	keys, err := v.keys(e)
 	if err != nil {
 		return err
 	}
-	for _, s := range all {
+	for _, s := range keys.Secrets {
 		cfg.Signers = append(cfg.Signers, webhooktest.Static(s))
 	}
+	explaining := make(chan struct{}, 1) // a stranger who finds the tunnel cannot make it do more than one at a time
 	cfg.Explain = func(ctx context.Context, d *webhooktest.Delivery, err error) []string {
-		reasons := []string{plain(err)}
-		if errors.Is(err, geminihook.ErrSignature) {
-			reasons = append(reasons, v.explain(ctx, e, cfg.Verifier, d)...)
+		select {
+		case explaining <- struct{}{}:
+			defer func() { <-explaining }()
+		default:
+			return []string{plain(err)}
 		}
-		return reasons
+		verdict := explain.Explain(ctx, explain.Delivery{Header: d.Header, Body: d.Body}, keys, time.Now())
+		if len(verdict.Hints) > 0 && !verdict.Genuine {
+			return verdict.Hints
+		}
+		return []string{plain(err)}
 	}
-	cfg.Observe, cfg.Problem = e.line, e.problem
+	cfg.Observe, cfg.Problem = e.notice, e.problem
 	if *asJSON {
-		cfg.Observe = e.object
+		cfg.Observe = func(n listen.Notice) { _ = e.line(n) }
 	}
 	l, err := listen.Start(cfg)
 	if errors.Is(err, listen.ErrConfig) {
@@ -102,9 +108,9 @@ func (e *env) listening(l *listen.Listener, cfg *listen.Config) {
 	fmt.Fprintln(e.out)
 }
 
-// line prints one line per request, followed by the reasons if it was not
+// notice prints one line per request, followed by the reasons if it was not
 // accepted.
-func (e *env) line(n listen.Notice) {
+func (e *env) notice(n listen.Notice) {
 	word := n.Verdict
 	switch {
 	case n.Replay != "":
@@ -134,33 +140,6 @@ func (e *env) statusText(n listen.Notice) string {
 		return e.paint(green, fmt.Sprint(n.Status))
 	}
 	return e.paint(red, fmt.Sprint(n.Status))
-}
-
-// object prints one JSON object per request. What a terminal would act on is
-// escaped in it.
-func (e *env) object(n listen.Notice) {
-	text, err := json.Marshal(n)
-	if err != nil {
-		return // every field can be encoded
-	}
-	fmt.Fprintln(e.out, asciiJSON(string(text)))
-}
-
-// asciiJSON replaces what is not ASCII in JSON by its \u escapes.
-func asciiJSON(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case r > 0xffff:
-			r -= 0x10000
-			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+(r>>10), 0xdc00+(r&0x3ff))
-		case r >= 0x7f:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
 }
 
 func (e *env) problem(err error) { fmt.Fprintf(e.err, "geminihook listen: %s\n", visible(plain(err))) }

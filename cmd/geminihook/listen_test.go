@@ -66,7 +66,7 @@ func TestListen(t *testing.T) {
 	status, _, _ := call(t, "", vars, "send", receive)
 	assert.Equal(t, 1, status)
 	failing = false
-	d := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.Secret))
+	d := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.TestSecret))
 	for range 2 {
 		req, err := d.ClientRequest(receive)
 		require.NoError(t, err)
@@ -84,12 +84,12 @@ func TestListen(t *testing.T) {
 	out := end()
 	for _, want := range []string{
 		"500  genuine       batch.succeeded", "200  genuine       video.generated", "200  duplicate     video.generated",
-		"400  not accepted  batch.succeeded", "no v1 entry", "405  probe\n",
+		"400  not accepted  batch.succeeded", "did not make the signature", "405  probe\n",
 	} {
 		assert.Contains(t, out, want)
 	}
 	assert.NotContains(t, out, "password")
-	assert.NotContains(t, out, webhooktest.Secret[6:])
+	assert.NotContains(t, out, webhooktest.TestSecret[6:])
 	for line := range strings.Lines(out) {
 		assert.LessOrEqual(t, len([]rune(line)), 81, line)
 	}
@@ -98,7 +98,7 @@ func TestListen(t *testing.T) {
 // TestListenExplains checks that the reasons are those of "verify".
 func TestListenExplains(t *testing.T) {
 	receive, page, end := listening(t)
-	d := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.Secret))
+	d := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.TestSecret))
 	d.Body = append(d.Body, '\n')
 	req, err := d.ClientRequest(receive)
 	require.NoError(t, err)
@@ -110,7 +110,7 @@ func TestListenExplains(t *testing.T) {
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	const hint = "The signature matches without the white space at the end of the body: something added it in transit."
+	const hint = "The signature matches after removing a trailing newline or other white space from the body"
 	assert.Contains(t, string(text), hint)
 	assert.Contains(t, strings.Join(strings.Fields(end()), " "), hint)
 }
@@ -123,12 +123,12 @@ func TestNotice(t *testing.T) {
 		At: time.Now(), Status: 400, Verdict: "not accepted", ID: hostile, Type: hostile, Attempt: 1, Note: hostile,
 		Reasons: []string{hostile, "because 日本 \U0001f600"},
 	}
-	e.line(n)
+	e.notice(n)
 	assertVisible(t, out.String())
 	assert.Contains(t, out.String(), `\x1b[2J`)
 	assert.Equal(t, 4, strings.Count(out.String(), "\n"))
 	out.Reset()
-	e.object(n)
+	require.NoError(t, e.line(n))
 	assertVisible(t, out.String())
 	assert.Equal(t, 1, strings.Count(out.String(), "\n"))
 	var back listen.Notice

@@ -20,7 +20,7 @@ import (
 )
 
 const verifyAbout = `Reports whether recorded deliveries are genuine, and if not, why. A FILE is a
-complete HTTP request, as "record" and package refused write it; "-" is standard
+complete HTTP request, as "listen" and package refused write it; "-" is standard
 input. Each delivery is verified at the time when it was sent, because recorded
 deliveries are old, or when it was refused, if its name tells; with -now, at the
 current time.`

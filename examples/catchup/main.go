@@ -126,7 +126,7 @@ func online(ctx context.Context, out io.Writer, t *table, getenv func(string) st
 	if err != nil {
 		return err
 	}
-	url, stop, err := listen(cmp.Or(getenv("ADDR"), "127.0.0.1:8080"), handler)
+	url, stop, err := listen(cmp.Or(getenv("ADDR"), "127.0.0.1:8088"), handler)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var signer = webhooktest.Static(webhooktest.Secret)
+var signer = webhooktest.Static(webhooktest.TestSecret)
 
 // chromium is one browser for all tests, started by the first.
 var chromium struct {
@@ -204,7 +204,7 @@ func start(t *testing.T, forward string) *listen.Listener {
 
 func startAt(t *testing.T, addr, ui, forward string) *listen.Listener {
 	t.Helper()
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	l, err := listen.Start(listen.Config{
 		Addr: addr, UI: ui, Forward: forward, Verifier: verifier, Signers: []webhooktest.Signer{signer},

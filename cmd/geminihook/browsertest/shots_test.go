@@ -41,7 +41,7 @@ func day(t *testing.T) *listen.Listener {
 	send(webhooktest.New(geminihook.EventInteractionRequiresAction, signer))
 	failing.Store(false)
 	send(webhooktest.New("batch.paused", signer))
-	send(webhooktest.New(geminihook.EventBatchExpired).Stale(signer))
+	send(webhooktest.New(geminihook.EventBatchExpired, signer).Stale())
 	send(webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, map[string]any{"order": 1042, "customer": "Ada"}), signer))
 	send(failed.Sign(time.Now(), signer))
 	send(failed)

@@ -24,7 +24,7 @@ func readInto(w io.Writer, resp *http.Response) (int64, error) { return io.Copy(
 func TestList(t *testing.T) {
 	b := start(t, listen.Config{})
 	assert.NotNil(t, b.list(""), "an empty array, not null")
-	first := webhooktest.New(geminihook.EventBatchSucceeded, signer)
+	first := webhooktest.NewData(&geminihook.BatchSucceeded{ID: "batch_123456"}, signer)
 	second := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, map[string]any{"order": "A-1042"}), signer)
 	b.deliver(first)
 	b.deliver(second)
@@ -155,7 +155,7 @@ func TestReplay(t *testing.T) {
 	got := p.got()
 	require.Len(t, got, 3)
 	assert.Equal(t, got[0], got[1])
-	verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	_, err = verifier.Verify(t.Context(), got[2].Header, got[2].Body)
 	require.NoError(t, err)
@@ -190,7 +190,7 @@ func TestFault(t *testing.T) {
 		assert.Equal(t, http.StatusBadRequest, b.post("api/fault", bad).StatusCode, bad)
 	}
 	assert.Equal(t, http.StatusOK, b.post("api/fault", `{"mode":"503","left":2}`).StatusCode)
-	b.deliver(webhooktest.New("x").WrongSecret()) // does not count
+	b.deliver(webhooktest.New("x", signer).WrongSecret()) // does not count
 	for _, want := range []int{503, 503, 200} {
 		assert.Equal(t, want, b.deliver(webhooktest.New("x", signer)).StatusCode)
 	}

@@ -102,11 +102,11 @@ import (
 )
 
 func TestRecordedDelivery(t *testing.T) {
-	handler := newHandler(webhooktest.Secret) // your program's handler, with this secret
+	handler := newHandler(webhooktest.TestSecret) // your program's handler, with this secret
 
 	delivery := webhooktest.NewBody([]byte(%[2]s))
 	delivery.SetID(%[1]s)
-	delivery.Sign(time.Now(), webhooktest.Static(webhooktest.Secret))
+	delivery.Sign(time.Now(), webhooktest.Static(webhooktest.TestSecret))
 
 	recorder := httptest.NewRecorder()
 	handler.ServeHTTP(recorder, delivery.Request("/gemini"))

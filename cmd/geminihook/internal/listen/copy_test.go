@@ -101,8 +101,8 @@ func TestFiles(t *testing.T) {
 	d.Header.Set("Cookie", "private=1")
 	b.deliver(d)
 	b.deliver(d.Clone().Sign(time.Now().Add(2*time.Second), signer))
-	b.deliver(webhooktest.New("../../x\x1b").WrongSecret())
-	b.deliver(webhooktest.New("x").Oversized(geminihook.DefaultMaxBody, signer))
+	b.deliver(webhooktest.New("../../x\x1b", signer).WrongSecret())
+	b.deliver(webhooktest.New("x", signer).Oversized(geminihook.DefaultMaxBody))
 	all, err := webhooktest.Load(os.DirFS(dir), "*.http")
 	require.NoError(t, err)
 	require.Len(t, all, 1)
@@ -113,7 +113,7 @@ func TestFiles(t *testing.T) {
 	require.Len(t, refused, 1)
 	assert.Contains(t, refused[0].Name, "-.._.._x_-")
 	for range 250 {
-		b.deliver(webhooktest.New("x").WrongSecret())
+		b.deliver(webhooktest.New("x", signer).WrongSecret())
 	}
 	refused, err = webhooktest.Load(os.DirFS(dir), "refused/*.http")
 	require.NoError(t, err)

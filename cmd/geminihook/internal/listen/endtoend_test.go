@@ -59,6 +59,6 @@ func createBatch(t *testing.T) string {
 	t.Helper()
 	b := start(t, listen.Config{Forward: newProgram(t).URL})
 	t.Setenv("GEMINIHOOK_PAGE", b.PageURL())
-	go b.deliver(webhooktest.New(geminihook.EventBatchSucceeded, signer))
+	go b.deliver(webhooktest.NewData(&geminihook.BatchSucceeded{ID: "batch_123456"}, signer))
 	return "batch_123456"
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var signer = webhooktest.Static(webhooktest.Secret)
+var signer = webhooktest.Static(webhooktest.TestSecret)
 
 // bench is a running listener.
 type bench struct {
@@ -38,7 +38,7 @@ func start(t *testing.T, cfg listen.Config) *bench {
 	b := &bench{t: t}
 	cfg.Addr, cfg.UI = "127.0.0.1:0", "127.0.0.1:0"
 	if cfg.Verifier == nil {
-		verifier, err := geminihook.NewHMAC(webhooktest.Secret)
+		verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 		require.NoError(t, err)
 		cfg.Verifier, cfg.Signers = verifier, []webhooktest.Signer{signer}
 	}

@@ -34,10 +34,10 @@ func TestReceive(t *testing.T) {
 	}{
 		{"genuine", genuine, 200, true, "", 1},
 		{"tampered", genuine.Tampered(), 400, false, "no signature matches", 1},
-		{"wrong secret", webhooktest.New("x").WrongSecret(), 400, false, "no signature matches", 1},
-		{"stale", webhooktest.New("x").Stale(signer), 400, false, "tolerance", 1},
+		{"wrong secret", webhooktest.New("x", signer).WrongSecret(), 400, false, "no signature matches", 1},
+		{"stale", webhooktest.New("x", signer).Stale(), 400, false, "tolerance", 1},
 		{"no headers", noHeaders, 400, false, "webhook-id", 1},
-		{"too large", webhooktest.New("x").Oversized(geminihook.DefaultMaxBody, signer), 413, false, "too large", 1},
+		{"too large", webhooktest.New("x", signer).Oversized(geminihook.DefaultMaxBody), 413, false, "too large", 1},
 		{"not an event", webhooktest.NewBody([]byte(`[]`), signer), 400, false, "payload", 1},
 		{"unknown type", webhooktest.New("batch.paused", signer), 200, true, "", 2},
 	} {
@@ -207,7 +207,7 @@ func TestInProgress(t *testing.T) {
 // a group apart from a v1 delivery with the same id.
 func TestDynamic(t *testing.T) {
 	key := webhooktest.Key(1)
-	static, err := geminihook.NewHMAC(webhooktest.Secret)
+	static, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	verifier := geminihook.AnyOf(static, &geminihook.Ed25519{Keys: []ed25519.PublicKey{webhooktest.Public(key)}})
 	b := start(t, listen.Config{Verifier: verifier})
@@ -224,7 +224,7 @@ func TestBounds(t *testing.T) {
 	genuine := webhooktest.New(geminihook.EventBatchSucceeded, signer)
 	b.deliver(genuine)
 	for range 250 {
-		b.deliver(webhooktest.New("x").WrongSecret())
+		b.deliver(webhooktest.New("x", signer).WrongSecret())
 	}
 	assert.Len(t, b.list("?verified=false"), 200)
 	assert.Len(t, b.list("?verified=true"), 1)
@@ -241,7 +241,7 @@ func TestExplain(t *testing.T) {
 	b := start(t, listen.Config{Explain: func(_ context.Context, d *webhooktest.Delivery, err error) []string {
 		return []string{"why " + d.ID(), strings.ToUpper(err.Error())}
 	}})
-	d := webhooktest.New("x").WrongSecret()
+	d := webhooktest.New("x", signer).WrongSecret()
 	b.deliver(d)
 	got := b.detail(1)
 	assert.Equal(t, "why "+d.ID(), got.Reason)
