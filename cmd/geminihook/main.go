@@ -100,7 +100,10 @@ func parse(flags *flag.FlagSet, args []string, e *env, line, about string) error
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(e.out, "usage: geminihook %s\n", line)
 		for paragraph := range strings.SplitSeq(about, "\n\n") {
-			fmt.Fprint(e.out, "\n", wrap(paragraph, ""))
+			if !strings.HasPrefix(paragraph, "  ") { // it is a command or a table
+				paragraph = strings.TrimSuffix(wrap(paragraph, ""), "\n")
+			}
+			fmt.Fprintf(e.out, "\n%s\n", paragraph)
 		}
 		fmt.Fprint(e.out, flagHelp(flags), exampleHelp(flags.Name()))
 		return err

@@ -45,6 +45,7 @@ func TestUsage(t *testing.T) {
 		{"fly", 2, `unknown command "fly"`},
 		{"send -h", 0, "-duplicates FRACTION"},
 		{"listen -h", 0, "-dir FOLDER"},
+		{"listen -h", 0, "\n  geminihook send http://127.0.0.1:8090/        # in another terminal\n\n"},
 		{"verify -h", 0, "-secret-file FILE"},
 		{"secret -h", 0, "fresh signing secret"},
 		{"send", 2, "it takes one URL"},
