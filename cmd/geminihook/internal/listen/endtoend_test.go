@@ -17,7 +17,7 @@ type Delivery struct {
 	ID       string `json:"id"`
 	Type     string `json:"type"`
 	Job      string `json:"job"`      // data.id of the event
-	Attempts int    `json:"attempts"` // how often it has arrived
+	Attempts int    `json:"attempts"` // how many times it has arrived
 	Status   int    `json:"status"`   // of your program's response
 	Body     string `json:"body"`
 }
