@@ -18,11 +18,10 @@ const pageSize = 20
 // of the client's project that are younger than Endpoint.Keep. The store may have
 // forgotten the older ones, which would then be handled a second time; with a
 // MemoryStore, that happens to all of them when the process starts again. Each
-// sweep asks about each of these batches, also the ones that were handled long ago,
-// so keep a table instead if the project has more than some hundred batches per
-// week.
+// sweep asks about each of these batches, even those that were handled long ago, so
+// keep a table instead if the project has more than a few hundred batches per week.
 //
-// The requests for the list count for PerSecond. Interactions and videos cannot be
+// The requests for the list count toward PerSecond. Interactions and videos cannot be
 // listed: the program must remember their ids.
 func Batches(client *genai.Client) func(ctx context.Context) iter.Seq2[Job, error] {
 	return func(ctx context.Context) iter.Seq2[Job, error] {

@@ -27,13 +27,13 @@ const (
 // CatchUp asks the API about the jobs that the program waits for, and hands those
 // that have ended to the program's function, as if a webhook had reported them.
 //
-// The reports meet in [geminihook.Endpoint.Process]: they have the same key in the
-// endpoint's store, so the store, the lease or transaction, the log and the
+// Each end goes through [geminihook.Endpoint.Process], with the same key in the
+// store as the webhook's event. So the lease or transaction, the log and the
 // metrics are those of a delivery, and whichever report comes second is a
 // duplicate. Several instances may run at the same time.
 //
 // The events are those that a webhook would have delivered, with these
-// differences: the Scheme of their Proof is [SchemeAPI]; their ID is made of the
+// differences: the Scheme of their Proof is [SchemeAPI]; their ID consists of the
 // type and the job's id; UserMetadata is empty, because the API does not return
 // it. A job that ended in a way for which Google has no event type has the type
 // "interaction.incomplete", "interaction.budget_exceeded" or "video.failed", and
@@ -43,14 +43,15 @@ const (
 // field means its documented default. Do not change or copy a CatchUp that is in
 // use.
 type CatchUp struct {
-	// Client asks the API. CatchUp makes a client like it, so that it sees the
-	// headers of responses.
+	// Client is the client for the API. CatchUp makes a copy of it that also sees
+	// the headers of responses.
 	Client *genai.Client
 
 	// Endpoint is the one that receives the webhooks, or one with the same
 	// Store. Its Key must be [geminihook.ByJob], or a function that returns
-	// the same: CatchUp calls it with made-up events and refuses to start
-	// otherwise, because the two reports of a job would not meet.
+	// the same: with any other key, a job that is reported twice would be
+	// handled twice. CatchUp tries the function with made-up events and refuses
+	// to start if the key is another.
 	Endpoint *geminihook.Endpoint
 
 	// Waiting returns the jobs that the program still waits for, usually from
@@ -58,9 +59,9 @@ type CatchUp struct {
 	// it must not hold a connection that Handle needs: read the table in pages.
 	// After an error, the sweep ends.
 	//
-	// A job leaves CatchUp only by leaving Waiting. One that stays there after
-	// it was handled costs a request per sweep, and is handled again after
-	// Endpoint.Keep, when the store has forgotten it.
+	// Stop returning a job when it has been handled. Otherwise it costs a request
+	// per sweep, and is handled again after Endpoint.Keep, when the store has
+	// forgotten it.
 	Waiting func(ctx context.Context) iter.Seq2[Job, error]
 
 	// Handle is the program's function, the same that Endpoint.Handler has. If
@@ -68,7 +69,7 @@ type CatchUp struct {
 	// on.
 	Handle func(ctx context.Context, ev *geminihook.Event) error
 
-	// Grace is for how long a job is left alone after its creation, and after
+	// Grace is how long a job is left alone after its creation, and after
 	// its end if the API says when that was, so that the webhook comes first.
 	// Zero means DefaultGrace.
 	Grace time.Duration
@@ -87,8 +88,8 @@ type CatchUp struct {
 	Concurrency int
 
 	// PerSecond bounds the requests per second. Zero means DefaultPerSecond.
-	// When the API says that there are too many (429), all requests wait, as
-	// long as Retry-After says, at most 10 minutes.
+	// When the API says that there are too many (429), all requests wait for as
+	// long as Retry-After says, but at most 10 minutes.
 	PerSecond float64
 
 	// Now is the clock to which Grace and Job.Created refer. Nil means
@@ -114,14 +115,14 @@ type Summary struct {
 	Waiting    int // jobs that Waiting returned: the sum of the next four, unless the context ended
 	Young      int // left alone because of Grace
 	Running    int // have not ended
-	Unreadable int // the API did not say, or not in words that this package knows; asked again by the next sweep
+	Unreadable int // their state could not be read, or is not one that this package knows; the next sweep asks again
 	Ended      int // have ended: the sum of the next five
 
 	Handled   int // the function ran and succeeded
 	Duplicate int // were handled before
-	Busy      int // are being handled by somebody else; asked again
+	Busy      int // are being handled by another run; the next sweep asks again
 	Dropped   int // the function returned a Permanent error
-	Failed    int // the function or the store failed; asked again
+	Failed    int // the function or the store failed; the next sweep asks again
 
 	NeedsAction int           // of Running: interactions that go on only after an action of the program
 	Elapsed     time.Duration // the time that the sweep took

@@ -19,14 +19,13 @@ import (
 
 // DownloadVideo writes a generated video to w and returns how many bytes it wrote.
 // The video is an element of Response.GeneratedVideos of a video operation; for an
-// event, &genai.Video{URI: data.OutputFileURI} is one as well. The file is asked
-// for by its name at the client's own address, never at another host that the URI
-// names.
+// event, use &genai.Video{URI: data.OutputFileURI}. The file is requested by its
+// name from the client's own address, never from another host that the URI names.
 //
 // The video is not held in memory. DownloadVideo fails if no byte arrives for
-// [DefaultTimeout]; ctx bounds the whole. The error is made by
-// [geminihook.Permanent] if the file does not exist, which it does no longer after
-// two days. After an error, w has a part of the video.
+// [DefaultTimeout]; ctx bounds the whole download. The error is made by
+// [geminihook.Permanent] if the file does not exist: Google deletes it after two
+// days. After an error, w may have received a part of the video.
 func DownloadVideo(ctx context.Context, client *genai.Client, video *genai.Video, w io.Writer) (int64, error) {
 	if video == nil {
 		return 0, errors.New("jobs: no video")

@@ -1,10 +1,10 @@
-// Package jobs gets what a Gemini webhook is about, and finds the jobs whose end
-// no webhook reported.
+// Package jobs gets what a Gemini webhook is about, and finds jobs that have ended
+// without a webhook.
 //
-// Events are thin: they have a job's state and its id. [Fetch] gets the batch,
+// An event has only a job's state and its id. [Fetch] gets the batch,
 // the interaction or the video operation behind an event through the official SDK,
-// google.golang.org/genai. [Results], [DownloadVideo] and [Result.OutputText] take
-// it from there.
+// google.golang.org/genai. [Results], [DownloadVideo] and [Result.OutputText] then
+// get the responses, the video, or the text.
 //
 //	endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 //		result, err := jobs.Fetch(ctx, client, ev)
@@ -16,8 +16,8 @@
 //
 // Some jobs end without an event, and some events are lost. [CatchUp] asks the
 // API about the jobs that the program still waits for, and hands those that have
-// ended to the same function, through the same [geminihook.Endpoint], so that each
-// end of a job is handled once, whoever reported it.
+// ended to the same function, through the same [geminihook.Endpoint], so that the
+// end of each job is handled once, even if a webhook and the API both report it.
 //
 // All of it is for the Gemini API. Vertex AI has no webhooks.
 package jobs
@@ -57,16 +57,16 @@ func (r *Result) OutputText() string {
 }
 
 // Fetch gets the batch, the interaction or the video operation that an event is
-// about. It takes every form of id: "batches/abc" and "abc", "interactions/abc"
-// and "abc", and the whole name of a video operation. The API cannot be asked for
-// a video operation by the last part of its name; if an event has only that, the
-// result has the operation's name and the file of the event, and no request is
-// made.
+// about. It accepts every form of id: "batches/abc" and "abc", "interactions/abc"
+// and "abc", and the whole name of a video operation. The API does not
+// accept the last part of a video operation's name alone. If an event has only
+// that, Fetch makes no request, and the result has the name and the file that the
+// event has.
 //
 // The error is made by [geminihook.Permanent] if the API does not know the job,
-// or if the event is not about one. Every other error, such as for a status of 429
-// or 5xx, is a plain one: return it from the program's function, and a redelivery
-// or a queue tries again. Fetch itself makes one attempt, whatever the client's
+// or if the event is not about one. Any other error, such as for a status of 429 or
+// 5xx, is not Permanent: return it from the program's function, so that a
+// redelivery or a queue tries again. Fetch itself makes one attempt, whatever the client's
 // retry options, and takes at most [DefaultTimeout]. The text of an error holds no
 // part of a result.
 //

@@ -40,9 +40,10 @@ const maxLine = 64 << 20
 // and ctx must live as long as the loop. It fails if no byte arrives for
 // [DefaultTimeout].
 //
-// With an error about one line, the response has its Index and Raw, and the next
-// iteration has the next line. After any other error, the loop ends. A request
-// that failed is not an error, but a response whose Error is set.
+// If one line cannot be decoded, the iteration has an error and a response with
+// the Index and Raw of the line, and the next iteration has the next line. After
+// any other error, the loop ends. A request that failed is not an error, but a
+// response whose Error is set.
 func Results(ctx context.Context, client *genai.Client, batch *genai.BatchJob) iter.Seq2[*Response, error] {
 	return func(yield func(*Response, error) bool) {
 		switch {

@@ -1,11 +1,11 @@
-// Package refused keeps deliveries that an endpoint refused, so that somebody
-// can find out why. Use it in production when the log's reason is not enough:
+// Package refused keeps deliveries that an endpoint refused, so that you can find
+// out why. Use it in production when the reason in the log is not enough:
 //
 //	recorder := &refused.Recorder{Dir: "/var/lib/app/refused"}
 //	http.Handle("/gemini", recorder.Wrap(endpoint.Handler(handle)))
 //
-// The command "geminihook verify" reads the files and names the cause. They are
-// what strangers sent: nothing in them is verified.
+// The command "geminihook verify" reads the files and names the cause. Never handle
+// the files as events: a stranger may have sent them, and nothing in them is verified.
 package refused
 
 import (
@@ -36,21 +36,21 @@ const (
 // zero. Do not change or copy a Recorder that is in use.
 type Recorder struct {
 	// Dir is the folder of the files. It is created with mode 0700 if it does
-	// not exist. It must hold nothing else, genuine deliveries least of all.
+	// not exist. Use it for nothing else, especially not for genuine deliveries.
 	Dir string
 
 	// MaxFiles is how many files are kept. The oldest are removed. Zero means
 	// DefaultMaxFiles.
 	MaxFiles int
 
-	// MaxBytes bounds the size of a file. A larger delivery is not recorded,
-	// because verify could not tell that from one that was truncated on the
-	// way. Zero means DefaultMaxBytes.
+	// MaxBytes bounds the size of a file. A larger delivery is not recorded: if
+	// it were cut, "geminihook verify" would take it for one that was truncated
+	// on the way. Zero means DefaultMaxBytes.
 	MaxBytes int64
 
 	// Interval is the minimum time from one file to the next, so that a flood
-	// costs nothing and does not replace everything that was recorded before
-	// it. Deliveries that are refused in the meantime are not recorded. Zero
+	// costs little and does not quickly replace everything that was recorded
+	// before it. Deliveries that are refused in the meantime are not recorded. Zero
 	// means DefaultInterval.
 	Interval time.Duration
 
@@ -69,8 +69,8 @@ type Recorder struct {
 // Wrap wraps the handler of [geminihook.Endpoint.Handler] or
 // [geminihook.Endpoint.Middleware]. It records the POST requests with a webhook
 // header that the endpoint refuses with 400: because of their headers, their
-// timestamp, their signature, or their body. Other responses, a 400 of the
-// handler behind Middleware among them, are not recorded.
+// timestamp, their signature, or their body. Requests with any other response are
+// not recorded, nor are those with a 400 from the handler behind Middleware.
 //
 // A file holds the body, the three webhook headers, Content-Type,
 // Content-Encoding, and Content-Length. Nothing else of the request is written,

@@ -10,14 +10,15 @@
 // is also a [geminihook.Renewer] or a [geminihook.Transactor] is held to that
 // contract, too; for a Transactor the suite needs [Suite.Writes].
 //
-// Every behavior is a subtest with a store of its own. A subtest that fails
-// reports what the store did, what the contract says and why it matters.
+// Every behavior is a subtest with a fresh store. A subtest that fails reports
+// what the store did, what the contract says and why it matters.
 //
-// The suite makes no assumption about the speed of the machine or the backend.
-// That something happens is observed until it holds, for up to 20 seconds.
-// That something has not happened yet is asserted only if the time measured
-// around the calls proves it; otherwise the observation is repeated with a
-// longer duration. A store with a real clock takes about 20 seconds.
+// The suite also works on a slow machine or with a slow backend. If something
+// must happen, such as the end of a lease, the suite looks repeatedly until it
+// does, for up to 20 seconds. If something must not have happened yet, the suite
+// measures the time around the calls: if so much has passed that the result
+// proves nothing, it tries again with a longer duration. With a store that uses
+// real time, the suite takes about 20 seconds.
 package storetest
 
 import (
@@ -39,7 +40,7 @@ import (
 //		},
 //	}.Run(t)
 type Suite struct {
-	// New returns a store that knows no key. It is called at least once per
+	// New returns a store that has no keys yet. It is called at least once per
 	// subtest.
 	New func(t *testing.T) geminihook.Store
 
@@ -53,8 +54,8 @@ type Suite struct {
 	Advance func(t *testing.T, d time.Duration)
 
 	// Gone returns a store whose backend cannot be reached. A backend that
-	// accepts connections and never responds shows more than one that refuses
-	// them. Nil means that this is not tested.
+	// accepts connections and never responds is a better test than one that
+	// refuses them. Nil means that this is not tested.
 	Gone func(t *testing.T) geminihook.Store
 
 	// Writes returns how to write inside a transaction of the store that New
@@ -78,8 +79,8 @@ type Writes struct {
 	Count func(ctx context.Context, name string) (int, error)
 }
 
-// Run tests the stores that newStore returns, which must know no key. It is
-// Suite.Run with only New set.
+// Run tests the stores that newStore returns, which must have no keys yet. It is
+// [Suite.Run] with only New set.
 func Run(t *testing.T, newStore func(t *testing.T) geminihook.Store) {
 	t.Helper()
 	Suite{New: newStore}.Run(t)

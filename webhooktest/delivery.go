@@ -55,7 +55,7 @@ func NewID() string {
 func (d *Delivery) ID() string { return d.Header.Get("webhook-id") }
 
 // SetID sets the webhook-id header. The id is part of the signed bytes, so call
-// [Delivery.Sign] afterwards.
+// [Delivery.Sign] afterward.
 func (d *Delivery) SetID(id string) { d.Header.Set("webhook-id", id) }
 
 // Sign sets the webhook-timestamp header to the given time and
