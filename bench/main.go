@@ -79,20 +79,20 @@ func main() {
 func (r *results) markdown() string {
 	var b strings.Builder
 	part := func(title, text string, t *table) { fmt.Fprintf(&b, "\n## %s\n\n%s\n\n%s", title, text, t.markdown()) }
-	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s. %s.\n", time.Now().UTC().Format(time.DateOnly), machine())
+	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s. %s.\n\n\"× floor\" and \"× empty\" are ratios to the first row of a table.\n", time.Now().UTC().Format(time.DateOnly), machine())
 	for _, v := range r.verify {
-		part("Verification, v1: "+strings.ToLower(v.name[:1])+v.name[1:], "Time by size of the body. With two secrets the "+
-			"peers, which take one, are called twice; `stripe-go` has a header and a format of its own.", verifyTable(v.names, v.costs))
+		part("Verification, v1: "+strings.ToLower(v.name[:1])+v.name[1:], "Time by size of the body. The peers take one secret "+
+			"each, so with two secrets they are called twice. `stripe-go` verifies its own header and format.", verifyTable(v.names, v.costs))
 	}
 	part("Verification, v1a", "The `KeySet` has 16 keys. None of the peers knows v1a.", verifyTable(r.dynamic.names, r.dynamic.costs))
-	part("Receiving", "A batch event, from the request to the answer. \"The page's handler\" is what Google's page shows, in Go: "+
-		"`io.ReadAll`, the reference library, a `map[string]any`, no dedupe. Over TCP the client, net/http's on the same machine, "+
-		"has its part in the time.", receiveTable(r))
-	part("Receiving, in process", "Time a delivery, by workers.", workersTable(r))
-	part("A forged delivery", "Refused, answer included; and a genuine one up to the end of verification.", forgedTable(r))
-	part("Stores", "An event is a claim and its completion; with `Transactional` the transaction around an empty function. "+
-		"Duplicates and claims of a key in progress are measured where the most ids are. PostgreSQL with `fsync`, SQLite in WAL "+
-		"mode, Redis without persistence.", storesTable(r))
+	part("Receiving", "A batch event, from the request to the response. \"The page's handler\" is what Google's page shows, in Go: "+
+		"`io.ReadAll`, the reference library, a `map[string]any`, and no deduplication. Over TCP, the time includes that of the "+
+		"client, which is net/http's on the same machine.", receiveTable(r))
+	part("Receiving, in process", "Time per delivery, by the number of deliveries at a time.", workersTable(r))
+	part("A forged delivery", "The time to refuse a forged delivery, including the response, and to verify a genuine one.", forgedTable(r))
+	part("Stores", "An event is a claim and its completion; with `Transactional`, it is the transaction around an empty function. "+
+		"Duplicates and claims of a key in progress are measured with the largest number of ids in the store. PostgreSQL runs "+
+		"with `fsync`, SQLite in WAL mode, and Redis without persistence.", storesTable(r))
 	return b.String()
 }
 

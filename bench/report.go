@@ -117,7 +117,7 @@ func workersTable(r *results) *table {
 }
 
 func forgedTable(r *results) *table {
-	t := &table{head: []string{"", "a delivery", "allocations", "bytes"}}
+	t := &table{head: []string{"", "time per delivery", "allocations", "bytes"}}
 	for k, name := range forgedNames {
 		c := r.forged[k]
 		t.add(name, duration(c.ns), whole(c.allocs), whole(c.bytes))
@@ -130,7 +130,7 @@ func storesTable(r *results) *table {
 	for _, n := range r.idCounts {
 		t.head = append(t.head, "event, "+count(n)+" ids")
 	}
-	t.head = append(t.head, "last ÷ first", "duplicate", "in progress, 8 at once", "round trips: event, duplicate", "bytes an id")
+	t.head = append(t.head, "last ÷ first", "duplicate", "in progress, 8 at once", "round trips: event, duplicate", "bytes per id")
 	for _, s := range r.stores {
 		row := []string{s.name}
 		for _, ns := range s.event {
