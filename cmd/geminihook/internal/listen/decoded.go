@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -37,8 +38,8 @@ func goSyntax(ev *geminihook.Event) string {
 	return b.String()
 }
 
-// literal returns one value, whose lines after the first begin with indent.
-func literal(value any, indent string) string {
+// literal returns one value, whose lines after the first begin with margin.
+func literal(value any, margin string) string {
 	switch v := value.(type) {
 	case string:
 		return strconv.Quote(v)
@@ -49,11 +50,8 @@ func literal(value any, indent string) string {
 	case error:
 		return strconv.Quote(v.Error())
 	case map[string]any:
-		text, err := json.MarshalIndent(v, indent, "\t")
-		if err != nil {
-			return "map[string]any{}"
-		}
-		return "map[string]any" + string(text)
+		text, _ := json.Marshal(v) // it was JSON before
+		return "map[string]any" + cmp.Or(indent(text, margin, "\t"), "{...}")
 	}
 	v := reflect.ValueOf(value)
 	prefix := ""
@@ -71,11 +69,11 @@ func literal(value any, indent string) string {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		if field.IsExported() && !v.Field(i).IsZero() {
-			fmt.Fprintf(&b, "%s\t%-*s %s,\n", indent, width+1, field.Name+":", literal(v.Field(i).Interface(), indent+"\t"))
+			fmt.Fprintf(&b, "%s\t%-*s %s,\n", margin, width+1, field.Name+":", literal(v.Field(i).Interface(), margin+"\t"))
 		}
 	}
 	if b.Len() == 0 {
 		return prefix + v.Type().String() + "{}"
 	}
-	return prefix + v.Type().String() + "{\n" + b.String() + indent + "}"
+	return prefix + v.Type().String() + "{\n" + b.String() + margin + "}"
 }

@@ -2,9 +2,9 @@ package listen
 
 import (
 	"bytes"
-	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -51,9 +51,8 @@ func (g *group) detail() *detail {
 		summary: g.summary(), Reasons: append([]string{}, g.reasons...), Body: string(bytes.ToValidUTF8(body, []byte("\ufffd"))),
 		Binary: !utf8.Valid(last.body), CutOff: last.cutOff || len(body) < len(last.body), Bytes: len(last.body), History: []attemptDetail{},
 	}
-	var pretty bytes.Buffer
-	if len(body) == len(last.body) && json.Indent(&pretty, body, "", "  ") == nil && pretty.Len() <= 2*maxShown {
-		d.Pretty = string(bytes.ToValidUTF8(pretty.Bytes(), []byte("\ufffd")))
+	if len(body) == len(last.body) {
+		d.Pretty = strings.ToValidUTF8(indent(body, "", "  "), "\ufffd")
 	}
 	if ev, err := geminihook.ParseUnverified(body); err == nil {
 		ev.ID, ev.Proof = g.id, g.proof

@@ -144,7 +144,7 @@ function content(d, attempt) {
       attempt.headers.map(([name, value]) => el("div", {}, el("dt", {}, inline(name.toLowerCase())), el("dd", {}, inline(value)))));
   }
   const text = { pretty: d.pretty, raw: d.body, decoded: d.decoded }[tab];
-  const missing = { pretty: "The body is not JSON.", raw: "The body is empty.", decoded: "The body is not an event: it is no JSON object." }[tab];
+  const missing = { pretty: "The body is not JSON, or too long for this form.", raw: "The body is empty.", decoded: "The body is not an event: it is no JSON object." }[tab];
   if (!text) return el("p", { class: "dim" }, missing);
   return [
     el("pre", {}, el("code", {}, tab === "raw" || text.length > 20000 ? visible(text) : colored(text))),
