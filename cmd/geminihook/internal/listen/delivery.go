@@ -3,6 +3,7 @@ package listen
 import (
 	"bytes"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook"
@@ -44,7 +45,7 @@ type result struct {
 type group struct {
 	number       int64
 	key          string
-	id, typ, job string // of a delivery that was not accepted: as it claims
+	id, typ, job string // shortened; of a delivery that was not accepted: as it claims
 	genuine      bool
 	proof        geminihook.Proof
 	reasons      []string
@@ -56,7 +57,20 @@ type group struct {
 	acknowledged                  bool // an attempt has had a 2xx
 
 	changed int64 // the store's version at the last change
-	size    int   // bytes of headers and bodies
+	size    int   // bytes of paths, headers, and bodies
+}
+
+// maxClaim is the longest id, type, or job that is kept, in bytes. Every message
+// to the page has them.
+const maxClaim = 512
+
+// claim returns the text, or a copy of its beginning if it is longer than
+// maxClaim.
+func claim(text string) string {
+	if len(text) <= maxClaim {
+		return text
+	}
+	return strings.ToValidUTF8(strings.Clone(text[:maxClaim]), "") + "..."
 }
 
 // last returns the latest attempt. A group always has one.
@@ -149,13 +163,20 @@ func (g *group) add(a *attempt) {
 	g.measure()
 }
 
+// What an attempt and a header take besides their bytes, roughly.
+const (
+	attemptOverhead = 512
+	headerOverhead  = 128
+)
+
 // measure counts what the group occupies.
 func (g *group) measure() {
 	g.size = 0
 	for i, a := range g.attempts {
+		g.size += attemptOverhead + len(a.path)
 		for name, values := range a.header {
 			for _, v := range values {
-				g.size += len(name) + len(v)
+				g.size += headerOverhead + len(name) + len(v)
 			}
 		}
 		if i == 0 || !a.shared {

@@ -108,15 +108,14 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 // endpoint does. The local program never sees it.
 func (rc *receiver) refuse(w http.ResponseWriter, r *http.Request, a *attempt, err error) {
 	d := &webhooktest.Delivery{Header: a.header, Body: a.body}
-	g := &group{id: d.ID(), reasons: []string{err.Error()}}
+	g := &group{key: d.ID(), id: claim(d.ID()), reasons: []string{err.Error()}}
 	if rc.cfg.Explain != nil {
 		g.reasons = rc.cfg.Explain(r.Context(), d, err)
 	}
 	if ev, parseErr := geminihook.ParseUnverified(a.body); parseErr == nil {
-		g.typ, g.job = string(ev.Type), ev.JobID()
+		g.typ, g.job = claim(string(ev.Type)), claim(ev.JobID())
 	}
-	g.key = g.id
-	if g.id == "" {
+	if g.key == "" {
 		g.key = "\x00" + rand() // its own group, which no header can name
 	}
 	g = rc.store.begin(g, a)
@@ -132,7 +131,7 @@ func (rc *receiver) accept(w http.ResponseWriter, r *http.Request, a *attempt, e
 	fault := rc.faults.take()
 	a.fault = fault.Mode
 	g := rc.store.begin(&group{
-		key: ev.Proof.Scheme + ":" + ev.ID, id: ev.ID, typ: string(ev.Type), job: ev.JobID(), genuine: true, proof: ev.Proof,
+		key: ev.Proof.Scheme + ":" + ev.ID, id: ev.ID, typ: claim(string(ev.Type)), job: claim(ev.JobID()), genuine: true, proof: ev.Proof,
 	}, a)
 	if fault.Mode != "" {
 		rc.store.notify() // one less is left

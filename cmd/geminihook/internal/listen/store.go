@@ -11,7 +11,7 @@ import (
 const (
 	maxGenuine      = 500      // groups
 	maxRefused      = 200      // groups
-	maxGenuineBytes = 64 << 20 // of headers and bodies
+	maxGenuineBytes = 64 << 20 // of paths, headers, and bodies
 	maxRefusedBytes = 16 << 20
 	maxAttempts     = 20 // per group; older ones are only counted
 )

@@ -1,13 +1,17 @@
 package listen_test
 
 import (
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/listen"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestForgets checks that the oldest event goes first, and that one which has
@@ -49,4 +53,54 @@ func TestConcurrent(t *testing.T) {
 	}
 	all.Wait()
 	assert.LessOrEqual(t, len(b.list("")), 2)
+}
+
+// TestBudget checks that strangers cannot fill the memory with what is not the
+// body: headers, however short, and paths.
+func TestBudget(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		headers, path    int
+		attempts, groups int
+		kept             int // groups, at most
+	}{
+		{name: "headers", headers: 2_000, attempts: 1, groups: 150, kept: 100},
+		{name: "paths", path: 30_000, attempts: 20, groups: 40, kept: 30},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := start(t, listen.Config{})
+			for i := range tt.groups {
+				d := webhooktest.NewBody([]byte("{}"))
+				d.SetID(itoa(i))
+				for n := range tt.headers {
+					d.Header["H"+itoa(n)] = []string{""}
+				}
+				for range tt.attempts {
+					req, err := d.ClientRequest(b.ReceiveURL() + strings.Repeat("a", tt.path))
+					require.NoError(t, err)
+					require.Equal(t, http.StatusBadRequest, b.do(req).StatusCode)
+				}
+			}
+			assert.LessOrEqual(t, len(b.list("")), tt.kept)
+		})
+	}
+}
+
+// TestClaims checks that an endless id, type, or job is not part of every message
+// to the page.
+func TestClaims(t *testing.T) {
+	b := start(t, listen.Config{})
+	long := strings.Repeat("\u00e9", 10_000)
+	d := webhooktest.NewBody([]byte(`{"type":"`+long+`","data":{"id":"`+long+`"}}`), signer)
+	b.deliver(d.Tampered())
+	b.deliver(d)
+	d.SetID(strings.Repeat("a", 10_000))
+	b.deliver(d)
+	for _, shown := range b.list("") {
+		for _, text := range []string{shown.ID, shown.Type, shown.Job} {
+			assert.Less(t, len(text), 600)
+			assert.True(t, utf8.ValidString(text))
+		}
+	}
+	assert.Len(t, b.list("?verified=true"), 1)
 }
