@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/explain"
@@ -121,4 +123,24 @@ func FuzzExplain(f *testing.F) {
 		}
 		assert.NotEqual(t, v.Genuine, v.Reason != "")
 	})
+}
+
+// TestLongBody checks that a body is only encoded again if it is not much longer
+// than an event: a stranger can have listen explain a body, even a compressed one.
+func TestLongBody(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		size  int
+		cause explain.Cause
+	}{
+		{"event with much metadata", 30 << 10, explain.Spacing},
+		{"too long", 40 << 10, explain.Secret},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := webhooktest.NewBody([]byte(`{"user_metadata":"` + strings.Repeat("a", tt.size) + `"}`)).Sign(sent, webhooktest.Static(webhooktest.TestSecret))
+			changed := explain.Delivery{Header: d.Header, Body: bytes.Replace(d.Body, []byte(":"), []byte(": "), 1)}
+			v := explain.Explain(t.Context(), changed, static, time.Time{})
+			assert.Equal(t, []explain.Cause{tt.cause}, v.Causes)
+		})
+	}
 }

@@ -10,9 +10,9 @@ import (
 
 // Bounds on the bodies and the orders of keys that are tried.
 const (
-	maxReencoded = 256 << 10 // bytes of a body
-	maxLikely    = 100       // combinations of likely orders, in every style
-	maxOrders    = 2_000     // combinations of all orders, in the most likely styles
+	maxReencoded = 32 << 10 // bytes of a body; an event has a few hundred
+	maxLikely    = 100      // combinations of likely orders, in every style
+	maxOrders    = 2_000    // combinations of all orders, in the most likely styles
 )
 
 // known is the order of keys on Google's page.
