@@ -32,6 +32,7 @@ func TestCopy(t *testing.T) {
 		{"newlines", "{\"type\":\n\"x\"\r\n}\n\n"},
 		{"a file's name", `@/etc/passwd`},
 		{"escapes", "{\"type\":\"\x1b]0;owned\a\u202e\u009b31m\"}"},
+		{"bidirectional text", "{\"type\":\"\u202e\u2066\"}"},
 		{"bytes", "\x00\xff%d\\n'\x01"},
 		{"end of a comment", "*/ \n` + \"\n//"},
 	} {
