@@ -12,7 +12,9 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/rand"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -37,10 +39,11 @@ const (
 type Recorder struct {
 	// Dir is the folder of the files. It is created with mode 0700 if it does
 	// not exist. Use it for nothing else, especially not for genuine deliveries.
+	// Several processes may share it.
 	Dir string
 
-	// MaxFiles is how many files are kept. The oldest are removed. Zero means
-	// DefaultMaxFiles.
+	// MaxFiles is how many files are kept, at least one. The oldest are
+	// removed. Zero means DefaultMaxFiles.
 	MaxFiles int
 
 	// MaxBytes bounds the size of a file. A larger delivery is not recorded: if
@@ -176,8 +179,10 @@ func (r *Recorder) makeRoom() error {
 		own, _ := filepath.Match("refused-*.http", e.Name())
 		return !own
 	})
-	for excess := len(entries) - cmp.Or(r.MaxFiles, DefaultMaxFiles) + 1; excess > 0; excess-- {
-		if err := os.Remove(filepath.Join(r.Dir, entries[excess-1].Name())); err != nil {
+	keep := max(cmp.Or(r.MaxFiles, DefaultMaxFiles), 1) - 1
+	for _, e := range entries[:max(len(entries)-keep, 0)] {
+		err := os.Remove(filepath.Join(r.Dir, e.Name()))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // another process may have removed it
 			return err
 		}
 	}
