@@ -214,7 +214,7 @@ var errStoreSlow = errors.New("the store did not begin the transaction within ha
 // of MaxRun to begin it, because writers may have to queue, and StoreTimeout to
 // end it after the function.
 func (r *run) transact(ctx context.Context, tx Transactor) Outcome {
-	ctx, cancel := context.WithTimeout(ctx, r.maxRun+r.storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, max(r.maxRun, r.maxRun+r.storeTimeout)) // which may overflow
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)

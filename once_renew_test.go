@@ -3,6 +3,7 @@ package geminihook_test
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -165,4 +166,23 @@ func TestRenewEndsAfterMaxRun(t *testing.T) {
 		})
 		assert.Equal(t, 30, len(store.renews), "one every 20 seconds for 10 minutes")
 	})
+}
+
+// TestMaxRunEndless: the longest duration means no limit, and does not overflow
+// into one that has passed.
+func TestMaxRunEndless(t *testing.T) {
+	stores := map[string]geminihook.Store{
+		"memory": &geminihook.MemoryStore{},
+		"transactor": scriptedStore{transact: func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
+			return geminihook.Acquired, errors.Join(ctx.Err(), fn(ctx))
+		}},
+	}
+	for name, store := range stores {
+		t.Run(name, func(t *testing.T) {
+			e := &geminihook.Endpoint{Store: store, MaxRun: math.MaxInt64}
+			out := e.Process(t.Context(), newEvent(t), func(ctx context.Context, _ *geminihook.Event) error { return ctx.Err() })
+			require.NoError(t, out.Err)
+			assert.Equal(t, geminihook.Processed, out.Result)
+		})
+	}
 }
