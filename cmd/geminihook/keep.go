@@ -20,6 +20,7 @@ type keeper struct {
 	env  *env
 	path string
 	file *envfile.File // nil without a path
+	text string        // the value in the file, when it was opened
 	old  []string      // the secrets that are configured
 }
 
@@ -27,28 +28,46 @@ type keeper struct {
 // has any, otherwise from the environment. Call close afterwards.
 func newKeeper(e *env, path string) (*keeper, error) {
 	k := &keeper{env: e, path: path}
-	text := ""
 	if path != "" {
 		var err error
 		if k.file, err = envfile.Open(path); err != nil {
 			return nil, err
 		}
-		if text, err = k.file.Get(secretVariable); err != nil {
+		if k.text, err = k.file.Get(secretVariable); err != nil {
 			k.close()
 			return nil, err
 		}
 	}
+	text := k.text
 	if text == "" {
 		text = e.getenv(secretVariable)
 	}
+	k.old = k.usable(text)
+	return k, nil
+}
+
+// usable returns the secrets in the text that can be used.
+func (k *keeper) usable(text string) (all []string) {
 	for i, s := range split(text) {
 		if _, err := geminihook.ParseSecret(s); err != nil {
-			fmt.Fprintf(e.err, "The configured secret %d is left out: %s.\n", i+1, visible(plain(err)))
+			fmt.Fprintf(k.env.err, "The configured secret %d is left out: %s.\n", i+1, visible(plain(err)))
 			continue
 		}
-		k.old = append(k.old, s)
+		all = append(all, s)
 	}
-	return k, nil
+	return all
+}
+
+// reread takes over secrets that another command has written into the file since
+// it was opened: they are shown nowhere else.
+func (k *keeper) reread() error {
+	text, err := k.file.Get(secretVariable)
+	if err != nil || text == k.text || text == "" {
+		return err
+	}
+	now := k.usable(text)
+	k.old = append(now, slices.DeleteFunc(k.old, func(s string) bool { return slices.Contains(now, s) })...)
+	return nil
 }
 
 func (k *keeper) close() {
@@ -66,9 +85,12 @@ func (k *keeper) knows(name string) bool {
 // into the file. It returns the new value of the variable. Without a file, or if
 // the file cannot be written, that has to be printed, or the secret is lost.
 func (k *keeper) keep(secret string) (value string, written bool, err error) {
+	if k.file != nil {
+		err = k.reread()
+	}
 	value = strings.Join(append([]string{secret}, slices.DeleteFunc(slices.Clone(k.old), func(s string) bool { return s == secret })...), ",")
-	if k.file == nil {
-		return value, false, nil
+	if k.file == nil || err != nil {
+		return value, false, err
 	}
 	if _, err := geminihook.ParseSecret(secret); err != nil {
 		return value, false, fmt.Errorf("the secret is not written, because it is not of the known form: %w", err)
