@@ -105,7 +105,10 @@ func usage() string {
 Secrets are read from GEMINI_WEBHOOK_SECRET (separated by commas) or from a
 file, the API key from GOOGLE_API_KEY or GEMINI_API_KEY, and neither from the
 command line. With -json, the output is one JSON object per line.
-"geminihook COMMAND -h" shows the flags of a command and examples.
+
+The exit status is 0 on success, 1 if a delivery or the command failed, and 2 if
+the command line is wrong. "geminihook COMMAND -h" shows the flags of a command
+and examples.
 `)
 	return b.String()
 }

@@ -142,4 +142,4 @@ func (e *env) statusText(n listen.Notice) string {
 	return e.paint(red, fmt.Sprint(n.Status))
 }
 
-func (e *env) problem(err error) { fmt.Fprintf(e.err, "geminihook listen: %s\n", visible(plain(err))) }
+func (e *env) problem(err error) { fmt.Fprint(e.err, wrap("geminihook listen: "+plain(err), "")) }

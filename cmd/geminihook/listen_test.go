@@ -112,7 +112,7 @@ func TestListenExplains(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	const hint = "The signature matches after removing a trailing newline or other white space from the body"
 	assert.Contains(t, string(text), hint)
-	assert.Contains(t, strings.Join(strings.Fields(end()), " "), hint)
+	assert.Contains(t, flat(end()), hint)
 }
 
 // TestNotice checks the two forms of a line, with hostile text in each field.

@@ -73,12 +73,12 @@ func run(ctx context.Context, args []string, e *env) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &wrong):
-		fmt.Fprintf(e.err, "geminihook %s: %s\n(geminihook %s -h shows the flags)\n", args[0], visible(err.Error()), args[0])
+		fmt.Fprintf(e.err, "%s(geminihook %s -h shows the flags)\n", wrap("geminihook "+args[0]+": "+err.Error(), ""), args[0])
 		return exitUsage
 	case errors.Is(err, errReported):
 		return exitFailed
 	}
-	fmt.Fprintf(e.err, "geminihook %s: %s\n", args[0], visible(plain(err)))
+	fmt.Fprint(e.err, wrap("geminihook "+args[0]+": "+plain(err), ""))
 	return exitFailed
 }
 
@@ -100,10 +100,10 @@ func parse(flags *flag.FlagSet, args []string, e *env, line, about string) error
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(e.out, "usage: geminihook %s\n", line)
 		for paragraph := range strings.SplitSeq(about, "\n\n") {
-			if !strings.HasPrefix(paragraph, "  ") { // it is a command or a table
+			if !strings.HasPrefix(paragraph, " ") { // indented lines have a layout
 				paragraph = strings.TrimSuffix(wrap(paragraph, ""), "\n")
 			}
-			fmt.Fprintf(e.out, "\n%s\n", paragraph)
+			fmt.Fprint(e.out, "\n", paragraph, "\n")
 		}
 		fmt.Fprint(e.out, flagHelp(flags), exampleHelp(flags.Name()))
 		return err

@@ -82,7 +82,7 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 	text := p.env.paint(color, fmt.Sprintf("%-22s", cut(response(a), 22)))
 	fmt.Fprintf(p.env.out, "%-14s  %-27s  %3s  %s  %6s\n", cut(visible(a.ID), 14), cut(visible(p.types[a.ID]), 27), try, text, round(a.Elapsed))
 	if a.Err != nil {
-		fmt.Fprintf(p.env.err, "  %s\n", visible(plain(a.Err)))
+		fmt.Fprint(p.env.err, wrap(plain(a.Err), "  "))
 	}
 }
 

@@ -123,7 +123,7 @@ func TestSetupFound(t *testing.T) {
 	status, out, errs := call(t, "", vars, "setup", "-url", "HTTPS://Example.com/gemini", "-env", path)
 	assert.Equal(t, exitFailed, status)
 	assert.Contains(t, out, "webhook-3  enabled")
-	assert.Contains(t, strings.Join(strings.Fields(errs), " "), "geminihook rotate -env "+path+" webhook-3")
+	assert.Contains(t, flat(errs), "geminihook rotate -env "+path+" webhook-3")
 	assert.NoFileExists(t, path)
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".gem*"))
 	require.NoError(t, err)
@@ -164,7 +164,7 @@ func TestSetupNotLost(t *testing.T) {
 		status, out, errs := call(t, "", vars, args...)
 		assert.Equal(t, exitFailed, status)
 		assert.Contains(t, out, fake.Secrets("webhook-1")[0])
-		assert.Contains(t, strings.Join(strings.Fields(errs), " "), "riting "+filepath.Join(dir, ".env")+" failed")
+		assert.Contains(t, flat(errs), "riting "+filepath.Join(dir, ".env")+" failed")
 		assert.NotContains(t, errs, fake.Secrets("webhook-1")[0])
 	}
 }
@@ -191,7 +191,7 @@ func TestSetupUsage(t *testing.T) {
 	} {
 		status, out, errs := call(t, "", vars, strings.Fields(tt.args)...)
 		assert.Equal(t, exitUsage, status, tt.args)
-		assert.Contains(t, errs, tt.text, tt.args)
+		assert.Contains(t, flat(errs), tt.text, tt.args)
 		assert.Empty(t, out, tt.args)
 	}
 	status, _, errs := call(t, "", nil, "setup", "-url", endpoint)
@@ -220,7 +220,7 @@ func TestSetupRefused(t *testing.T) {
 		fake.Fail(tt.request, tt.status, tt.body)
 		status, out, errs := call(t, "", vars, "setup", "-url", endpoint)
 		assert.Equal(t, exitFailed, status, tt.request)
-		assert.Contains(t, errs, tt.text)
+		assert.Contains(t, flat(errs), tt.text)
 		assert.NotContains(t, out+errs, fakeapi.Key)
 		assertVisible(t, errs)
 		assert.Empty(t, fake.IDs())
@@ -230,10 +230,10 @@ func TestSetupRefused(t *testing.T) {
 	}
 	_, vars := newAPI(t)
 	_, _, errs := call(t, "", with(vars, "GEMINI_API_KEY", "wrong"), "list")
-	assert.Contains(t, errs, "check the API key")
+	assert.Contains(t, flat(errs), "check the API key")
 	_, _, errs = call(t, "", with(vars, "GOOGLE_GEMINI_BASE_URL", "http://example.com"), "list")
-	assert.Contains(t, errs, "must be an https URL")
+	assert.Contains(t, flat(errs), "must be an https URL")
 	_, _, errs = call(t, "", with(vars, "GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:"+freePort(t)), "setup", "-url", endpoint)
-	assert.Contains(t, errs, "could not be reached")
+	assert.Contains(t, flat(errs), "could not be reached")
 	assert.NotContains(t, errs, "nonetheless")
 }
