@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -113,6 +114,20 @@ func TestListenExplains(t *testing.T) {
 	const hint = "The signature matches after removing a trailing newline or other white space from the body"
 	assert.Contains(t, string(text), hint)
 	assert.Contains(t, flat(end()), hint)
+}
+
+// TestListenRefused checks that "verify" knows when a file of -dir was refused.
+func TestListenRefused(t *testing.T) {
+	dir := t.TempDir()
+	receive, _, _ := listening(t, "-dir", dir)
+	ok(t, vars, "send", "-stale", receive)
+	files, err := filepath.Glob(filepath.Join(dir, "refused", "*.http"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	status, out, _ := call(t, "", vars, "verify", files[0])
+	assert.Equal(t, exitFailed, status)
+	assert.Contains(t, out, "not accepted\n")
+	assert.Contains(t, flat(out), "before the time on the receiver's clock")
 }
 
 // TestNotice checks the two forms of a line, with hostile text in each field.

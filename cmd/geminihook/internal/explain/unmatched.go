@@ -44,6 +44,11 @@ func unmatched(c *checker, d Delivery, others []Delivery) (Cause, string) {
 		return OtherWebhook, "The same secrets or keys verify another of these deliveries, but not this one, whatever usual change of the body is " +
 			"undone: it is from another webhook, whose secret is missing here, or its body was replaced."
 	}
+	if hasEntry(d.Header, "v1") && len(c.secrets) > 1 {
+		return Secret, fmt.Sprintf("None of the secrets %s made the signature, whatever usual change of the body is undone: the delivery is from "+
+			"another webhook, or its secret was rotated. Compare their last four characters with truncated_secret in Google's list of "+
+			"webhooks; only if one of them is there, the body was replaced.", c.names())
+	}
 	if hasEntry(d.Header, "v1") && len(c.secrets) > 0 {
 		return Secret, fmt.Sprintf("The secret %s did not make the signature, whatever usual change of the body is undone: it belongs to "+
 			"another webhook or was rotated. Compare its last four characters with truncated_secret in Google's list of webhooks; "+

@@ -33,7 +33,7 @@ type attempt struct {
 // result is what became of an attempt.
 type result struct {
 	status     int    // zero while in progress
-	note       string // why the status is not the local program's
+	note       string // what the status alone does not tell
 	response   string // the beginning of the local program's response
 	retryAfter string
 	elapsed    time.Duration

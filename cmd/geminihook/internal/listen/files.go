@@ -87,13 +87,14 @@ func (f *files) genuine(g *group, a *attempt, ev *geminihook.Event) error {
 }
 
 // refused writes a delivery that was not accepted, unless its body is incomplete.
+// The name tells "verify" when it was refused, as the names of package refused do.
 func (f *files) refused(g *group, a *attempt) error {
 	if f == nil || a.cutOff {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.bad.write(fileName(a.at, g.typ, fmt.Sprint(g.id, a.cursor)), a)
+	return f.bad.write("refused-"+fileName(a.at, g.typ, fmt.Sprint(g.id, a.cursor)), a)
 }
 
 // write writes a complete file or none.

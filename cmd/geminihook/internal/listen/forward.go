@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -57,8 +58,11 @@ func (f *forwarder) send(ctx context.Context, header http.Header, body []byte) r
 		status: resp.StatusCode, response: string(text[:min(len(text), shownResponse)]),
 		retryAfter: resp.Header.Get("Retry-After"), elapsed: time.Since(start),
 	}
-	if resp.StatusCode >= 300 && resp.StatusCode <= 399 {
+	switch code := resp.StatusCode; {
+	case code >= 300 && code <= 399:
 		res.note = "The program responded with a redirect, which is not followed: Google takes it for a failure."
+	case code == http.StatusNotFound || code == http.StatusMethodNotAllowed:
+		res.note = fmt.Sprintf("The program responded with %d: is the path of -forward right?", code)
 	}
 	return res
 }

@@ -28,7 +28,7 @@ type Notice struct {
 	Duplicate bool      `json:"duplicate"`
 	Replay    string    `json:"replay,omitempty"`  // "same" or "fresh"
 	Reasons   []string  `json:"reasons,omitempty"` // why it was not accepted
-	Note      string    `json:"note,omitempty"`    // why the status is not the local program's
+	Note      string    `json:"note,omitempty"`    // what the status alone does not tell
 }
 
 // receiver handles the requests that the tunnel brings.

@@ -145,6 +145,15 @@ func TestForwardFails(t *testing.T) {
 	assert.Equal(t, http.StatusTemporaryRedirect, b.deliver(webhooktest.New("x", signer)).StatusCode)
 	assert.Empty(t, thief.got(), "a redirect is not followed")
 	assert.Contains(t, b.detail(1).History[0].Note, "not followed")
+
+	for status, want := range map[int]string{404: "is the path of -forward right?", 405: "is the path of -forward right?", 500: ""} {
+		p.set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		d := webhooktest.New("x", signer)
+		assert.Equal(t, status, b.deliver(d).StatusCode)
+		note := b.detail(int(b.list("")[0].Number)).History[0].Note
+		assert.Contains(t, note, want)
+		assert.Equal(t, want == "", note == "")
+	}
 }
 
 // TestGroups checks attempts, duplicates, and "cleared after".
