@@ -73,6 +73,8 @@ func commands() []command {
 			"geminihook verify deliveries/*.http",
 			"# Dynamic webhooks:",
 			"geminihook verify -google delivery.http",
+			"# The names of those that are not accepted:",
+			`geminihook verify -json *.http | jq -r 'select(.verified | not).file'`,
 		}, verify},
 		{"secret", "", "print a fresh signing secret", []string{
 			"export GEMINI_WEBHOOK_SECRET=$(geminihook secret)",

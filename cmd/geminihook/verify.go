@@ -27,6 +27,7 @@ current time.`
 
 func verify(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, jsonHelp)
 	now := flags.Bool("now", false, "refuse deliveries that are more than five minutes old, as a receiver does")
 	var v verifierFlags
 	v.register(flags)
@@ -55,8 +56,13 @@ func verify(ctx context.Context, args []string, e *env) error {
 			at, wasRefused = time.Now(), false
 		}
 		verdict := explain.Explain(ctx, d, keys, at, slices.Delete(slices.Clone(all), i, i+1)...)
-		e.report(d, verdict, wasRefused)
 		failed = failed || !verdict.Genuine
+		line := newVerifyLine(d, verdict, wasRefused)
+		if !*asJSON {
+			e.report(line)
+		} else if err := e.line(line); err != nil {
+			return err
+		}
 	}
 	if failed {
 		return errReported
@@ -77,28 +83,47 @@ func (v *verifierFlags) keys(e *env) (explain.Keys, error) {
 	return keys, err
 }
 
-// report prints the verdict.
-func (e *env) report(d explain.Delivery, v explain.Verdict, wasRefused bool) {
-	hints := v.Hints
-	if v.Genuine {
-		ev, err := geminihook.ParseUnverified(d.Body)
-		if err != nil {
-			ev = &geminihook.Event{} // cannot be: it is genuine
+// verifyLine is the verdict on a delivery, and the output for scripts.
+type verifyLine struct {
+	File     string    `json:"file"`
+	Verified bool      `json:"verified"`
+	ID       string    `json:"id,omitempty"` // this and what follows: only of a genuine delivery
+	Type     string    `json:"type,omitempty"`
+	Scheme   string    `json:"scheme,omitempty"`
+	Key      string    `json:"key,omitempty"`
+	SentAt   time.Time `json:"sent_at,omitzero"`
+	Reasons  []string  `json:"reasons"` // why it was not accepted, or what is odd about it
+}
+
+func newVerifyLine(d explain.Delivery, v explain.Verdict, wasRefused bool) verifyLine {
+	line := verifyLine{File: d.Name, Verified: v.Genuine, Reasons: append([]string{}, v.Hints...)}
+	if !v.Genuine {
+		if len(line.Reasons) == 0 {
+			line.Reasons = append(line.Reasons, v.Reason)
 		}
-		fmt.Fprintf(e.out, "%s: %s\n  %s %s\n  signed %s with %s, sent %s (%s)\n", visible(d.Name), e.paint(green, "genuine"),
-			visible(string(ev.Type)), visible(d.Header.Get("webhook-id")), visible(v.Proof.Scheme), visible(v.Proof.Key),
-			v.SentAt.Format(time.RFC3339), age(v.SentAt))
-		if wasRefused {
-			hints = append(hints, "The receiver refused it, so the receiver verifies it with other secrets or keys than this command.")
-		}
-	} else {
-		fmt.Fprintf(e.out, "%s: %s\n", visible(d.Name), e.paint(red, "not accepted"))
-		if len(hints) == 0 {
-			hints = []string{v.Reason}
-		}
+		return line
 	}
-	for _, hint := range hints {
-		fmt.Fprint(e.out, wrap(hint, "  "))
+	if ev, err := geminihook.ParseUnverified(d.Body); err == nil { // as always, because it is genuine
+		line.Type = string(ev.Type)
+	}
+	line.ID, line.SentAt = d.Header.Get("webhook-id"), v.SentAt
+	line.Scheme, line.Key = v.Proof.Scheme, v.Proof.Key
+	if wasRefused {
+		line.Reasons = append(line.Reasons, "The receiver refused it, so the receiver verifies it with other secrets or keys than this command.")
+	}
+	return line
+}
+
+// report prints the verdict.
+func (e *env) report(l verifyLine) {
+	if l.Verified {
+		fmt.Fprintf(e.out, "%s: %s\n  %s %s\n  signed %s with %s, sent %s (%s)\n", visible(l.File), e.paint(green, "genuine"),
+			visible(l.Type), visible(l.ID), visible(l.Scheme), visible(l.Key), l.SentAt.Format(time.RFC3339), age(l.SentAt))
+	} else {
+		fmt.Fprintf(e.out, "%s: %s\n", visible(l.File), e.paint(red, "not accepted"))
+	}
+	for _, reason := range l.Reasons {
+		fmt.Fprint(e.out, wrap(reason, "  "))
 	}
 }
 

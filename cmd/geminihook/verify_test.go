@@ -112,6 +112,38 @@ func TestVerify(t *testing.T) {
 	assert.Contains(t, flat(errs), "not an HTTP request")
 }
 
+// TestVerifyJSON checks the line for scripts.
+func TestVerifyJSON(t *testing.T) {
+	d := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.TestSecret))
+	for name, tt := range map[string]struct {
+		delivery *webhooktest.Delivery
+		status   int
+		verified bool
+		reason   string
+	}{
+		"genuine":      {d, exitOK, true, ""},
+		"not accepted": {d.WrongSecret(), exitFailed, false, "did not make the signature"},
+		"hostile":      {webhooktest.NewBody([]byte(`{"type":"\u001b[2J"}`), webhooktest.Static(webhooktest.TestSecret)), exitOK, true, ""},
+	} {
+		var file bytes.Buffer
+		require.NoError(t, tt.delivery.Write(&file))
+		status, out, errs := call(t, file.String(), vars, "verify", "-json", "-")
+		assert.Equal(t, tt.status, status, name)
+		assert.Empty(t, errs, name)
+		assertVisible(t, out)
+		assert.Equal(t, 1, strings.Count(out, "\n"), name)
+		var line verifyLine
+		require.NoError(t, json.Unmarshal([]byte(out), &line), out)
+		assert.Equal(t, tt.verified, line.Verified, name)
+		assert.Contains(t, strings.Join(line.Reasons, " "), tt.reason, name)
+		assert.Equal(t, "-", line.File)
+		if name == "genuine" {
+			assert.Equal(t, verifyLine{File: "-", Verified: true, ID: d.ID(), Type: "batch.failed", Scheme: "v1", Key: "whsec_...MDAx", SentAt: line.SentAt, Reasons: []string{}}, line)
+			assert.False(t, line.SentAt.IsZero())
+		}
+	}
+}
+
 func TestVerifyDynamic(t *testing.T) {
 	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(1)))
 	defer keys.Close()
