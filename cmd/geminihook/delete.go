@@ -54,7 +54,7 @@ func remove(ctx context.Context, args []string, e *env) error {
 	if *asJSON {
 		return e.line(map[string]any{"id": w.ID, "url": w.URL, "deleted": true})
 	}
-	_, err = fmt.Fprintf(e.out, "Deleted %s, which delivered to %s\n", visible(w.ID), visible(w.URL))
+	_, err = fmt.Fprint(e.out, wrap("Deleted "+w.ID+", which delivered to "+w.URL, ""))
 	return err
 }
 
