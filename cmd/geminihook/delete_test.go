@@ -9,6 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// TestDeleteNarrow checks that a long URL does not make the output wider than 80
+// columns.
+func TestDeleteNarrow(t *testing.T) {
+	_, vars := newAPI(t)
+	ok(t, vars, "setup", "-url", "https://purple-field.trycloudflare.com/gemini")
+	assert.Contains(t, ok(t, vars, "delete", "-yes", "webhook-1"), "to\nhttps://purple-field")
+}
+
 func TestDelete(t *testing.T) {
 	fake, vars := newAPI(t)
 	ok(t, vars, "setup", "-url", endpoint)
@@ -17,8 +25,6 @@ func TestDelete(t *testing.T) {
 	assert.Equal(t, exitUsage, status, "a pipe is nobody who confirms")
 	assert.Len(t, fake.IDs(), 2)
 	assert.Contains(t, ok(t, vars, "delete", "-yes", "webhook-1"), "Deleted webhook-1")
-	ok(t, vars, "setup", "-url", "https://purple-field.trycloudflare.com/gemini")
-	assert.Contains(t, ok(t, vars, "delete", "-yes", "webhook-2"), "to\nhttps://purple-field", "in 80 columns")
 	assert.JSONEq(t, `{"id":"webhook-2","url":"`+endpoint+`2","deleted":true}`, ok(t, vars, "delete", "-yes", "-json", "webhook-2"))
 	assert.Empty(t, fake.IDs())
 	status, _, errs := call(t, "", vars, "delete", "-yes", "webhook-1")
