@@ -119,6 +119,11 @@ func TestFiles(t *testing.T) {
 	refused, err = webhooktest.Load(os.DirFS(dir), "refused/*.http")
 	require.NoError(t, err)
 	assert.Len(t, refused, 200)
+	require.NoError(t, os.Remove(filepath.Join(dir, "refused", refused[0].Name+".http")))
+	b.deliver(webhooktest.New("x", signer).WrongSecret())
+	refused, err = webhooktest.Load(os.DirFS(dir), "refused/*.http")
+	require.NoError(t, err)
+	assert.Len(t, refused, 200, "there was room again")
 }
 
 // TestFileFails checks that Google sends an event again that could not be

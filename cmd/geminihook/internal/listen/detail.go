@@ -15,12 +15,13 @@ import (
 const maxShown = 256 << 10
 
 // detail is everything about a group. The body and what is made of it are those
-// of the latest attempt.
+// of the latest attempt. If the body is Binary, it is not UTF-8 and is shown with
+// replacement characters.
 type detail struct {
 	summary
 	Reasons []string        `json:"reasons"`
 	Body    string          `json:"body"`
-	Binary  bool            `json:"binary"` // the body is not UTF-8 and is shown with replacement characters
+	Binary  bool            `json:"binary"`
 	CutOff  bool            `json:"cut_off"`
 	Bytes   int             `json:"bytes"`
 	Pretty  string          `json:"pretty"`  // indented JSON, or empty

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The faults with which the page can have the next deliveries answered.
+// The faults that the page can ask for in the responses to the next deliveries.
 const (
 	fault500  = "500"
 	fault503  = "503"

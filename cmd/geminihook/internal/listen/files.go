@@ -56,17 +56,26 @@ func newFiles(dir string) (*files, error) {
 		if err := os.MkdirAll(d.path, 0o755); err != nil {
 			return nil, err
 		}
-		entries, err := os.ReadDir(d.path)
-		if err != nil {
+		if err := d.recount(); err != nil {
 			return nil, err
-		}
-		for _, e := range entries {
-			if strings.HasSuffix(e.Name(), ".http") {
-				d.count++
-			}
 		}
 	}
 	return f, nil
+}
+
+// recount counts the deliveries that are in the folder now.
+func (d *folder) recount() error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return err
+	}
+	d.count = 0
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".http") {
+			d.count++
+		}
+	}
+	return nil
 }
 
 // genuine writes the first delivery of an event that can be written.
@@ -99,6 +108,11 @@ func (f *files) refused(g *group, a *attempt) error {
 
 // write writes a complete file or none.
 func (d *folder) write(name string, a *attempt) error {
+	if d.count >= d.limit { // unless the user has moved some away
+		if err := d.recount(); err != nil {
+			return err
+		}
+	}
 	if d.count >= d.limit {
 		if d.full {
 			return fmt.Errorf("%s is full: %w", d.path, errReported)
@@ -106,6 +120,7 @@ func (d *folder) write(name string, a *attempt) error {
 		d.full = true
 		return fmt.Errorf("%s has %d deliveries and gets no more: move them or choose another folder", d.path, d.count)
 	}
+	d.full = false
 	temp, err := os.CreateTemp(d.path, ".recording-*")
 	if err != nil {
 		return err

@@ -53,6 +53,10 @@ func (f *forwarder) send(ctx context.Context, header http.Header, body []byte) r
 		return result{status: status, note: note, elapsed: time.Since(start)}
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode < 200 { // such as 101, or 042, with which net/http cannot respond
+		note := fmt.Sprintf("The program responded with the status %03d, which does not end a request.", resp.StatusCode)
+		return result{status: http.StatusBadGateway, note: note, elapsed: time.Since(start)}
+	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxResponse)) // its status is what counts
 	res := result{
 		status: resp.StatusCode, response: string(text[:min(len(text), shownResponse)]),

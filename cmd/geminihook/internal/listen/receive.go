@@ -3,10 +3,12 @@ package listen
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,11 +19,12 @@ import (
 // maxRequests bounds the requests and replays that are handled at once.
 const maxRequests = 64
 
-// Notice says what became of a request or a replay.
+// Notice tells what became of a request or a replay. Its Verdict is "genuine", "not
+// accepted", or "probe" for a request that is not a POST.
 type Notice struct {
 	At        time.Time `json:"at"`
 	Status    int       `json:"status"`
-	Verdict   string    `json:"verdict"` // "genuine", "not accepted", or "probe" for a request that is not a POST
+	Verdict   string    `json:"verdict"`
 	ID        string    `json:"id"`
 	Type      string    `json:"type"`
 	Attempt   int       `json:"attempt"` // counts the deliveries with this id
@@ -65,7 +68,8 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rc.refuse(w, r, a, err)
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // when it passes, the context ends as if the sender had gone
+	// When the deadline passes, the context ends as if the sender had gone.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	rc.accept(w, r, a, ev)
 }
 
@@ -94,7 +98,7 @@ func (rc *receiver) read(w http.ResponseWriter, r *http.Request, a *attempt) {
 	if err == nil {
 		err = io.EOF
 	} else {
-		a.cutOff, a.body = true, a.body[:min(len(a.body), 4<<10)]
+		a.cutOff, a.body = true, bytes.Clone(a.body[:min(len(a.body), 4<<10)]) // or all of it would stay in memory
 	}
 	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(a.body), failing{err}))
 }
@@ -116,7 +120,7 @@ func (rc *receiver) refuse(w http.ResponseWriter, r *http.Request, a *attempt, e
 		g.typ, g.job = claim(string(ev.Type)), claim(ev.JobID())
 	}
 	if g.key == "" {
-		g.key = "\x00" + rand() // its own group, which no header can name
+		g.key = "\x00" + rand.Text() // a group apart, which no header can name
 	}
 	g = rc.store.begin(g, a)
 	if fileErr := rc.files.refused(g, a); fileErr != nil {
@@ -148,7 +152,7 @@ func (rc *receiver) accept(w http.ResponseWriter, r *http.Request, a *attempt, e
 		res = rc.forward.send(rc.ctx, a.header, a.body)
 	}
 	if fault.Mode == faultSlow {
-		res.note = rc.delay(r.Context(), fault.delay())
+		res.note = strings.TrimSpace(res.note + " " + rc.delay(r.Context(), fault.delay()))
 	}
 	res.elapsed = time.Since(start)
 	rc.end(w, g, a, res)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -136,6 +137,12 @@ func TestForwardFails(t *testing.T) {
 	assert.Equal(t, http.StatusBadGateway, b.deliver(webhooktest.New("x", signer)).StatusCode)
 	assert.Contains(t, b.detail(1).History[0].Note, "could not be reached")
 
+	require.Equal(t, http.StatusOK, b.post("api/fault", `{"mode":"slow","left":1,"seconds":1}`).StatusCode)
+	assert.Equal(t, http.StatusBadGateway, b.deliver(webhooktest.New("x", signer)).StatusCode)
+	note := b.detail(2).History[0].Note
+	assert.Contains(t, note, "could not be reached")
+	assert.Contains(t, note, "after 1s")
+
 	thief := newProgram(t)
 	p := newProgram(t)
 	p.set(func(w http.ResponseWriter, r *http.Request) {
@@ -154,6 +161,17 @@ func TestForwardFails(t *testing.T) {
 		assert.Contains(t, note, want)
 		assert.Equal(t, want == "", note == "")
 	}
+	odd := newProgram(t)
+	odd.set(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if assert.NoError(t, err) {
+			_, _ = io.WriteString(conn, "HTTP/1.1 042 Odd\r\nContent-Length: 0\r\n\r\n")
+			assert.NoError(t, conn.Close())
+		}
+	})
+	b = start(t, listen.Config{Forward: odd.URL})
+	assert.Equal(t, http.StatusBadGateway, b.deliver(webhooktest.New("x", signer)).StatusCode)
+	assert.Contains(t, b.detail(1).History[0].Note, "042")
 }
 
 // TestGroups checks attempts, duplicates, and "cleared after".
@@ -243,6 +261,28 @@ func TestBounds(t *testing.T) {
 		b.deliver(large.Sign(time.Now()))
 	}
 	assert.LessOrEqual(t, len(b.list("?verified=false")), 16, "16 MiB of bodies")
+}
+
+// TestCutOffBodies checks that only the beginning of a body that is too large stays
+// in memory.
+func TestCutOffBodies(t *testing.T) {
+	b := start(t, listen.Config{})
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	body := bytes.Repeat([]byte("x"), geminihook.DefaultMaxBody+1)
+	before := heap()
+	for range 32 {
+		req, err := http.NewRequest(http.MethodPost, b.ReceiveURL(), io.MultiReader(bytes.NewReader(body))) // of unknown length
+		require.NoError(t, err)
+		req.Header = webhooktest.New("x", signer).Header
+		assert.Equal(t, http.StatusRequestEntityTooLarge, b.do(req).StatusCode)
+	}
+	require.Len(t, b.list("?verified=false"), 32)
+	assert.Less(t, heap(), before+16<<20)
 }
 
 // TestExplain checks that the reasons are the command's words.

@@ -1,7 +1,7 @@
 package listen
 
 import (
-	crand "crypto/rand"
+	"crypto/rand"
 	"crypto/subtle"
 	"mime"
 	"net"
@@ -19,10 +19,8 @@ const tokenHeader = "X-Geminihook-Token"
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-func rand() string { return crand.Text() }
-
 // newToken returns a token that no other program can guess.
-func newToken() string { return crand.Text() }
+func newToken() string { return rand.Text() }
 
 // guard lets only this machine's user reach the page. Any web page that the user
 // visits can send requests to a loopback port, and one whose name resolves to

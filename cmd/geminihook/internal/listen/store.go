@@ -56,7 +56,7 @@ func (s *store) class(genuine bool) *class {
 	return &s.refused
 }
 
-// touch says that something has changed.
+// touch notes that something has changed and wakes the streams.
 func (s *store) touch(g *group) {
 	s.version++
 	if g != nil {
