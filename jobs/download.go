@@ -65,7 +65,7 @@ func open(ctx context.Context, client *genai.Client, uri string) (io.ReadCloser,
 	f.ctx, f.body = ctx, response.Body
 	if response.StatusCode != http.StatusOK {
 		defer f.Close()
-		err := requestFailed(name[1], apiError(response))
+		err := requestFailed(name[1], apiError(response.StatusCode, f))
 		if response.StatusCode == http.StatusNotFound {
 			err = geminihook.Permanent(err)
 		}
@@ -120,13 +120,13 @@ func keepKey(next func(*http.Request, []*http.Request) error) func(*http.Request
 	}
 }
 
-// apiError reads the error that a response has.
-func apiError(response *http.Response) genai.APIError {
-	e := genai.APIError{Code: response.StatusCode}
+// apiError reads the error in the body of a response.
+func apiError(status int, from io.Reader) genai.APIError {
+	e := genai.APIError{Code: status}
 	var body struct {
 		Error struct{ Message string }
 	}
-	start, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	start, _ := io.ReadAll(io.LimitReader(from, 4<<10)) // the status alone is an error
 	if json.Unmarshal(start, &body) == nil {
 		e.Message = body.Error.Message
 	}

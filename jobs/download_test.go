@@ -134,6 +134,23 @@ func TestDownloadStalls(t *testing.T) {
 	}
 }
 
+// TestDownloadStallsInError: the time in which the text of an error does not arrive is
+// bounded, too.
+func TestDownloadStallsInError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) *http.Response {
+			reader, writer := io.Pipe()
+			context.AfterFunc(r.Context(), func() { _ = writer.CloseWithError(r.Context().Err()) })
+			return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: reader, Header: http.Header{}, Request: r}
+		})}})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err := jobs.DownloadVideo(ctx, client, &genai.Video{URI: "files/v"}, io.Discard)
+		require.ErrorContains(t, err, "503")
+		require.NoError(t, ctx.Err())
+	})
+}
+
 // roundTripper is a transport without a network, for synctest.
 type roundTripper func(*http.Request) *http.Response
 

@@ -106,8 +106,12 @@ func lines(ctx context.Context, client *genai.Client, name string, yield func(*R
 		}
 		i++
 	}
-	if err := scanner.Err(); err != nil {
-		yield(nil, fmt.Errorf("jobs: %s: %w", name, err))
+	err = scanner.Err()
+	if errors.Is(err, bufio.ErrTooLong) { // every other error names the file
+		err = fmt.Errorf("jobs: %s: a line is longer than %d bytes: %w", name, maxLine, err)
+	}
+	if err != nil {
+		yield(nil, err)
 	}
 }
 

@@ -120,6 +120,21 @@ func TestNoResults(t *testing.T) {
 	}
 }
 
+// TestResultsCutOff: the error about a file that ends early names the file once.
+func TestResultsCutOff(t *testing.T) {
+	api := &fakeapi.API{Intercept: func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Length", "9")
+		_, _ = w.Write([]byte("{}\n"))
+		return true
+	}}
+	batch := &genai.BatchJob{State: genai.JobStateSucceeded, Dest: &genai.BatchJobDestination{FileName: "files/half"}}
+	var last error
+	for _, err := range jobs.Results(t.Context(), serve(t, api), batch) {
+		last = err
+	}
+	require.EqualError(t, last, "jobs: files/half: unexpected EOF")
+}
+
 // TestResultsAreStreamed: the file is larger than the memory that reading it
 // takes.
 func TestResultsAreStreamed(t *testing.T) {
