@@ -7,17 +7,29 @@ import (
 	"strings"
 )
 
-// SameURL compares URLs as a server sees them: upper and lower case are the same
-// in the scheme and the host.
+// SameURL reports whether requests to the two URLs are the same: the case of the
+// scheme and the host does not matter, nor whether the scheme's own port and the
+// path "/" are written out.
 func SameURL(a, b string) bool {
 	u, err1 := url.Parse(a)
 	v, err2 := url.Parse(b)
 	if err1 != nil || err2 != nil {
 		return a == b
 	}
-	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
-	v.Scheme, v.Host = strings.ToLower(v.Scheme), strings.ToLower(v.Host)
-	return u.String() == v.String()
+	return normal(u) == normal(v)
+}
+
+// normal returns the URL in the form in which equal ones have the same text.
+func normal(u *url.URL) string {
+	n := *u
+	n.Scheme, n.Host = strings.ToLower(n.Scheme), strings.ToLower(n.Host)
+	if defaultPort := map[string]string{"https": "443", "http": "80"}[n.Scheme]; n.Port() == defaultPort {
+		n.Host = strings.TrimSuffix(n.Host, ":"+defaultPort)
+	}
+	if n.Path == "" {
+		n.Path = "/"
+	}
+	return n.String()
 }
 
 // CheckURL returns an error if Google cannot deliver to the URL.
@@ -30,14 +42,14 @@ func CheckURL(text string) error {
 		return errors.New("the URL must not have a password in it: every delivery is signed")
 	case u.Fragment != "":
 		return errors.New("the URL must not have a fragment (#), which is never sent")
-	case private(u.Hostname()):
+	case unreachable(u.Hostname()):
 		return errors.New("the URL has a loopback or private address, which Google cannot reach: use a public one, such as that of a tunnel")
 	}
 	return nil
 }
 
-// private reports whether the host cannot be reached from the internet.
-func private(host string) bool {
+// unreachable reports whether the host cannot be reached from the internet.
+func unreachable(host string) bool {
 	ip := net.ParseIP(host)
 	return Loopback(host) || ip != nil && (ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified())
 }

@@ -36,9 +36,10 @@ func (e *Endpoint) genuine(ctx context.Context) (result Result, reached, accepte
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		do, reached = "Check the path of the URL: nothing receives deliveries there.", false
 	case http.StatusUnauthorized:
-		do = "If something in front of the program asks for credentials, exempt this path: Google has none. Otherwise see 400: the secret."
+		do = "If something in front of the program asks for credentials, exempt this path: Google has none. " +
+			"Otherwise, the program may not have this secret, " + name(e.Secrets[0]) + ". " + do
 	case http.StatusForbidden:
-		return warning(check, text, "Right if the endpoint accepts only events about its own jobs (Authorize). Otherwise something in front refuses it."), true, false
+		return warning(check, text, "This is right if the endpoint accepts only events about its own jobs (Authorize). Otherwise, something in front of it refuses the event."), true, false
 	case http.StatusBadRequest:
 		do = "Either the program does not have this secret, " + name(e.Secrets[0]) + "; or its clock is off; or something on the way changes the body " +
 			"or splits the headers; or it refuses types that it does not know. " + do
@@ -102,10 +103,7 @@ func (e *Endpoint) twoAtOnce(ctx context.Context) Result {
 	d := e.delivery()
 	responses := make(chan response)
 	for range 2 {
-		go func() {
-			other := Endpoint{URL: e.URL, Secrets: e.Secrets, Timeout: e.Timeout}
-			responses <- other.send(ctx, check, d.Clone())
-		}()
+		go func() { responses <- e.send(ctx, check, d.Clone()) }()
 	}
 	both := []response{<-responses, <-responses}
 	slices.SortFunc(both, func(a, b response) int { return a.status - b.status })
@@ -115,7 +113,7 @@ func (e *Endpoint) twoAtOnce(ctx context.Context) Result {
 		return failure(check, text, "One must be acknowledged, and the other too, or with 503 until the first run has ended.")
 	}
 	if busy >= 0 && both[busy].header.Get("Retry-After") == "" {
-		return warning(check, text+", without Retry-After", "Add Retry-After, which says when to try again.")
+		return warning(check, text+", without Retry-After", "Add Retry-After, which tells when to try again.")
 	}
 	return ok(check, text)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/geminihook/geminihook/webhooktest"
@@ -24,7 +25,8 @@ type Endpoint struct {
 	Secrets []string      // valid secrets; the first one signs
 	Timeout time.Duration // for one request; zero means 10 seconds
 
-	leaked string // the name of the check whose response revealed something
+	mu     sync.Mutex
+	leaked string // the name of the first check whose response revealed something
 }
 
 // Check makes all checks, and calls report after each of them.
@@ -41,7 +43,7 @@ func (e *Endpoint) Check(ctx context.Context, report func(Result)) {
 	if accepted {
 		e.accepted(ctx, report)
 	} else {
-		report(warning("duplicate", "not checked, because no delivery is accepted", "First mend what is above."))
+		report(warning("duplicate", "not checked, because no delivery is accepted", "First fix what is above."))
 	}
 	for _, r := range refusals {
 		if ctx.Err() != nil {
@@ -103,8 +105,10 @@ func (e *Endpoint) do(ctx context.Context, check string, req *http.Request, d *w
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, limit)) // the status alone is the response
 	var head bytes.Buffer
 	_ = resp.Header.Write(&head) // a buffer never fails
-	if e.leaked == "" && e.reveals(append(head.Bytes(), body...), d) {
-		e.leaked = check
+	if e.reveals(append(head.Bytes(), body...), d) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.leaked = cmp.Or(e.leaked, check)
 	}
 	return response{status: resp.StatusCode, header: resp.Header, elapsed: time.Since(start)}
 }

@@ -57,6 +57,7 @@ func TestHoles(t *testing.T) {
 		{"comparison of the beginning", holes{prefix: true}, "beginning of a signature; empty signature", ""},
 		{"signature in the response", holes{leaks: true}, "responses reveal nothing", ""},
 		{"secret in the response", holes{leaksSecret: true}, "responses reveal nothing", ""},
+		{"secret in a response to a large body", holes{leaksLong: true}, "responses reveal nothing", ""},
 		{"unbounded body", holes{unbounded: true}, "oversized body", ""},
 		{"unknown type is an error", holes{unknownType: 500}, "genuine delivery", "duplicate"},
 		{"unknown type is refused", holes{unknownType: 400}, "genuine delivery", "duplicate"},

@@ -40,6 +40,7 @@ type holes struct {
 	splits      bool // an adapter splits the header at its commas
 	leaks       bool // the right signature is in the response
 	leaksSecret bool
+	leaksLong   bool // the secret is in the response to a body that is too large
 	jwt         bool // a JWT is accepted whatever its algorithm
 	unknownType int  // the status for a type that it does not know
 	strict      bool // a body that does not fit the types is refused
@@ -70,6 +71,9 @@ func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
+		if h.leaksLong {
+			_, _ = io.WriteString(w, shared)
+		}
 		return
 	}
 	if !h.acceptsAll && !h.verify(w, r, body) {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -157,8 +158,9 @@ const maxBody = 4 << 20 // bytes; events have some hundred
 // oversized sends a genuine delivery that is far too long.
 func (e *Endpoint) oversized(ctx context.Context) Result {
 	const check = "oversized body"
-	long := Endpoint{URL: e.URL, Secrets: e.Secrets, Timeout: time.Minute}
-	got := long.send(ctx, check, e.delivery().Oversized(maxBody))
+	patient := &Endpoint{URL: e.URL, Secrets: e.Secrets, Timeout: time.Minute}
+	got := patient.send(ctx, check, e.delivery().Oversized(maxBody))
+	e.leaked = cmp.Or(e.leaked, patient.leaked)
 	if got.err != nil {
 		return warning(check, got.String(), "It is refused without a status. 413 would say why.")
 	}
@@ -175,7 +177,7 @@ func (e *Endpoint) get(ctx context.Context) Result {
 	}
 	got := e.do(ctx, check, req, e.delivery())
 	if got.acknowledged() {
-		return warning(check, got.String()+" instead of 405", "Right if another route responds to it. If it is the endpoint, only POST is a delivery.")
+		return warning(check, got.String()+" instead of 405", "This is right if another route responds to it. If it is the endpoint, only POST is a delivery.")
 	}
 	result := judge(check, got, http.StatusMethodNotAllowed, "")
 	if result.Level == OK && !strings.Contains(got.header.Get("Allow"), http.MethodPost) {

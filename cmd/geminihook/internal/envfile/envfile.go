@@ -102,7 +102,8 @@ func (f *File) Set(name, value string) error {
 	if err := os.Rename(f.temp.Name(), f.path); err != nil {
 		return err
 	}
-	if dir, err := os.Open(filepath.Dir(f.path)); err == nil { // so that the new name survives a power failure
+	// So that the new name survives a power failure:
+	if dir, err := os.Open(filepath.Dir(f.path)); err == nil {
 		_ = dir.Sync() // which not every system can do
 		_ = dir.Close()
 	}
@@ -160,11 +161,22 @@ func parse(line, name string) (prefix, value string, ok bool) {
 	if !found || !ok {
 		return "", "", false
 	}
-	value = strings.TrimSpace(value)
-	if n := len(value); n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
-		value = value[1 : n-1]
+	return prefix, unquote(strings.TrimSpace(value)), true
+}
+
+// unquote removes quotation marks, and a comment that follows white space.
+func unquote(value string) string {
+	if value != "" && (value[0] == '"' || value[0] == '\'') {
+		inside, after, closed := strings.Cut(value[1:], value[:1])
+		if after = strings.TrimSpace(after); closed && (after == "" || after[0] == '#') {
+			return inside
+		}
+		return value
 	}
-	return prefix, value, true
+	if i := strings.IndexAny(value, " \t"); i >= 0 && strings.HasPrefix(strings.TrimLeft(value[i:], " \t"), "#") {
+		return value[:i]
+	}
+	return value
 }
 
 // read returns the text of a regular file, or nothing if it does not exist.

@@ -56,6 +56,10 @@ func TestGet(t *testing.T) {
 		"S=first\nS='last'\n": "last",
 		"#S=a\nT=b":           "",
 		"S=\r\n":              "",
+		"S=a # comment\n":     "a",
+		"S='a' # it's old\n":  "a",
+		"S=a#b\n":             "a#b",
+		"S=\"a # b\"\n":       "a # b",
 		"S=\"":                "\"",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,7 +108,9 @@ func (m *match) verdict(d Delivery, now time.Time) Verdict {
 	v := Verdict{Proof: m.proof, SentAt: sentAt(m.header)}
 	steps := append(m.head.steps, m.candidate.steps...)
 	for _, s := range steps {
-		v.Causes = append(v.Causes, s.cause)
+		if !slices.Contains(v.Causes, s.cause) {
+			v.Causes = append(v.Causes, s.cause)
+		}
 	}
 	if len(steps) > 0 {
 		v.Reason, v.Hints = plain(geminihook.ErrSignature), []string{sentence(steps)}

@@ -131,6 +131,11 @@ func headerBreakages() []breakage {
 		{name: "two missing", damage: func(d *explain.Delivery) { delete(d.Header, "Webhook-Id"); delete(d.Header, "Webhook-Timestamp") }, cause: explain.HeaderMissing, hint: "webhook-id and the header webhook-timestamp"},
 		{name: "all missing", damage: func(d *explain.Delivery) { d.Header = http.Header{} }, cause: explain.HeaderMissing, hint: "perhaps a browser"},
 		{name: "id twice", damage: func(d *explain.Delivery) { d.Header.Add("webhook-id", d.Header.Get("webhook-id")) }, cause: explain.HeaderRepeated, hint: "leaving one webhook-id"},
+		{name: "every header twice", damage: func(d *explain.Delivery) {
+			for name, values := range d.Header {
+				d.Header[name] = append(values, values...)
+			}
+		}, cause: explain.HeaderRepeated, hint: "leaving one webhook-id and leaving one webhook-timestamp"},
 		{name: "two ids", damage: func(d *explain.Delivery) { d.Header.Add("webhook-id", "other") }, cause: explain.HeaderRepeated, hint: "leaving one webhook-id"},
 		{name: "timestamp folded", damage: header("Webhook-Timestamp", "1769083205, 1769083205"), cause: explain.HeaderRepeated, hint: "leaving one webhook-timestamp"},
 		{name: "milliseconds", damage: header("Webhook-Timestamp", "1769083205123"), cause: explain.Milliseconds, hint: "is in milliseconds"},

@@ -48,7 +48,9 @@ func missing(header http.Header) string {
 // mendings returns the header as it arrived, followed by what it may have been.
 func mendings(header http.Header) []head {
 	heads := []head{{header: header}}
-	for _, mend := range []func(http.Header) []head{mendRepeated, mendTimestamp, mendSignature} {
+	for _, mend := range []func(http.Header) []head{
+		repeated(headerID), repeated(headerTimestamp), mendTimestamp, mendSignature,
+	} {
 		for _, h := range heads {
 			for _, m := range mend(h.header) {
 				heads = append(heads, head{m.header, append(slices.Clone(h.steps), m.steps...)})
@@ -65,23 +67,23 @@ func with(header http.Header, name, value string, s step) head {
 	return head{changed, []step{s}}
 }
 
-// mendRepeated leaves one of several ids or timestamps, which came as lines or
-// as a list in one line.
-func mendRepeated(header http.Header) (heads []head) {
-	for _, name := range []string{headerID, headerTimestamp} {
+// repeated returns a mending that leaves one of several values of the header, which
+// came as lines or as a list in one line.
+func repeated(name string) func(http.Header) []head {
+	return func(header http.Header) (heads []head) {
 		values := strings.Split(strings.ReplaceAll(strings.Join(header[name], ","), " ", ""), ",")
 		slices.Sort(values)
 		values = slices.Compact(values)
 		if len(values) == 1 && len(header[name]) == 1 && values[0] == header[name][0] {
-			continue
+			return nil
 		}
 		for _, value := range values[:min(len(values), 4)] {
 			heads = append(heads, with(header, name, value, step{
 				HeaderRepeated, "leaving one " + strings.ToLower(name), "something repeats the header; have it pass on what it got",
 			}))
 		}
+		return heads
 	}
-	return heads
 }
 
 // mendTimestamp turns other forms of a time into Unix seconds.
