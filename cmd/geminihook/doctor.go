@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -14,7 +13,6 @@ import (
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/api"
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/doctor"
-	"github.com/geminihook/geminihook/cmd/geminihook/internal/envfile"
 )
 
 const doctorAbout = `Checks the API key, each static webhook, the configured secrets, the clock, and
@@ -56,7 +54,7 @@ func diagnose(ctx context.Context, args []string, e *env) error {
 		return err
 	}
 	findings := &findings{env: e, json: f.json, counts: map[doctor.Level]int{}}
-	f.account(ctx, e, want, configured, findings)
+	f.check(ctx, e, want, configured, findings)
 	findings.summary()
 	if err := ctx.Err(); err != nil {
 		return err
@@ -69,21 +67,12 @@ func diagnose(ctx context.Context, args []string, e *env) error {
 
 // configured returns the members of GEMINI_WEBHOOK_SECRET, whatever their form.
 func (f *doctorFlags) configured(e *env) ([]string, error) {
-	text := e.getenv(secretVariable)
-	if f.env != "" {
-		b, err := os.ReadFile(f.env)
-		if err != nil {
-			return nil, err
-		}
-		if text = envfile.Value(b, secretVariable); !bytes.Contains(b, []byte(secretVariable)) {
-			text = string(b)
-		}
-	}
-	return split(text), nil
+	text, err := secretText(f.env, e)
+	return split(text), err
 }
 
-// account makes all checks.
-func (f *doctorFlags) account(ctx context.Context, e *env, want, configured []string, findings *findings) {
+// check makes all checks.
+func (f *doctorFlags) check(ctx context.Context, e *env, want, configured []string, findings *findings) {
 	keySet, ahead, dated := doctor.Keys(ctx, f.jwks)
 	client, all, listed := f.list(ctx, e, findings)
 	if client != nil {

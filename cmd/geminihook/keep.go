@@ -101,7 +101,31 @@ func (k *keeper) keep(secret string) (value string, written bool, err error) {
 	return value, true, nil
 }
 
-// tell says where the secret is, as the last lines of a command's output. If the
+// place is where the value of GEMINI_WEBHOOK_SECRET is, in the output for scripts:
+// in the output itself unless it is in the file.
+type place struct {
+	Value string `json:"value,omitempty"`
+	File  string `json:"file,omitempty"`
+}
+
+func (k *keeper) place(value string, written bool) place {
+	if written {
+		return place{File: k.path}
+	}
+	return place{Value: value}
+}
+
+// lineError returns the error of a command that has written a line with a place:
+// that of writing the line or, if the line has the secret for want of the file, that
+// of writing the file.
+func (k *keeper) lineError(line, file error) error {
+	if line != nil || file == nil {
+		return line
+	}
+	return fmt.Errorf("writing %s failed, so the secret is in the output: %w", k.path, file)
+}
+
+// tell prints where the secret is, as the last lines of a command's output. If the
 // file could not be written, it prints the secret and returns errReported.
 func (k *keeper) tell(value string, written bool, err error) error {
 	if written {

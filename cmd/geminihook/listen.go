@@ -19,9 +19,9 @@ const listenAbout = `Receives deliveries at any path, verifies them, and shows t
 second port, which only this machine can reach. With -forward, genuine ones go
 unchanged to a local program, whose status is the response; without it, the
 response is 200. With -dir, each event is written to a file that "send -file"
-and "verify" read, and what was not accepted to the subfolder "refused". Static
-webhooks need a secret; dynamic webhooks need -google or -jwks. Interrupt it to
-end it.
+and "verify" read, and whatever was not accepted, to the subfolder "refused". Static
+webhooks need a secret; dynamic webhooks need -google or -jwks. Press Ctrl-C to
+stop it.
 
   geminihook listen -forward http://127.0.0.1:8080/gemini
   geminihook send http://127.0.0.1:8090/        # in another terminal
@@ -29,7 +29,7 @@ end it.
 Google cannot reach this machine. A tunnel gives the first port a public URL:
 
   cloudflared   Run "cloudflared tunnel --url http://127.0.0.1:8090". It needs
-                no account, and the URL is another one after each start.
+                no account, and the URL changes with each start.
   ngrok         Run "ngrok http 8090". It needs an account, and the URL can stay
                 the same.
   Cloud Run     Deploy a relay that publishes each request to Pub/Sub, and post
@@ -53,31 +53,17 @@ func listenCommand(ctx context.Context, args []string, e *env) error {
 	if flags.NArg() > 0 {
 		return &usageError{"it takes no arguments"}
 	}
-	var err error
-	if cfg.Verifier, err = v.verifier(e, nil); err != nil {
-		return err
-	}
 	keys, err := v.keys(e)
 	if err != nil {
+		return err
+	}
+	if cfg.Verifier, err = v.verifier(keys); err != nil {
 		return err
 	}
 	for _, s := range keys.Secrets {
 		cfg.Signers = append(cfg.Signers, webhooktest.Static(s))
 	}
-	explaining := make(chan struct{}, 1) // a stranger who finds the tunnel cannot make it do more than one at a time
-	cfg.Explain = func(ctx context.Context, d *webhooktest.Delivery, err error) []string {
-		select {
-		case explaining <- struct{}{}:
-			defer func() { <-explaining }()
-		default:
-			return []string{plain(err)}
-		}
-		verdict := explain.Explain(ctx, explain.Delivery{Header: d.Header, Body: d.Body}, keys, time.Now())
-		if len(verdict.Hints) > 0 && !verdict.Genuine {
-			return verdict.Hints
-		}
-		return []string{plain(err)}
-	}
+	cfg.Explain = explainer(keys)
 	cfg.Observe, cfg.Problem = e.notice, e.problem
 	if *asJSON {
 		cfg.Observe = func(n listen.Notice) { _ = e.line(n) }
@@ -95,7 +81,27 @@ func listenCommand(ctx context.Context, args []string, e *env) error {
 	return l.Serve(ctx)
 }
 
-// listening says where everything is.
+// explainer returns a function for [listen.Config] that explains one delivery at a
+// time, and otherwise returns the text of the error: explaining takes work, and a
+// stranger who finds the tunnel must not get more of it.
+func explainer(keys explain.Keys) func(context.Context, *webhooktest.Delivery, error) []string {
+	busy := make(chan struct{}, 1)
+	return func(ctx context.Context, d *webhooktest.Delivery, err error) []string {
+		select {
+		case busy <- struct{}{}:
+			defer func() { <-busy }()
+		default:
+			return []string{plain(err)}
+		}
+		verdict := explain.Explain(ctx, explain.Delivery{Header: d.Header, Body: d.Body}, keys, time.Now())
+		if len(verdict.Hints) > 0 && !verdict.Genuine {
+			return verdict.Hints
+		}
+		return []string{plain(err)}
+	}
+}
+
+// listening prints where everything is.
 func (e *env) listening(l *listen.Listener, cfg *listen.Config) {
 	fmt.Fprintf(e.out, "receiving   %s  (any path; expose this port)\n", l.ReceiveURL())
 	fmt.Fprintf(e.out, "page        %s  (never expose this port)\n", l.PageURL())

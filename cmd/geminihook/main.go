@@ -18,6 +18,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -82,7 +83,7 @@ func run(ctx context.Context, args []string, e *env) int {
 	return exitFailed
 }
 
-// usageError says what is wrong with the command line.
+// usageError describes what is wrong with the command line.
 type usageError struct{ text string }
 
 func (u *usageError) Error() string { return u.text }
@@ -139,15 +140,9 @@ func exampleHelp(name string) string {
 // the environment. There may be none. The file sets GEMINI_WEBHOOK_SECRET, or has
 // nothing but secrets in it.
 func secrets(file string, e *env) ([]string, error) {
-	text := e.getenv("GEMINI_WEBHOOK_SECRET")
-	if file != "" {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		if text = envfile.Value(b, secretVariable); text == "" {
-			text = string(b)
-		}
+	text, err := secretText(file, e)
+	if err != nil {
+		return nil, err
 	}
 	var all []string
 	for _, s := range split(text) {
@@ -160,6 +155,21 @@ func secrets(file string, e *env) ([]string, error) {
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// secretText is [secrets] before the list is split and its members are checked.
+func secretText(file string, e *env) (string, error) {
+	if file == "" {
+		return e.getenv(secretVariable), nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	if bytes.Contains(b, []byte(secretVariable)) {
+		return envfile.Value(b, secretVariable), nil
+	}
+	return string(b), nil
 }
 
 const secretFileHelp = "read the secrets from `FILE`, such as .env, instead of the environment"

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -22,7 +22,7 @@ type progress struct {
 	err   error             // of writing
 	types map[string]string // by webhook-id
 	many  bool
-	acked map[string]bool
+	acked map[string]bool // by webhook-id, only true
 	tries int
 	shown time.Time
 }
@@ -55,17 +55,19 @@ func newProgress(e *env, deliveries []*webhooktest.Delivery, asJSON bool) *progr
 // attempt shows an attempt that has ended. It must not be called concurrently.
 func (p *progress) attempt(a webhooktest.Attempt) {
 	p.tries++
-	p.acked[a.ID] = p.acked[a.ID] || a.Acknowledged()
+	if a.Acknowledged() {
+		p.acked[a.ID] = true
+	}
 	if p.json {
 		line := attemptLine{a.ID, p.types[a.ID], a.Number, a.Duplicate, a.Status, float64(a.Elapsed.Microseconds()) / 1000, ""}
 		if a.Err != nil {
 			line.Error = plain(a.Err)
 		}
-		p.err = errors.Join(p.err, p.env.line(line))
+		p.err = cmp.Or(p.err, p.env.line(line)) // one of them is enough
 		return
 	}
 	if p.many {
-		if done := p.done(); terminal(p.env.out) && (time.Since(p.shown) > 100*time.Millisecond || done == len(p.types)) {
+		if done := len(p.acked); terminal(p.env.out) && (time.Since(p.shown) > 100*time.Millisecond || done == len(p.types)) {
 			p.shown = time.Now()
 			fmt.Fprintf(p.env.out, "\r%d of %d acknowledged, attempts: %d\x1b[K", done, len(p.types), p.tries)
 		}
@@ -84,16 +86,6 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 	if a.Err != nil {
 		fmt.Fprint(p.env.err, wrap(plain(a.Err), "  "))
 	}
-}
-
-// done returns the number of acknowledged deliveries.
-func (p *progress) done() (n int) {
-	for _, ok := range p.acked {
-		if ok {
-			n++
-		}
-	}
-	return n
 }
 
 func response(a webhooktest.Attempt) string {

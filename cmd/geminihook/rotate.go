@@ -19,8 +19,7 @@ type rotateLine struct {
 	ID      string    `json:"id"`
 	Secret  string    `json:"secret_name"`
 	Expires time.Time `json:"previous_secrets_expire"` // about
-	Value   string    `json:"value,omitempty"`         // of GEMINI_WEBHOOK_SECRET, if it is not in the file
-	File    string    `json:"file,omitempty"`          // in which GEMINI_WEBHOOK_SECRET is
+	place
 }
 
 func rotate(ctx context.Context, args []string, e *env) error {
@@ -60,7 +59,8 @@ func rotate(ctx context.Context, args []string, e *env) error {
 	value, written, failed := keeper.keep(secret)
 	line := rotateLine{ID: w.ID, Secret: secretName(secret), Expires: time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second)}
 	if *asJSON {
-		return line.report(e, keeper, value, written, failed)
+		line.place = keeper.place(value, written)
+		return keeper.lineError(e.line(line), failed)
 	}
 	fmt.Fprintf(e.out, "%s has the new secret %s.\n", visible(w.ID), line.Secret)
 	fmt.Fprint(e.out, wrap("The previous ones are valid until about "+until(line.Expires)+". Restart the receiver with the new value "+
@@ -89,16 +89,4 @@ func choose(ctx context.Context, client *api.Client, id, uri string) (api.Webhoo
 	default:
 		return api.Webhook{}, fmt.Errorf("%d webhooks deliver to %s: name one by its ID", len(found), uri)
 	}
-}
-
-func (l rotateLine) report(e *env, k *keeper, value string, written bool, failed error) error {
-	if written {
-		l.File = k.path
-	} else {
-		l.Value = value
-	}
-	if err := e.line(l); err != nil || failed == nil {
-		return err
-	}
-	return fmt.Errorf("writing %s failed, so the secret is in the output: %w", k.path, failed)
 }

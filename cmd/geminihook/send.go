@@ -47,6 +47,48 @@ type sendFlags struct {
 func send(ctx context.Context, args []string, e *env) error {
 	var f sendFlags
 	flags := flag.NewFlagSet("send", flag.ContinueOnError)
+	f.register(flags)
+	if err := parse(flags, args, e, "send [flags] URL", sendAbout); err != nil {
+		return err
+	}
+	target, err := f.target(flags)
+	if err != nil {
+		return err
+	}
+	signers, stop, err := f.signers(e)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	deliveries, err := f.deliveries(signers)
+	if err != nil {
+		return err
+	}
+	sender := &webhooktest.Sender{
+		URL: target, Signers: signers, Duplicates: f.duplicates,
+		FirstRetry: time.Second, MaxRetry: 10 * time.Minute, GiveUp: f.giveUp,
+	}
+	if !f.retry {
+		sender.GiveUp = -1
+	}
+	if f.tamper || f.stale {
+		sender.Signers = nil // keep the bad signatures
+	}
+	p := newProgress(e, deliveries, f.json)
+	sender.Observe = p.attempt
+	report, err := sender.Deliver(ctx, deliveries...)
+	p.summary(report)
+	if err = errors.Join(err, p.err); err != nil {
+		return err
+	}
+	if !p.asExpected(report, f.tamper || f.stale) {
+		return errReported
+	}
+	return nil
+}
+
+// register defines the flags.
+func (f *sendFlags) register(flags *flag.FlagSet) {
 	flags.StringVar(&f.typ, "type", string(geminihook.EventBatchSucceeded), "the `TYPE` of the events, known or not")
 	flags.StringVar(&f.file, "file", "", "send the recorded delivery (*.http) or body (*.json) in `FILE` instead of -type")
 	flags.StringVar(&f.replay, "replay", "", "send the recorded delivery (*.http) in `FILE` once, with its headers as they are")
@@ -67,53 +109,22 @@ func send(ctx context.Context, args []string, e *env) error {
 	flags.BoolVar(&f.tamper, "tamper", false, "change the body after signing it")
 	flags.BoolVar(&f.stale, "stale", false, "sign with a timestamp one hour in the past")
 	flags.BoolVar(&f.json, "json", false, jsonHelp+", for each attempt")
-	if err := parse(flags, args, e, "send [flags] URL", sendAbout); err != nil {
-		return err
-	}
+}
+
+// target checks the arguments and the flags, and returns the URL.
+func (f *sendFlags) target(flags *flag.FlagSet) (string, error) {
 	target, err := url.Parse(flags.Arg(0))
 	switch {
 	case flags.NArg() != 1:
-		return &usageError{"it takes one URL"}
+		return "", &usageError{"it takes one URL"}
 	case err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https":
-		return &usageError{"the URL must begin with http:// or https://"}
+		return "", &usageError{"the URL must begin with http:// or https://"}
 	case f.n < 1 || f.n > 1_000_000:
-		return &usageError{"-n must be from 1 to 1000000"}
+		return "", &usageError{"-n must be from 1 to 1000000"}
 	case f.duplicates < 0 || f.duplicates > 1:
-		return &usageError{"-duplicates must be from 0 to 1"}
+		return "", &usageError{"-duplicates must be from 0 to 1"}
 	}
-	if err := f.checkReplay(flags); err != nil {
-		return err
-	}
-	signers, stop, err := f.signers(e)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	deliveries, err := f.deliveries(signers)
-	if err != nil {
-		return err
-	}
-	sender := &webhooktest.Sender{
-		URL: target.String(), Signers: signers, Duplicates: f.duplicates,
-		FirstRetry: time.Second, MaxRetry: 10 * time.Minute, GiveUp: f.giveUp,
-	}
-	if !f.retry {
-		sender.GiveUp = -1
-	}
-	if f.tamper || f.stale {
-		sender.Signers = nil // keep the bad signatures
-	}
-	p := newProgress(e, deliveries, f.json)
-	sender.Observe = p.attempt
-	report, err := sender.Deliver(ctx, deliveries...)
-	p.summary(report)
-	if err = errors.Join(err, p.err); err != nil {
-		return err
-	}
-	if !p.asExpected(report, f.tamper || f.stale) {
-		return errReported
-	}
-	return nil
+	return target.String(), f.checkReplay(flags)
 }
 
 // asIs reports whether a recorded delivery is sent with its headers unchanged.

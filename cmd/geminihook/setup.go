@@ -24,10 +24,9 @@ type setupFlags struct {
 // setupLine is the output for scripts.
 type setupLine struct {
 	webhookLine
-	Created bool   `json:"created"`
-	Updated bool   `json:"updated"`
-	Value   string `json:"value,omitempty"` // of GEMINI_WEBHOOK_SECRET, if it is not in the file
-	File    string `json:"file,omitempty"`  // in which GEMINI_WEBHOOK_SECRET is
+	Created bool `json:"created"`
+	Updated bool `json:"updated"`
+	place
 }
 
 func setup(ctx context.Context, args []string, e *env) error {
@@ -80,7 +79,8 @@ func setup(ctx context.Context, args []string, e *env) error {
 	}
 	value, written, err := keeper.keep(secret)
 	if f.json {
-		return f.report(e, setupLine{webhookLine: newWebhookLine(w), Created: true}, keeper, value, written, err)
+		line := setupLine{webhookLine: newWebhookLine(w), Created: true, place: keeper.place(value, written)}
+		return keeper.lineError(e.line(line), err)
 	}
 	fmt.Fprint(e.out, "Created a webhook:\n\n")
 	e.show(w)
@@ -165,17 +165,4 @@ func (f *setupFlags) rotation(w api.Webhook) string {
 		return doctor.Shell("geminihook", "rotate", w.ID)
 	}
 	return doctor.Shell("geminihook", "rotate", "-env", f.env, w.ID)
-}
-
-// report writes the line for scripts.
-func (f *setupFlags) report(e *env, line setupLine, k *keeper, value string, written bool, failed error) error {
-	if written {
-		line.File = k.path
-	} else {
-		line.Value = value
-	}
-	if err := e.line(line); err != nil || failed == nil {
-		return err
-	}
-	return fmt.Errorf("writing %s failed, so the secret is in the output: %w", k.path, failed)
 }

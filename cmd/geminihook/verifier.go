@@ -2,9 +2,10 @@ package main
 
 import (
 	"flag"
-	"time"
+	"math"
 
 	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/explain"
 )
 
 // verifierFlags are the flags that choose the verifier.
@@ -19,27 +20,38 @@ func (v *verifierFlags) register(flags *flag.FlagSet) {
 	flags.BoolVar(&v.google, "google", false, "verify dynamic webhooks with Google's key set")
 }
 
-// verifier returns the verifier that the flags and the environment describe. Its
-// clock is now; nil means the system clock.
-func (v *verifierFlags) verifier(e *env, now func() time.Time) (geminihook.Verifier, error) {
-	all, err := secrets(v.secretFile, e)
+// keys returns what the flags and the environment describe. It reads the file of
+// -secret-file, which may be a pipe, so call it once.
+func (v *verifierFlags) keys(e *env) (explain.Keys, error) {
+	texts, err := secrets(v.secretFile, e)
 	if err != nil {
-		return nil, err
+		return explain.Keys{}, err
 	}
+	keys := explain.Keys{Secrets: texts}
+	if v.dynamic() {
+		keys.Dynamic = &geminihook.KeySet{URL: v.jwks, Tolerance: math.MaxInt64}
+	}
+	if len(texts) == 0 && !v.dynamic() {
+		return explain.Keys{}, &usageError{"nothing to verify with: set GEMINI_WEBHOOK_SECRET, or use -secret-file, -jwks, or -google"}
+	}
+	return keys, nil
+}
+
+// dynamic reports whether dynamic webhooks are verified.
+func (v *verifierFlags) dynamic() bool { return v.google || v.jwks != "" }
+
+// verifier returns a verifier with the secrets in keys, which refuses old deliveries.
+func (v *verifierFlags) verifier(keys explain.Keys) (geminihook.Verifier, error) {
 	var verifiers []geminihook.Verifier
-	if len(all) > 0 {
-		static, err := geminihook.NewHMAC(all...)
+	if len(keys.Secrets) > 0 {
+		static, err := geminihook.NewHMAC(keys.Secrets...)
 		if err != nil {
 			return nil, err
 		}
-		static.Now = now
 		verifiers = append(verifiers, static)
 	}
-	if v.google || v.jwks != "" {
-		verifiers = append(verifiers, &geminihook.KeySet{URL: v.jwks, Now: now})
-	}
-	if len(verifiers) == 0 {
-		return nil, &usageError{"nothing to verify with: set GEMINI_WEBHOOK_SECRET, or use -secret-file, -jwks, or -google"}
+	if v.dynamic() {
+		verifiers = append(verifiers, &geminihook.KeySet{URL: v.jwks})
 	}
 	return geminihook.AnyOf(verifiers...), nil
 }

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,8 +21,8 @@ import (
 const verifyAbout = `Reports whether recorded deliveries are genuine, and if not, why. A FILE is a
 complete HTTP request, as "listen" and package refused write it; "-" is standard
 input. Each delivery is verified at the time when it was sent, because recorded
-deliveries are old, or when it was refused, if its name tells; with -now, at the
-current time.`
+deliveries are old, or when it was refused, if the name of the file has that time;
+with -now, at the current time.`
 
 func verify(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
@@ -68,19 +67,6 @@ func verify(ctx context.Context, args []string, e *env) error {
 		return errReported
 	}
 	return nil
-}
-
-// keys returns what the flags and the environment describe.
-func (v *verifierFlags) keys(e *env) (explain.Keys, error) {
-	if _, err := v.verifier(e, nil); err != nil {
-		return explain.Keys{}, err
-	}
-	texts, err := secrets(v.secretFile, e)
-	keys := explain.Keys{Secrets: texts}
-	if v.google || v.jwks != "" {
-		keys.Dynamic = &geminihook.KeySet{URL: v.jwks, Tolerance: math.MaxInt64}
-	}
-	return keys, err
 }
 
 // verifyLine is the verdict on a delivery, and the output for scripts.

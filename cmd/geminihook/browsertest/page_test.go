@@ -165,7 +165,7 @@ func TestFilter(t *testing.T) {
 	assert.Contains(t, p.text("#rows li:not([hidden])"), "not accepted")
 }
 
-// TestFault checks that the page can have the next deliveries answered with an
+// TestFault checks that the page can have the next deliveries fail with an
 // error, and forget everything.
 func TestFault(t *testing.T) {
 	l := start(t, "")
@@ -173,9 +173,9 @@ func TestFault(t *testing.T) {
 	p.until(live)
 	p.eval(`document.querySelector("#left").value = 2`)
 	p.click("#fault button")
-	p.until(`document.querySelector("#banner").innerText.includes("next 2 genuine deliveries are answered with 500")`)
+	p.until(`document.querySelector("#banner").innerText.includes("next 2 genuine deliveries get a 500 response")`)
 	deliver(t, l, webhooktest.New(geminihook.EventBatchSucceeded, signer))
-	p.until(`document.querySelector("#banner").innerText.includes("next genuine delivery is") && document.querySelector(".row .status").textContent === "500"`)
+	p.until(`document.querySelector("#banner").innerText.includes("next genuine delivery gets") && document.querySelector(".row .status").textContent === "500"`)
 	p.click("#banner button")
 	p.until(`document.querySelector("#banner").hidden`)
 	deliver(t, l, webhooktest.New(geminihook.EventBatchSucceeded, signer))

@@ -230,7 +230,7 @@ func reply(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // the client may have gone away
 }
 
-func (s *Server) newSecret() secret {
+func newSecret() secret {
 	whole := webhooktest.NewSecret()
 	return secret{Truncated: "whsec_..." + whole[len(whole)-4:], whole: whole}
 }

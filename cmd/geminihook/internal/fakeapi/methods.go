@@ -40,7 +40,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fresh := s.newSecret()
+	fresh := newSecret()
 	h := &hook{ID: s.newID(), Name: in.Name, URI: in.URI, State: "enabled", Events: in.Events, Secrets: []secret{fresh}}
 	s.hooks = append(s.hooks, h)
 	s.onCreate()
@@ -134,7 +134,7 @@ func (s *Server) rotate(w http.ResponseWriter, r *http.Request) {
 			h.Secrets[i].Expires = &expires
 		}
 	}
-	fresh := s.newSecret()
+	fresh := newSecret()
 	h.Secrets = append([]secret{fresh}, h.Secrets...)
 	reply(w, http.StatusOK, map[string]string{"secret": fresh.whole})
 }

@@ -76,9 +76,10 @@ $("banner").querySelector("button").addEventListener("click", () => call("/api/f
 
 function faultBanner(fault) {
   $("banner").hidden = fault.mode === "";
-  const what = fault.mode === "slow" ? `after ${fault.seconds} s` : `with ${fault.mode}, and not forwarded`;
-  const who = fault.left === 1 ? "The next genuine delivery is" : `The next ${fault.left} genuine deliveries are`;
-  $("banner").firstElementChild.textContent = `${who} answered ${what}.`;
+  const one = fault.left === 1;
+  const who = one ? "The next genuine delivery gets" : `The next ${fault.left} genuine deliveries get`;
+  const what = fault.mode === "slow" ? `${one ? "its response" : "their responses"} after a delay of ${fault.seconds} s` : `a ${fault.mode} response and ${one ? "is" : "are"} not forwarded`;
+  $("banner").firstElementChild.textContent = `${who} ${what}.`;
 }
 
 // Clear asks once more, in its place.
@@ -92,7 +93,7 @@ clear.addEventListener("click", async () => {
     return;
   }
   clear.textContent = "Clear";
-  if (await call("/api/clear")) toast("Everything was forgotten. Files are kept.");
+  if (await call("/api/clear")) toast("All deliveries were forgotten. Files are kept.");
   location.hash = "";
 });
 

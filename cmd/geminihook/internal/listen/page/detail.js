@@ -1,6 +1,6 @@
 // The delivery that is selected.
 
-import { $, badge, call, config, copy, el, icon, inline, milliseconds, status, toast, visible, when } from "./dom.js";
+import { $, badge, call, config, copy, count, el, icon, inline, milliseconds, silent, status, toast, visible, when } from "./dom.js";
 import { selected, summary } from "./list.js";
 
 const panel = $("detail");
@@ -20,22 +20,24 @@ export async function show(number) {
   }
   if (loading) return;
   loading = true;
-  let response;
+  let missing = "This delivery has been forgotten.";
   try {
-    response = await fetch("/api/deliveries/" + number);
+    const response = await fetch("/api/deliveries/" + number);
     shown = response.ok ? await response.json() : null;
   } catch {
     shown = null;
+    missing = silent;
   }
   loading = false;
   if (selected() !== number) return show(selected());
-  if (!shown) return panel.replaceChildren(back(), el("p", { class: "hint" }, "This delivery has been forgotten."));
+  if (!shown) return panel.replaceChildren(back(), el("p", { class: "hint" }, missing));
   render();
   if ((summary(number)?.changed ?? 0) > shown.changed) return show(number);
 }
 
-// stale reports whether the list knows something newer.
-export const stale = () => shown !== null && summary(shown.number)?.changed !== shown.changed;
+// stale reports whether the list knows something newer about the selected delivery,
+// which could not be loaded if nothing is shown.
+export const stale = () => selected() !== 0 && summary(selected())?.changed !== shown?.changed;
 
 const back = () => el("a", { class: "back", href: "#", "aria-label": "Back to the deliveries" }, icon("back"), "Deliveries");
 
@@ -70,13 +72,13 @@ function verdict(d, attempt) {
 function actions(d, attempt) {
   const from = `/api/deliveries/${d.number}/copy/`;
   const of = "?attempt=" + attempt.cursor;
-  const why = !d.verified ? "A delivery that was not accepted is not replayed" : !config.forward ? "Start the command with -forward URL to replay deliveries" : "";
+  const why = !d.verified ? "A delivery that was not accepted cannot be replayed" : !config.forward ? "Start the command with -forward URL to replay deliveries" : "";
   const fresh = why || (d.scheme !== "v1" ? "Only Google can sign a dynamic delivery again" : config.signing !== "true" ? "No secret is configured" : "");
   const take = (form, what) => async () => {
     try {
       copy(await (await fetch(from + form + of)).text(), what);
     } catch {
-      toast("The command does not respond. Is it running?", true);
+      toast(silent, true);
     }
   };
   return el("div", { class: "actions" },
@@ -93,7 +95,7 @@ function actions(d, attempt) {
 // replay sends the selected delivery to the local program again.
 export async function replay(mode) {
   if (!shown) return;
-  if (!shown.verified) return toast("A delivery that was not accepted is not replayed.", true);
+  if (!shown.verified) return toast("A delivery that was not accepted cannot be replayed.", true);
   const result = await call(`/api/deliveries/${shown.number}/replay`, { mode, attempt: chosen });
   if (result) toast(`Replayed: ${result.status} in ${milliseconds(result.elapsed_ms)}. ${result.note}`, result.status >= 300);
 }
@@ -105,7 +107,7 @@ function facts(d) {
 
 // history lists the attempts. The one that is pressed shows its headers below.
 function history(d, current) {
-  const known = d.attempts + d.replays - d.history.length;
+  const older = d.attempts + d.replays - d.history.length;
   let received = d.attempts - d.history.filter((a) => !a.replay).length;
   const row = (a) => {
     const name = a.replay ? (a.replay === "fresh" ? "replay, signed again" : "replay") : "attempt " + ++received + (a.duplicate ? ", duplicate" : "");
@@ -117,7 +119,7 @@ function history(d, current) {
   };
   return el("section", { class: "history", "aria-labelledby": "history-title" },
     el("h3", { id: "history-title" }, "Attempts"),
-    known > 0 ? el("p", { class: "dim" }, known + " older ones are not shown.") : "",
+    older > 0 ? el("p", { class: "dim" }, count(older, "older attempt is", "older attempts are") + " not shown.") : "",
     el("ol", {}, d.history.map(row)));
 }
 
@@ -144,7 +146,7 @@ function content(d, attempt) {
       attempt.headers.map(([name, value]) => el("div", {}, el("dt", {}, inline(name.toLowerCase())), el("dd", {}, inline(value)))));
   }
   const text = { pretty: d.pretty, raw: d.body, decoded: d.decoded }[tab];
-  const missing = { pretty: "The body is not JSON, or too long for this form.", raw: "The body is empty.", decoded: "The body is not an event: it is no JSON object." }[tab];
+  const missing = { pretty: "The body is not JSON, or too long for this form.", raw: "The body is empty.", decoded: "The body is not an event, because it is not a JSON object." }[tab];
   if (!text) return el("p", { class: "dim" }, missing);
   return [
     el("pre", {}, el("code", {}, tab === "raw" || text.length > 20000 ? visible(text) : colored(text))),

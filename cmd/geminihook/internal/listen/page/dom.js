@@ -46,7 +46,7 @@ export function when(iso) {
   return el("time", { datetime: iso, title: at.toISOString() }, (today ? "" : day.format(at) + " ") + clock.format(at));
 }
 
-export const count = (n, one) => n + " " + one + (n === 1 ? "" : "s");
+export const count = (n, one, several = one + "s") => n + " " + (n === 1 ? one : several);
 
 export function milliseconds(ms) {
   if (ms >= 1000) return (ms / 1000).toFixed(1) + " s";
@@ -64,6 +64,9 @@ export function status(code) {
   return el("span", { class: "status " + kind }, String(code));
 }
 
+// silent is the message when a request gets no response.
+export const silent = "The command does not respond. Is it running?";
+
 // call sends a request that changes something, and returns the response.
 export async function call(path, body) {
   try {
@@ -76,14 +79,14 @@ export async function call(path, body) {
     if (response.ok) return JSON.parse(text);
     toast(text.startsWith("{") ? JSON.parse(text).error : text, true);
   } catch {
-    toast("The command does not respond. Is it running?", true);
+    toast(silent, true);
   }
   return null;
 }
 
 let hide;
 
-// toast shows a message for a while, and says it to a screen reader.
+// toast shows a message for a while, and announces it to a screen reader.
 export function toast(text, bad) {
   const t = $("toast");
   t.textContent = inline(text);

@@ -30,9 +30,10 @@ export function update(message, reset) {
     draw(row);
     rows.set(d.number, row);
   }
-  if (held?.isConnected && held !== document.activeElement) held.focus({ preventScroll: true }); // moving an element takes the focus from it
+  // Moving an element takes the focus from it.
+  if (held?.isConnected && held !== document.activeElement) held.focus({ preventScroll: true });
   if (!reset && fresh.length === 1) announce(`${fresh[0].type || "delivery without a type"}, ${fresh[0].verdict}`);
-  if (!reset && fresh.length > 1) announce(count(fresh.length, "delivery").replace("deliverys", "deliveries"));
+  if (!reset && fresh.length > 1) announce(count(fresh.length, "delivery", "deliveries"));
   $("probes").hidden = !message.probes;
   $("probes").textContent = `${count(message.probes, "request")} other than POST got 405: browsers and monitors, not deliveries.`;
   filter();
