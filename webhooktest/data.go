@@ -59,7 +59,7 @@ func NewData(data geminihook.Data, signers ...Signer) *Delivery {
 // but no signers, as one that was read from a file has: call [Delivery.Sign] first.
 func (d *Delivery) WithMetadata(metadata map[string]any) *Delivery {
 	if len(d.signers) == 0 && d.Header.Get("webhook-signature") != "" {
-		panic("webhooktest: WithMetadata: the delivery is signed, but not by a Signer of its own: call Sign first")
+		panic("webhooktest: WithMetadata: the delivery is signed, but its signers are not known: call Sign first")
 	}
 	value, err := json.Marshal(metadata)
 	if err != nil {

@@ -4,7 +4,7 @@
 //	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
 //	status := webhooktest.Post(handler, delivery)
 //
-// [NewData] takes data of your own, and [Delivery.WithMetadata] adds user_metadata.
+// [NewData] takes your own data, and [Delivery.WithMetadata] adds user_metadata.
 // The methods of [Delivery] make faulty variants: [Delivery.Stale],
 // [Delivery.Tampered], [Delivery.WrongSecret], and others. [Dynamic] signs
 // dynamic deliveries, and [KeyServer] stands in for Google's key server.

@@ -99,8 +99,9 @@ func (s *Sender) Deliver(ctx context.Context, deliveries ...*Delivery) (Report, 
 		return Report{}, fmt.Errorf("webhooktest: Sender.URL: %w", err)
 	}
 	var report Report
-	var mu sync.Mutex                   // guards report
-	observing := make(chan struct{}, 1) // not a mutex, for which the time of a testing/synctest bubble waits
+	var mu sync.Mutex // guards report
+	// Not a mutex, because the time of a testing/synctest bubble would wait for it.
+	observing := make(chan struct{}, 1)
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, cmp.Or(s.Concurrency, 16))
 	for _, i := range s.order(len(deliveries)) {
@@ -221,7 +222,8 @@ func (s *Sender) send(ctx context.Context, d *Delivery) (status int, err error) 
 		return 0, err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // lets the client reuse the connection
+	// What is read to its end leaves a connection that the client can use again.
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
 	if redirect := redirected(resp.StatusCode, resp.Header); redirect != nil {
 		return resp.StatusCode, redirect
 	}

@@ -26,9 +26,8 @@ type Signer interface {
 
 // Static returns a [Signer] that signs like Gemini's static webhooks: "v1", an
 // HMAC-SHA256 with the secret. It uses the reference library of Standard
-// Webhooks. The secret may have any form that
-// [geminihook.ParseSecret] accepts. Static panics if the
-// secret is not base64.
+// Webhooks. The secret may have any form that [geminihook.ParseSecret] accepts.
+// Static panics if the secret is not base64.
 func Static(secret string) Signer {
 	text := strings.TrimPrefix(strings.TrimSpace(secret), "whsec_")
 	text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(text, "="))

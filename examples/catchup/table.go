@@ -148,14 +148,14 @@ FROM results GROUP BY event ORDER BY event`)
 	if err := errors.Join(rows.Err(), w.Flush()); err != nil {
 		return err
 	}
-	var waiting, results, distinct int
-	err = t.db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM jobs), count(*), count(DISTINCT job) FROM results").Scan(&waiting, &results, &distinct)
+	var all, results, distinct int
+	err = t.db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM jobs), count(*), count(DISTINCT job) FROM results").Scan(&all, &results, &distinct)
 	if err != nil {
 		return err
 	}
-	if results != waiting || distinct != waiting {
-		return fmt.Errorf("%d jobs, but %d results of %d of them", waiting, results, distinct)
+	if results != all || distinct != all {
+		return fmt.Errorf("%d jobs, but %d results of %d of them", all, results, distinct)
 	}
-	fmt.Fprintf(out, "%d jobs, %d results, each once\n", waiting, results)
+	fmt.Fprintf(out, "%d jobs, %d results, each once\n", all, results)
 	return nil
 }

@@ -1,5 +1,5 @@
 // Tenants receives the static webhooks of several tenants at one endpoint. Each
-// tenant has signing secrets of its own, which are looked up for each request.
+// tenant has different signing secrets, which are looked up for each request.
 //
 //	go run ./examples/tenants
 //

@@ -42,7 +42,7 @@ func tenantOf(ctx context.Context) string {
 }
 
 // tenantKey is the Endpoint's Key. With the tenant in it, a tenant that signs
-// the webhook-id of another tenant's event occupies only a key of its own.
+// the webhook-id of another tenant's event occupies only one of its own keys.
 func tenantKey(ctx context.Context, ev *geminihook.Event) string {
 	return url.PathEscape(tenantOf(ctx)) + "/" + ev.Proof.Scheme + ":" + ev.ID
 }
