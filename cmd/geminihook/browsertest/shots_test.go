@@ -71,7 +71,8 @@ func TestShots(t *testing.T) {
 			p.shoot(s.name + "-list")
 			for _, n := range []string{"9", "5", "8"} {
 				p.eval(`location.hash = ` + n)
-				p.until(`document.querySelector("#detail h2") && document.querySelector(".row[aria-current]").hash === "#%s"`, n)
+				p.until(`document.querySelector(".row[aria-current]")?.hash === "#%s" &&
+					document.querySelector("#detail .facts dd")?.textContent === document.querySelector(".row[aria-current] .id").textContent`, n)
 				p.shoot(s.name + "-detail" + n)
 			}
 		})
