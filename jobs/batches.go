@@ -3,6 +3,7 @@ package jobs
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"time"
 
@@ -15,11 +16,12 @@ import (
 const pageSize = 20
 
 // Batches returns a [CatchUp.Waiting] for programs that keep no table: all batches
-// of the client's project that are younger than Endpoint.Keep. The store may have
-// forgotten the older ones, which would then be handled a second time; with a
-// MemoryStore, that happens to all of them when the process starts again. Each
-// sweep asks about each of these batches, even those that were handled long ago, so
-// keep a table instead if the project has more than a few hundred batches per week.
+// of the client's project, except for those that ended longer ago than nine tenths
+// of Endpoint.Keep. The store may have forgotten these, or may do so before their
+// turn, and they would be handled a second time; with a MemoryStore, that happens to
+// all batches when the process starts again. Each sweep asks about each of these
+// batches, even those that were handled long ago, so keep a table instead if the
+// project has more than a few hundred batches per week.
 //
 // The requests for the list count toward PerSecond. Interactions and videos cannot be
 // listed: the program must remember their ids.
@@ -58,17 +60,31 @@ func (l *lister) each(ctx context.Context, yield func(Job) bool) error {
 			return err
 		}
 		for _, b := range page.Items {
-			if !b.CreateTime.IsZero() && l.now().Sub(b.CreateTime) >= l.keep {
+			if l.forgotten(b) {
 				continue
 			}
 			if !yield(Job{ID: b.Name, Kind: KindBatch, Created: b.CreateTime}) {
 				return nil
 			}
 		}
-		if token = page.NextPageToken; token == "" {
+		switch page.NextPageToken {
+		case "":
 			return nil
+		case token:
+			return errors.New("jobs: batches: the list leads to the same page again")
 		}
+		token = page.NextPageToken
 	}
+}
+
+// forgotten reports whether a batch ended so long ago that the store may not know
+// it for long enough. A batch that runs for longer than that has yet to be handled.
+func (l *lister) forgotten(b *genai.BatchJob) bool {
+	if s, err := batchState(b.Name, b); err != nil || s.phase != ended {
+		return false
+	}
+	at := cmp.Or(b.EndTime, b.CreateTime)
+	return !at.IsZero() && l.now().Sub(at) >= l.keep-l.keep/10
 }
 
 // page makes the request for one page. A list whose context bounds all of its
@@ -87,7 +103,7 @@ func (l *lister) page(ctx context.Context, token string) (page genai.Page[genai.
 		err = request(ctx)
 	}
 	if err != nil {
-		err = requestFailed("batches", err)
+		err = requestFailed(l.client, "batches", err)
 	}
 	return page, err
 }

@@ -94,3 +94,44 @@ func TestBatchesFail(t *testing.T) {
 		})
 	}
 }
+
+// TestBatchesThatTakeLong: a batch that takes longer than the store remembers is
+// reported all the same. One that the store may forget before its turn is not.
+func TestBatchesThatTakeLong(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) string { return now.Add(-d).Format(time.RFC3339) }
+	day := 24 * time.Hour
+	api := &fakeapi.API{}
+	client := serve(t, api)
+	api.Set("batches/long", fakeapi.Batch("batches/long", "BATCH_STATE_SUCCEEDED", "createTime", ago(2*day), "endTime", ago(time.Hour)))
+	api.Set("batches/running", fakeapi.Batch("batches/running", "BATCH_STATE_RUNNING", "createTime", ago(2*day)))
+	api.Set("batches/tomorrow", fakeapi.Batch("batches/tomorrow", "BATCH_STATE_ASLEEP", "createTime", ago(2*day)))
+	api.Set("batches/old", fakeapi.Batch("batches/old", "BATCH_STATE_SUCCEEDED", "createTime", ago(2*day), "endTime", ago(day)))
+	api.Set("batches/edge", fakeapi.Batch("batches/edge", "BATCH_STATE_SUCCEEDED", "createTime", ago(2*day), "endTime", ago(day-time.Minute)))
+	api.Set("batches/no-end", fakeapi.Batch("batches/no-end", "BATCH_STATE_FAILED", "createTime", ago(day)))
+	c, h := newCatchUp(t, client)
+	c.Waiting, c.Now, c.Endpoint.Keep = jobs.Batches(client), func() time.Time { return now }, day
+	summary, err := c.Sweep(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, jobs.Summary{Waiting: 3, Running: 1, Unreadable: 1, Ended: 1, Handled: 1, Elapsed: summary.Elapsed}, summary)
+	require.Len(t, h.events, 1)
+	assert.Equal(t, "batches/long", h.events[0].JobID())
+}
+
+// TestBatchesRepeat: a list that leads back to the same page ends, with an error.
+func TestBatchesRepeat(t *testing.T) {
+	api := &fakeapi.API{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/v1beta/batches" {
+			return false
+		}
+		raw(`{"operations":[{"name":"batches/abc","metadata":{"state":"BATCH_STATE_RUNNING"}}],"nextPageToken":"again"}`)(w, r)
+		return true
+	}}
+	api.Set("batches/abc", fakeapi.Batch("batches/abc", "BATCH_STATE_RUNNING"))
+	client := serve(t, api)
+	c, _ := newCatchUp(t, client)
+	c.Waiting = jobs.Batches(client)
+	summary, err := c.Sweep(t.Context())
+	require.ErrorContains(t, err, "same page")
+	assert.Equal(t, 2, summary.Waiting)
+}

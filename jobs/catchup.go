@@ -237,26 +237,32 @@ func (c *CatchUp) check() error {
 }
 
 // byJob reports whether key gives each end of a job the key that ByJob gives it.
-// Functions cannot be compared, so it tries two reports of one end, one of another
-// end of the same job, and one of another job.
+// Functions cannot be compared, so it tries each kind of end, as each kind of
+// reporter has it.
 func byJob(key func(context.Context, *geminihook.Event) string) bool {
 	if key == nil {
 		return false
 	}
-	reports := []geminihook.Event{
-		{ID: "msg_1", Type: geminihook.EventBatchSucceeded, Data: &geminihook.BatchSucceeded{ID: "batches/geminihook-probe"}},
-		{ID: "api_2", Type: geminihook.EventBatchSucceeded, Data: &geminihook.BatchSucceeded{ID: "geminihook-probe"}},
-		{ID: "api_3", Type: geminihook.EventBatchFailed, Data: &geminihook.BatchFailed{ID: "batches/geminihook-probe"}},
-		{ID: "api_4", Type: geminihook.EventInteractionCompleted, Data: &geminihook.InteractionCompleted{ID: "v1_geminihook-probe.."}},
-	}
-	reports[0].Proof = geminihook.Proof{Scheme: geminihook.SchemeHMAC, Key: "whsec_...abc="}
-	for i := range reports {
-		ev := &reports[i]
-		if i > 0 {
-			ev.Proof.Scheme = SchemeAPI
-		}
-		if key(context.Background(), ev) != geminihook.ByJob(context.Background(), ev) {
-			return false
+	const id = "geminihook-probe"
+	for _, ev := range []geminihook.Event{
+		{Type: geminihook.EventBatchSucceeded, Data: &geminihook.BatchSucceeded{ID: "batches/" + id}},
+		{Type: geminihook.EventBatchSucceeded, Data: &geminihook.BatchSucceeded{ID: id}},
+		{Type: geminihook.EventBatchFailed, Data: &geminihook.BatchFailed{ID: "batches/" + id}},
+		{Type: geminihook.EventBatchExpired, Data: &geminihook.BatchExpired{ID: "batches/" + id}},
+		{Type: geminihook.EventBatchCancelled, Data: &geminihook.BatchCancelled{ID: "batches/" + id}},
+		{Type: geminihook.EventInteractionCompleted, Data: &geminihook.InteractionCompleted{ID: "v1_" + id + ".."}},
+		{Type: geminihook.EventInteractionFailed, Data: &geminihook.InteractionFailed{ID: "v1_" + id + ".."}},
+		{Type: geminihook.EventInteractionCancelled, Data: &geminihook.InteractionCancelled{ID: "v1_" + id + ".."}},
+		{Type: geminihook.EventVideoGenerated, Data: &geminihook.VideoGenerated{ID: "models/m/operations/" + id}},
+	} {
+		for _, scheme := range []string{geminihook.SchemeHMAC, geminihook.SchemeEd25519, SchemeAPI} {
+			ev.ID, ev.Proof.Scheme, ev.UserMetadata = scheme+"_"+id, scheme, nil
+			if scheme != SchemeAPI { // the API does not return it
+				ev.UserMetadata = map[string]any{id: id}
+			}
+			if key(context.Background(), &ev) != geminihook.ByJob(context.Background(), &ev) {
+				return false
+			}
 		}
 	}
 	return true

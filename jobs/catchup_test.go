@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"log/slog"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/internal/fakeapi"
 	"github.com/geminihook/geminihook/jobs"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -63,6 +65,7 @@ func TestNotSetUp(t *testing.T) {
 		text  string
 	}{
 		{"no client", func(c *jobs.CatchUp) { c.Client = nil }, "not set"},
+		{"Vertex AI", func(c *jobs.CatchUp) { c.Client = vertex(t) }, "not for the Gemini API"},
 		{"no endpoint", func(c *jobs.CatchUp) { c.Endpoint = nil }, "not set"},
 		{"no jobs", func(c *jobs.CatchUp) { c.Waiting = nil }, "not set"},
 		{"no function", func(c *jobs.CatchUp) { c.Handle = nil }, "not set"},
@@ -76,6 +79,24 @@ func TestNotSetUp(t *testing.T) {
 		{"one key for success and failure", key(func(ev *geminihook.Event) string {
 			return strings.Replace(geminihook.ByJob(context.Background(), ev), "failed", "succeeded", 1)
 		}), "ByJob"},
+		{"a key for dynamic webhooks", key(func(ev *geminihook.Event) string {
+			if ev.Proof.Scheme == geminihook.SchemeEd25519 {
+				return "dynamic:" + geminihook.ByJob(context.Background(), ev)
+			}
+			return geminihook.ByJob(context.Background(), ev)
+		}), "ByJob"},
+		{"a key for videos", key(func(ev *geminihook.Event) string {
+			if ev.Type == geminihook.EventVideoGenerated {
+				return ev.Proof.Scheme + ":" + ev.ID
+			}
+			return geminihook.ByJob(context.Background(), ev)
+		}), "ByJob"},
+		{"a key with metadata", key(func(ev *geminihook.Event) string {
+			if len(ev.UserMetadata) > 0 {
+				return fmt.Sprint(ev.UserMetadata, geminihook.ByJob(context.Background(), ev))
+			}
+			return geminihook.ByJob(context.Background(), ev)
+		}), "ByJob"},
 		{"one key for all", key(func(*geminihook.Event) string { return "batch.succeeded:geminihook-probe" }), "ByJob"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -85,6 +106,7 @@ func TestNotSetUp(t *testing.T) {
 			_, err := c.Sweep(t.Context())
 			require.ErrorContains(t, err, tt.text)
 			require.ErrorContains(t, c.Run(t.Context()), tt.text)
+			assert.NotContains(t, err.Error(), fakeapi.Key)
 			requests, _ := api.Requests()
 			assert.Zero(t, requests)
 		})
@@ -111,4 +133,10 @@ func TestEnvironment(t *testing.T) {
 	summary, err := c.Sweep(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, 1, summary.Handled)
+}
+
+func vertex(t *testing.T) *genai.Client {
+	client, err := genai.NewClient(t.Context(), &genai.ClientConfig{Backend: genai.BackendVertexAI, APIKey: fakeapi.Key})
+	require.NoError(t, err)
+	return client
 }

@@ -60,13 +60,13 @@ func open(ctx context.Context, client *genai.Client, uri string) (io.ReadCloser,
 			err = errStalled
 		}
 		cancel(nil)
-		return nil, requestFailed(name[1], err)
+		return nil, requestFailed(client, name[1], err)
 	}
 	f.ctx, f.body = ctx, response.Body
 	if response.StatusCode != http.StatusOK {
 		defer f.Close()
-		err := requestFailed(name[1], apiError(response.StatusCode, f))
-		if response.StatusCode == http.StatusNotFound {
+		err := requestFailed(client, name[1], apiError(response.StatusCode, f))
+		if notFound(err) {
 			err = geminihook.Permanent(err)
 		}
 		return nil, err
@@ -120,17 +120,16 @@ func keepKey(next func(*http.Request, []*http.Request) error) func(*http.Request
 	}
 }
 
-// apiError reads the error in the body of a response.
-func apiError(status int, from io.Reader) genai.APIError {
-	e := genai.APIError{Code: status}
-	var body struct {
-		Error struct{ Message string }
+// apiError reads the error that a response has.
+func apiError(status int, body io.Reader) genai.APIError {
+	var failure struct {
+		Error struct{ Message, Status string }
 	}
-	start, _ := io.ReadAll(io.LimitReader(from, 4<<10)) // the status alone is an error
-	if json.Unmarshal(start, &body) == nil {
-		e.Message = body.Error.Message
+	start, _ := io.ReadAll(io.LimitReader(body, 4<<10))
+	if json.Unmarshal(start, &failure) != nil {
+		return genai.APIError{Code: status}
 	}
-	return e
+	return genai.APIError{Code: status, Message: failure.Error.Message, Status: failure.Error.Status}
 }
 
 var errStalled = errors.New("no byte arrived in time")

@@ -155,3 +155,20 @@ func TestDownloadStallsInError(t *testing.T) {
 type roundTripper func(*http.Request) *http.Response
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+
+// TestDownloadErrorStalls: an error whose body never ends is given up, too.
+func TestDownloadErrorStalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) *http.Response {
+			reader, writer := io.Pipe()
+			context.AfterFunc(r.Context(), func() { _ = writer.CloseWithError(r.Context().Err()) })
+			return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: reader, Header: http.Header{}, Request: r}
+		})}})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		start := time.Now()
+		_, err := jobs.DownloadVideo(ctx, client, &genai.Video{URI: "files/v"}, io.Discard)
+		require.ErrorContains(t, err, "503 Service Unavailable")
+		assert.Equal(t, jobs.DefaultTimeout, time.Since(start))
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,22 +26,47 @@ type requestError struct {
 func (e *requestError) Error() string { return "jobs: " + e.what + ": " + e.text }
 func (e *requestError) Unwrap() error { return e.err }
 
-// requestFailed wraps an error of the SDK.
-func requestFailed(what string, err error) error {
+// requestFailed wraps an error of the SDK. Its text has neither the API key, which
+// the API quotes when it refuses one, nor the URL, which is signed if a file is
+// redirected.
+func requestFailed(client *genai.Client, what string, err error) error {
 	e := &requestError{what: what, err: err, text: "the SDK could not read the response"}
 	status, message := httpStatus(err)
 	if inner, ok := errors.AsType[*url.Error](err); ok {
-		e.text = inner.Error()
+		e.text = firstWords(inner.Err.Error())
 	}
 	switch {
 	case status != 0:
-		e.text = strings.TrimSpace(fmt.Sprintf("%d %s: %s", status, http.StatusText(status), firstWords(message)))
+		e.text = strings.TrimRight(fmt.Sprintf("%d %s: %s", status, http.StatusText(status), firstWords(withoutKey(client, message))), ": ")
 	case errors.Is(err, context.DeadlineExceeded):
 		e.text = "no response in time"
 	case errors.Is(err, context.Canceled):
 		e.text = "canceled"
 	}
 	return e
+}
+
+func withoutKey(client *genai.Client, message string) string {
+	if key := client.ClientConfig().APIKey; key != "" {
+		return strings.ReplaceAll(message, key, "...")
+	}
+	return message
+}
+
+// notFound reports whether the API itself says that it does not know a job. A 404
+// that does not have the form of the API's errors comes from something in between,
+// such as a proxy, and says nothing about the job.
+func notFound(err error) bool {
+	e, ok := errors.AsType[genai.APIError](err)
+	if other, invalid := errors.AsType[*apierrors.ResponseValidationError](err); invalid {
+		// An error of an interaction in the form that the rest of the API has.
+		e, ok = apiError(other.StatusCode, strings.NewReader(other.Body)), true
+	}
+	if ok {
+		return codeOf(e) == http.StatusNotFound && e.Status == "NOT_FOUND"
+	}
+	i, ok := errors.AsType[*apierrors.GetInteractionByIDClientError](err)
+	return ok && statusOf(i.HTTPMeta.Response) == http.StatusNotFound && (i.Error_.Code != nil || i.Error_.Message != nil)
 }
 
 // maxMessage bounds what a message of the API adds to a text, in bytes. Such
@@ -65,6 +91,9 @@ func firstWords(s string) string {
 // two families of errors: one for interactions, and one for everything else.
 func httpStatus(err error) (status int, message string) {
 	if e, ok := errors.AsType[genai.APIError](err); ok {
+		if strings.HasPrefix(e.Status, strconv.Itoa(e.Code)) { // "502 Bad Gateway": the message is the whole body
+			return codeOf(e), ""
+		}
 		return codeOf(e), e.Message
 	}
 	if e, ok := errors.AsType[*apierrors.GetInteractionByIDClientError](err); ok {

@@ -26,7 +26,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/geminihook/geminihook"
@@ -65,8 +64,9 @@ func (r *Result) OutputText() string {
 //
 // The error is made by [geminihook.Permanent] if the API does not know the job,
 // or if the event is not about one. Any other error, such as for a status of 429 or
-// 5xx, is not Permanent: return it from the program's function, so that a
-// redelivery or a queue tries again. Fetch itself makes one attempt, whatever the client's
+// 5xx or for the 404 of a proxy, is not Permanent: return it from the program's
+// function, so that a redelivery or a queue tries again. Fetch itself makes one
+// attempt, whatever the client's
 // retry options, and takes at most [DefaultTimeout]. The text of an error holds no
 // part of a result.
 //
@@ -105,8 +105,8 @@ type fetchedKey struct{}
 func get(ctx context.Context, client *genai.Client, kind Kind, name string) (r *Result, err error) {
 	defer func() {
 		if err = safe(err, recover()); err != nil {
-			r, err = nil, requestFailed(name, err)
-			if status, _ := httpStatus(err); status == http.StatusNotFound {
+			r, err = nil, requestFailed(client, name, err)
+			if notFound(err) {
 				err = geminihook.Permanent(err)
 			}
 		}

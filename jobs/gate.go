@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -148,16 +149,23 @@ func parseRetryAfter(s string) time.Duration {
 // client itself is not changed.
 func listening(client *genai.Client) (*genai.Client, error) {
 	config := client.ClientConfig()
+	if config.Backend != genai.BackendGeminiAPI {
+		return nil, errors.New("it is not for the Gemini API")
+	}
 	httpClient := *config.HTTPClient
 	httpClient.Transport = listener{next: httpClient.Transport}
+	httpClient.CheckRedirect = keepKey(httpClient.CheckRedirect)
 	config.HTTPClient = &httpClient
-	if config.Backend == genai.BackendGeminiAPI {
-		// The SDK has filled these from the environment, but refuses them from a
-		// configuration.
-		config.Project, config.Location = "", ""
-	}
+	// The SDK has filled these from the environment, but refuses them from a
+	// configuration.
+	config.Project, config.Location = "", ""
 	if config.APIKey != "" {
 		config.Credentials = nil // refused together with a key, for the same reason
 	}
-	return genai.NewClient(context.Background(), &config)
+	like, err := genai.NewClient(context.Background(), &config)
+	if err != nil {
+		// The SDK's text has the whole configuration in it, with the key.
+		return nil, errors.New("the SDK cannot make a client like it")
+	}
+	return like, nil
 }

@@ -74,7 +74,7 @@ func TestLimited(t *testing.T) {
 		{"a week", limited(429, "604800"), 1, 10 * time.Minute},
 		{"a number that overflows", limited(429, "9999999999999"), 1, 2 * time.Second},
 		{"unavailable, with a time", limited(503, "7"), 1, 7 * time.Second},
-		{"in the body", raw429(`{"error":{"code":429,"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"9s"}]}}`), 1, 9 * time.Second},
+		{"in the body", failure(429, `{"error":{"code":429,"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"9s"}]}}`), 1, 9 * time.Second},
 	} {
 		for _, kind := range []jobs.Kind{jobs.KindBatch, jobs.KindInteraction, jobs.KindVideo} {
 			if tt.name == "in the body" && kind == jobs.KindInteraction {
@@ -112,14 +112,6 @@ func limited(code int, retryAfter string) func(http.ResponseWriter, *http.Reques
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", retryAfter)
 		fakeapi.Fail(w, r, code)
-	}
-}
-
-func raw429(body string) func(http.ResponseWriter, *http.Request) {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(429)
-		_, _ = w.Write([]byte(body))
 	}
 }
 
@@ -273,4 +265,27 @@ func TestRun(t *testing.T) {
 		}
 		assert.Greater(t, len(pauses), 100, "they are random")
 	})
+}
+
+// TestSweepKeepsKey: a redirect of a sweep's request to another host does not get
+// the API key.
+func TestSweepKeepsKey(t *testing.T) {
+	got := make(chan string, 3)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("x-goog-api-key")
+		fakeapi.Fail(w, r, http.StatusNotFound)
+	}))
+	t.Cleanup(other.Close)
+	api := &fakeapi.API{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusFound)
+		return true
+	}}
+	c, _ := newCatchUp(t, serve(t, api), jobs.Job{ID: "abc", Kind: jobs.KindBatch}, jobs.Job{ID: "abc", Kind: jobs.KindInteraction},
+		jobs.Job{ID: operation, Kind: jobs.KindVideo})
+	summary, err := c.Sweep(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 3, summary.Unreadable)
+	for range 3 {
+		assert.Empty(t, <-got)
+	}
 }

@@ -13,12 +13,15 @@ import (
 	"google.golang.org/genai"
 )
 
-// serve serves the API over HTTP and returns a client for it.
+// serve serves the API over HTTP and returns a client for it, which repeats failed
+// requests unless it is told not to.
 func serve(t testing.TB, api http.Handler) *genai.Client {
 	t.Helper()
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
-	return newClient(t, genai.ClientConfig{HTTPOptions: genai.HTTPOptions{BaseURL: server.URL}})
+	return newClient(t, genai.ClientConfig{HTTPOptions: genai.HTTPOptions{
+		BaseURL: server.URL, RetryOptions: &genai.HTTPRetryOptions{Attempts: genai.Ptr(int32(3))},
+	}})
 }
 
 func newClient(t testing.TB, config genai.ClientConfig) *genai.Client {

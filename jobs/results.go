@@ -40,10 +40,10 @@ const maxLine = 64 << 20
 // and ctx must live as long as the loop. It fails if no byte arrives for
 // [DefaultTimeout].
 //
-// If one line cannot be decoded, the iteration has an error and a response with
-// the Index and Raw of the line, and the next iteration has the next line. After
-// any other error, the loop ends. A request that failed is not an error, but a
-// response whose Error is set.
+// If one line or inlined response cannot be decoded, the iteration has an error and
+// a response with its Index, and the next iteration has the next one. After any other
+// error, the response is nil and the loop ends. A request that failed is not an error,
+// but a response whose Error is set.
 func Results(ctx context.Context, client *genai.Client, batch *genai.BatchJob) iter.Seq2[*Response, error] {
 	return func(yield func(*Response, error) bool) {
 		switch {
@@ -63,7 +63,8 @@ func Results(ctx context.Context, client *genai.Client, batch *genai.BatchJob) i
 
 func inlined(dest *genai.BatchJobDestination, yield func(*Response, error) bool) {
 	for i, in := range dest.InlinedResponses {
-		if !yield(&Response{Index: i, Key: in.Metadata["key"], Metadata: in.Metadata, Content: in.Response, Error: in.Error}, nil) {
+		r := &Response{Index: i, Key: in.Metadata["key"], Metadata: in.Metadata, Content: in.Response, Error: in.Error}
+		if !yield(r, r.check()) {
 			return
 		}
 	}
@@ -76,10 +77,18 @@ func inlined(dest *genai.BatchJobDestination, yield func(*Response, error) bool)
 		if in.Response != nil {
 			r.Embedding = in.Response.Embedding
 		}
-		if !yield(r, nil) {
+		if !yield(r, r.check()) {
 			return
 		}
 	}
+}
+
+// check returns an error if a loop that looks at Error first would find nothing.
+func (r *Response) check() error {
+	if r.Content == nil && r.Embedding == nil && r.Error == nil {
+		return fmt.Errorf("jobs: response %d has neither a content nor an error", r.Index)
+	}
+	return nil
 }
 
 // lines yields the lines of an output file.
@@ -133,15 +142,15 @@ func (r *Response) decode() error {
 		r.Error = &genai.JobError{Code: line.Error.Code, Message: line.Error.Message}
 	}
 	if line.Response == nil {
-		if line.Error == nil {
-			return errors.New("neither a response nor an error")
-		}
-		return nil
+		return r.check()
 	}
 	var embedding genai.SingleEmbedContentResponse
 	if json.Unmarshal(line.Response, &embedding) == nil && embedding.Embedding != nil {
 		r.Embedding = embedding.Embedding
 		return nil
 	}
-	return json.Unmarshal(line.Response, &r.Content)
+	if err := json.Unmarshal(line.Response, &r.Content); err != nil {
+		return err
+	}
+	return r.check() // the response may be null
 }

@@ -39,6 +39,7 @@ func TestResultsOfFile(t *testing.T) {
 		`{"key":"c","response":{"embedding":{"values":[1,2]},"tokenCount":"7"}}`,
 		`not JSON, SECRET`,
 		`{"key":"e"}`,
+		`{"key":"null","response":null}`,
 		`{"key":"f","response":` + content(strings.Repeat("x", 1<<20)) + `}`,
 	}, "\n"))
 	client, batch := fetchBatch(t, api, map[string]any{"responsesFile": "files/batch-out_1"})
@@ -58,7 +59,7 @@ func TestResultsOfFile(t *testing.T) {
 			got = append(got, fmt.Sprintf("%d %s %.3s", r.Index, r.Key, r.Content.Text()))
 		}
 	}
-	assert.Equal(t, []string{"0 a one", "1 b 3 no", "2 c [1 2]", "3 error", "4 error", "5 f xxx"}, got)
+	assert.Equal(t, []string{"0 a one", "1 b 3 no", "2 c [1 2]", "3 error", "4 error", "5 error", "6 f xxx"}, got)
 }
 
 func TestResultsInlined(t *testing.T) {
@@ -173,4 +174,18 @@ func liveHeap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// TestResultsInlinedWithout: a loop that reads Content when there is no error never
+// finds it nil.
+func TestResultsInlinedWithout(t *testing.T) {
+	client, batch := fetchBatch(t, &fakeapi.API{}, map[string]any{"inlinedResponses": map[string]any{"inlinedResponses": []any{
+		map[string]any{"metadata": map[string]any{"key": "a"}},
+		map[string]any{"metadata": map[string]any{"key": "b"}, "error": map[string]any{"code": 3, "message": "no"}},
+	}}})
+	var got []string
+	for r, err := range jobs.Results(t.Context(), client, batch) {
+		got = append(got, fmt.Sprintf("%d %s %t %t", r.Index, r.Key, err != nil, r.Error != nil))
+	}
+	assert.Equal(t, []string{"0 a true false", "1 b false true"}, got)
 }

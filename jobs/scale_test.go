@@ -70,7 +70,7 @@ func TestManyJobs(t *testing.T) {
 	assert.Equal(t, count, requests)
 	assert.LessOrEqual(t, highest, atOnce)
 	growth := int64(most) - int64(before)
-	assert.Less(t, growth, int64(8<<20), "80 bytes per job would be 8 MB")
+	assert.Less(t, growth, int64(2<<20), "20 bytes per job would be 2 MB")
 	t.Logf("%d jobs, %d ended, in %v; the heap grew by %d KiB; at most %d requests at a time",
 		summary.Waiting, summary.Ended, summary.Elapsed.Round(100e6), growth>>10, highest)
 }
@@ -120,8 +120,9 @@ func TestRace(t *testing.T) {
 		name := strings.TrimPrefix(r.URL.Path, "/v1beta/")
 		body := []byte(fmt.Sprintf(`{"type":"video.generated","data":{"id":%q}}`, name))
 		delivery := webhooktest.NewBody(body, webhooktest.Static(secret))
-		first := delivery.Request("/")
+		first, begun := delivery.Request("/"), make(chan struct{})
 		webhooks.Go(func() {
+			close(begun)
 			for request := first; ; request = delivery.Request("/") { // until it is acknowledged
 				response := httptest.NewRecorder()
 				receiver.ServeHTTP(response, request)
@@ -132,6 +133,9 @@ func TestRace(t *testing.T) {
 				time.Sleep(time.Millisecond) // as a sender's retry would
 			}
 		})
+		if (name[len(name)-1]-'0')%2 == 0 { // every second webhook comes first, however few processors there are
+			<-begun
+		}
 		raw(fmt.Sprintf(`{"name":%q,"done":true}`, name))(w, r)
 		return true
 	}
