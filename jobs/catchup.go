@@ -37,7 +37,9 @@ const (
 // type and the job's id; UserMetadata is empty, because the API does not return
 // it. A job that ended in a way for which Google has no event type has the type
 // "interaction.incomplete", "interaction.budget_exceeded" or "video.failed", and
-// [geminihook.Unknown] data with the job's id.
+// [geminihook.Unknown] data with the job's id. Should Google add such a type, both
+// reports are handled until geminihook knows it, because [geminihook.ByJob] gives
+// events with unknown data the default key.
 //
 // Client, Endpoint, Waiting and Handle must be set. The zero value of every other
 // field means its documented default. Do not change or copy a CatchUp that is in
@@ -57,7 +59,8 @@ type CatchUp struct {
 	// Waiting returns the jobs that the program still waits for, usually from
 	// its table. It is called once per sweep and read as slots become free, so
 	// it must not hold a connection that Handle needs: read the table in pages.
-	// After an error, the sweep ends.
+	// After an error, the sweep ends. If a sweep cannot get to all jobs before its
+	// context ends, begin with others next time: the order is the program's.
 	//
 	// Stop returning a job when it has been handled. Otherwise it costs a request
 	// per sweep, and is handled again after Endpoint.Keep, when the store has
