@@ -96,7 +96,7 @@ func TestSomebodyElsesJob(t *testing.T) {
 		{name: "another program's token", delivery: webhooktest.NewBody(body(theirs), key), status: 403, log: "by another program"},
 		{name: "token of another type", delivery: webhooktest.NewBody(body(map[string]any{geminihook.BindingKey: 7}), key), status: 403},
 		{name: "static, without", delivery: webhooktest.NewBody(body(nil), signer), status: 200},
-		{name: "static, without, where it is asked for", static: true, delivery: webhooktest.NewBody(body(nil), signer), status: 403},
+		{name: "static, without, although required", static: true, delivery: webhooktest.NewBody(body(nil), signer), status: 403},
 		{name: "static, with", static: true, delivery: webhooktest.NewBody(body(mine), signer), status: 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

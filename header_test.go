@@ -71,7 +71,7 @@ func TestHeaders(t *testing.T) {
 		{"double space between entries", with("webhook-signature", "v1,AAAA  "+valid), nil},
 		{"eighth entry", with("webhook-signature", strings.Repeat("v1,AAAA ", 7)+valid), nil},
 		{"ninth entry", with("webhook-signature", strings.Repeat("v1,AAAA ", 8)+valid), geminihook.ErrSignature},
-		{"ninth entry, in a line of its own", with("webhook-signature", strings.Repeat("v1,AAAA ", 8), valid), geminihook.ErrSignature},
+		{"ninth entry, in a separate line", with("webhook-signature", strings.Repeat("v1,AAAA ", 8), valid), geminihook.ErrSignature},
 		{"more after the signature", with("webhook-signature", valid+",more"), geminihook.ErrSignature},
 		{"signature without padding", with("webhook-signature", strings.TrimRight(valid, "=")), geminihook.ErrSignature},
 		{"signature in the URL alphabet", with("webhook-signature", strings.NewReplacer("+", "-", "/", "_").Replace(valid)+"x"), geminihook.ErrSignature},

@@ -14,7 +14,7 @@ import (
 )
 
 // TestKeySetRefuses what a broken or hostile key server may serve; each has a
-// log line of its own.
+// separate log line.
 func TestKeySetRefuses(t *testing.T) {
 	key := webhooktest.Public(webhooktest.Key(1))
 	x := base64.RawURLEncoding.EncodeToString(key)

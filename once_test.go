@@ -157,7 +157,7 @@ func TestLease(t *testing.T) {
 		letPass(19 * time.Second)
 		got := rc.send(t, d)
 		assert.Equal(t, 503, got.status)
-		assert.Equal(t, "1", got.header.Get("Retry-After"), "what is left of the lease")
+		assert.Equal(t, "1", got.header.Get("Retry-After"), "the remainder of the lease")
 		assert.Equal(t, 18*time.Second, <-deadline)
 		letPass(time.Second)
 		assert.Equal(t, 200, rc.send(t, d).status, "taken over when the lease has expired")

@@ -92,7 +92,7 @@ func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) Write(b []byte) (int, error) { return len(b), nil }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 
-// inProcess calls the handlers themselves, each time with a delivery of its own
+// inProcess calls the handlers themselves, each time with another delivery
 // that is signed with the secret, and wants the status.
 func inProcess(rounds, n, workers int, receivers []receiver, secret string, status int) []cost {
 	signer := webhooktest.Static(secret)

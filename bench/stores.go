@@ -15,7 +15,7 @@ import (
 // A storeKind is a store that is compared.
 type storeKind struct {
 	name string
-	// open starts a store of its own with so many handled ids in it. A nil
+	// open starts a fresh store with so many handled ids in it. A nil
 	// trips means that there is no connection to count on.
 	open func(dir string, ids int) (*openStore, error)
 }
@@ -42,7 +42,7 @@ type storeCosts struct {
 	event      []float64 // ns of claim and completion, or of the transaction, at each of idCounts
 	duplicate  float64   // ns of a claim that is Done, at the last of idCounts
 	contended  float64   // ns of a claim that is InProgress, by 8 at once; 0 where none is measured
-	tripsEvent int       // -1 where there is no connection
+	tripsEvent int       // -1 if there is no connection
 	tripsAgain int
 	bytesPerID float64
 }

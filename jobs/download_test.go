@@ -20,7 +20,7 @@ import (
 	"google.golang.org/genai"
 )
 
-// TestDownloadVideo: the file is asked for at the client's address, whatever host
+// TestDownloadVideo: the file is requested from the client's address, whatever host
 // the URI names.
 func TestDownloadVideo(t *testing.T) {
 	api := &fakeapi.API{}

@@ -59,7 +59,7 @@ func kindOf(ev *geminihook.Event) (Kind, error) {
 // its whole name.
 var errModel = errors.New("jobs: the id of the video operation does not name its model")
 
-// nameOf returns the name by which the API is asked for a job, whatever the form
+// nameOf returns the name by which the API knows a job, whatever the form
 // of its id.
 func nameOf(kind Kind, id string) (string, error) {
 	last := lastSegment(id)

@@ -66,7 +66,7 @@ func searchPath(schema string) func(*pgxpool.Config) {
 
 func maxConns(n int32) func(*pgxpool.Config) { return func(c *pgxpool.Config) { c.MaxConns = n } }
 
-// open returns a store with a table in a schema of its own. It purges only when
+// open returns a store with a table in a separate schema. It purges only when
 // asked.
 func open(t testing.TB, change ...func(*pgxpool.Config)) (*pgstore.Store, *pgxpool.Pool) {
 	t.Helper()

@@ -41,8 +41,8 @@ func tenantOf(ctx context.Context) string {
 	return tenant
 }
 
-// tenantKey is the Endpoint's Key. With the tenant in it, a tenant that signs
-// the webhook-id of another tenant's event occupies only one of its own keys.
+// tenantKey is the Endpoint's Key. It includes the tenant, so that a tenant that signs
+// the webhook-id of another tenant's event does not take the key of that event.
 func tenantKey(ctx context.Context, ev *geminihook.Event) string {
 	return url.PathEscape(tenantOf(ctx)) + "/" + ev.Proof.Scheme + ":" + ev.ID
 }

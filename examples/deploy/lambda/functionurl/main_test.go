@@ -50,7 +50,7 @@ func TestDeliveries(t *testing.T) {
 }
 
 // survive recovers from a panic, which would end the test, too: lambdaurl calls the
-// handler in a goroutine of its own.
+// handler in a separate goroutine.
 func survive(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { _ = recover() }()
