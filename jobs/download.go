@@ -123,11 +123,11 @@ func keepKey(next func(*http.Request, []*http.Request) error) func(*http.Request
 // apiError reads the error that a response has.
 func apiError(status int, body io.Reader) genai.APIError {
 	var failure struct {
-		Error struct{ Message, Status string }
+		Error *struct{ Message, Status string }
 	}
 	start, _ := io.ReadAll(io.LimitReader(body, 4<<10))
-	if json.Unmarshal(start, &failure) != nil {
-		return genai.APIError{Code: status}
+	if json.Unmarshal(start, &failure) != nil || failure.Error == nil {
+		return genai.APIError{Code: status, Status: http.StatusText(status)} // as the SDK does
 	}
 	return genai.APIError{Code: status, Message: failure.Error.Message, Status: failure.Error.Status}
 }

@@ -63,7 +63,8 @@ func notFound(err error) bool {
 		e, ok = apiError(other.StatusCode, strings.NewReader(other.Body)), true
 	}
 	if ok {
-		return codeOf(e) == http.StatusNotFound && e.Status == "NOT_FOUND"
+		// If the body does not have the form of the API's errors, Status is the text of the HTTP status.
+		return codeOf(e) == http.StatusNotFound && (e.Status == "NOT_FOUND" || e.Status == "")
 	}
 	i, ok := errors.AsType[*apierrors.GetInteractionByIDClientError](err)
 	return ok && statusOf(i.HTTPMeta.Response) == http.StatusNotFound && (i.Error_.Code != nil || i.Error_.Message != nil)

@@ -36,6 +36,7 @@ func TestFetchErrors(t *testing.T) {
 			{"503", status(503), "503 Service Unavailable", false},
 			{"404 of a proxy", page(404), "404 Not Found", false},
 			{"404 of a proxy, in JSON", failure(404, `{"message":"no route","body":"SECRET"}`), "404 Not Found", false},
+			{"404 without a status", failure(404, `{"error":{"code":404,"message":"gone"}}`), "404 Not Found", true},
 			{"404 with the code as a number", failure(404, `{"error":{"code":404,"message":"gone","status":"NOT_FOUND"}}`), "404 Not Found", true},
 			{"502 of a proxy, short", failure(502, "SECRET"), "502 Bad Gateway", false},
 			{"502 of a proxy", page(502), "502 Bad Gateway", false},
