@@ -143,8 +143,6 @@ type entry struct {
 	element        *list.Element
 }
 
-var errFull = errors.New("geminihook: MemoryStore is full of events in progress: raise MaxEntries")
-
 // Claim implements [Store].
 func (m *MemoryStore) Claim(ctx context.Context, key string, lease, keep time.Duration) (Claim, error) {
 	if err := ctx.Err(); err != nil {
@@ -160,7 +158,7 @@ func (m *MemoryStore) Claim(ctx context.Context, key string, lease, keep time.Du
 			m.entries = make(map[string]*entry)
 		}
 		if len(m.entries) >= cmp.Or(max(m.MaxEntries, 0), DefaultMaxEntries) && !m.evict(now) {
-			return Claim{}, errFull
+			return Claim{}, errors.New("geminihook: MemoryStore is full of events in progress: raise MaxEntries")
 		}
 		e = &entry{key: strings.Clone(key)} // key may be part of something large
 		m.entries[e.key] = e

@@ -20,8 +20,7 @@ type KeyStatus struct {
 func (k *KeySet) Status() KeyStatus {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	none := &cachedKeys{}
-	usable, last := cmp.Or(k.usable(clock(k.Now)), none), cmp.Or(k.cached, none)
+	usable, last := cmp.Or(k.usable(clock(k.Now)), &cachedKeys{}), cmp.Or(k.cached, &cachedKeys{})
 	return KeyStatus{Keys: len(usable.keys), FetchedAt: last.fetched, Failures: k.failures, LastError: k.failed}
 }
 
