@@ -185,7 +185,7 @@ func TestAnnouncedBody(t *testing.T) {
 	})
 }
 
-// TestReadTimeoutOfRefused: net/http reads what is left of a small body before
+// TestReadTimeoutOfRefused: net/http reads the rest of a small body before
 // it responds, so that ReadTimeout must hold for what the endpoint does not
 // read. Without it, nothing would ever end in this bubble.
 func TestReadTimeoutOfRefused(t *testing.T) {

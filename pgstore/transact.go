@@ -38,7 +38,7 @@ type transactional struct{ *Store }
 var (
 	errAborted = errors.New("pgstore: the function left the transaction aborted by an SQL error that it did not return: " +
 		"everything is rolled back")
-	errEnded = errors.New("pgstore: the function ended the store's transaction with SQL of its own: " +
+	errEnded = errors.New("pgstore: the function ended the store's transaction with a COMMIT or ROLLBACK in SQL: " +
 		"the event is not marked as done, and what the function committed remains")
 	errBusy = errors.New("pgstore: the function left the rows of a query open: everything is rolled back")
 )
@@ -236,7 +236,7 @@ func (r *transaction) closeReadOnly(ctx context.Context, err error) {
 	}
 }
 
-// rollback ends what is left of the transaction. The context of the call may
+// rollback ends the transaction if it has not ended. The context of the call may
 // have ended, and the locks should not wait for the server to notice a closed
 // connection. If it fails, the connection is closed.
 func (r *transaction) rollback(ctx context.Context) {

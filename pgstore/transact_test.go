@@ -48,12 +48,12 @@ func TestWrites(t *testing.T) {
 		}, 200, 0, geminihook.Duplicate, "division by zero"},
 		{"SQL error not returned", func(tx pgx.Tx) error { _ = sql("SELECT 1/0")(tx); return nil }, 500, 0, geminihook.Processed, "did not return"},
 		{"deferred constraint", sql("INSERT INTO deferred VALUES (1), (1)"), 500, 0, geminihook.Processed, "refused"},
-		{"COMMIT in SQL", sql("COMMIT"), 500, 1, geminihook.Processed, "SQL of its own"},
+		{"COMMIT in SQL", sql("COMMIT"), 500, 1, geminihook.Processed, "COMMIT or ROLLBACK in SQL"},
 		{"COMMIT in SQL, then an error", func(tx pgx.Tx) error {
 			_ = sql("COMMIT")(tx)
 			return assert.AnError
-		}, 500, 1, geminihook.Processed, "SQL of its own"},
-		{"ROLLBACK in SQL", sql("ROLLBACK"), 500, 0, geminihook.Processed, "SQL of its own"},
+		}, 500, 1, geminihook.Processed, "COMMIT or ROLLBACK in SQL"},
+		{"ROLLBACK in SQL", sql("ROLLBACK"), 500, 0, geminihook.Processed, "COMMIT or ROLLBACK in SQL"},
 		{"rows left open", func(tx pgx.Tx) error {
 			_, err := tx.Query(t.Context(), "SELECT generate_series(1, 10)")
 			return err

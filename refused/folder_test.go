@@ -3,6 +3,7 @@ package refused_test
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/geminihook/geminihook/refused"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestSharedFolder checks that the recorders of several processes may write to
@@ -46,4 +48,17 @@ func TestNoFiles(t *testing.T) {
 	h := r.Wrap(newEndpoint(t).Handler(accept))
 	assert.Equal(t, 400, post(h, webhooktest.New("x", signer).WrongSecret().Request("/")))
 	assert.Len(t, files(t, r), 1)
+}
+
+// TestLeastFiles: at least the newest file is kept.
+func TestLeastFiles(t *testing.T) {
+	r, c := newRecorder(t)
+	r.MaxFiles, r.Interval = -1, time.Minute
+	h := r.Wrap(newEndpoint(t).Handler(accept))
+	for range 3 {
+		forged := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.NewSecret()))
+		require.Equal(t, http.StatusBadRequest, post(h, forged.Request("/")))
+		c.move(time.Hour)
+	}
+	require.Len(t, files(t, r), 1)
 }

@@ -224,19 +224,6 @@ func TestFlood(t *testing.T) {
 	assert.Contains(t, files(t, r)[1], "refused-20260112", "a clock that was set back does not end the recording")
 }
 
-// TestLeastFiles: at least the newest file is kept.
-func TestLeastFiles(t *testing.T) {
-	r, c := newRecorder(t)
-	r.MaxFiles, r.Interval = -1, time.Minute
-	h := r.Wrap(newEndpoint(t).Handler(accept))
-	for range 3 {
-		forged := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.NewSecret()))
-		require.Equal(t, http.StatusBadRequest, post(h, forged.Request("/")))
-		c.move(time.Hour)
-	}
-	require.Len(t, files(t, r), 1)
-}
-
 // TestFailure checks that a folder that cannot be written changes no response,
 // and is logged at most once per interval.
 func TestFailure(t *testing.T) {

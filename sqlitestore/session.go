@@ -8,7 +8,7 @@ import (
 )
 
 // session is a connection of the pool on which the store begins and ends its
-// transaction with statements of its own. The function gets a [sql.Tx] on the
+// transaction with its own statements. The function gets a [sql.Tx] on the
 // same connection, from a database handle that exists for this run alone and
 // whose Commit and Rollback never reach SQLite.
 //

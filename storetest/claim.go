@@ -23,7 +23,7 @@ var claimBehaviors = []behavior{
 	},
 	{
 		name: "retry in", test: retryIn,
-		contract: "RetryIn is what is left of the holder's lease: not the whole of it, and not the lease that the caller asked for. " +
+		contract: "RetryIn is the remainder of the holder's lease: not the whole of it, and not the lease that the caller asked for. " +
 			"It becomes Retry-After: too long, and a crashed run is retried late; too short, and the retries are wasted.",
 	},
 	{

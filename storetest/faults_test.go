@@ -148,7 +148,7 @@ const (
 	withoutWrites = "Suite.Writes is nil"
 )
 
-// TestFault runs the suite on a faulty store, in a process of its own.
+// TestFault runs the suite on a faulty store, in a separate process.
 func TestFault(t *testing.T) {
 	fault, ok := os.LookupEnv(faultVariable)
 	if !ok {

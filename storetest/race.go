@@ -11,7 +11,7 @@ import (
 var raceBehaviors = []behavior{
 	{
 		name: "one winner", test: oneWinner,
-		contract: "Claim is atomic: of all who claim a key at once, be it new, released or lapsed, one is Acquired and the others are InProgress. " +
+		contract: "Claim is atomic: of all who claim a key at once, whether it is new, released or lapsed, one is Acquired and the others are InProgress. " +
 			"A store that looks first and writes then lets one event run twice at the same time.",
 	},
 	{

@@ -1,7 +1,7 @@
 // Package explain finds out why a delivery was refused. It undoes what proxies,
 // frameworks, and people do to a delivery on its way, and if a signature then
-// matches, it knows what was done. That takes up to a fraction of a second of
-// work, which a command can spend, and an endpoint that strangers reach cannot.
+// matches, it knows what was done. That takes up to about two seconds of work, which
+// a command can spend, and an endpoint that strangers reach cannot.
 package explain
 
 import (
