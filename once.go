@@ -153,21 +153,22 @@ func (r *run) settle(ctx context.Context) Outcome {
 // renew renews the lease until stop is called or MaxRun has passed, so that a
 // function that hangs does not hold the key forever. The returned context ends if
 // another claim has taken the key.
-func (r *run) renew(ctx context.Context) (held context.Context, stop func(error)) {
+func (r *run) renew(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	if r.renewer == nil {
 		return ctx, func(error) {}
 	}
-	held, stop = context.WithCancelCause(ctx)
+	held, stop := context.WithCancelCause(ctx)
+	every := max(r.lease/3, time.Millisecond) // so that two attempts may fail
 	go func() {
-		ticker := time.NewTicker(max(r.lease/3, time.Millisecond)) // so that two attempts may fail
+		ticker := time.NewTicker(every)
 		defer ticker.Stop()
-		for range r.maxRun / max(r.lease/3, time.Millisecond) {
+		for range r.maxRun / every {
 			select {
 			case <-held.Done():
 				return
 			case <-ticker.C:
 			}
-			limited, cancel := context.WithTimeout(held, min(r.storeTimeout, r.lease/3))
+			limited, cancel := context.WithTimeout(held, min(r.storeTimeout, every))
 			if err := r.renewer.Renew(limited, r.key, r.token, r.lease); errors.Is(err, ErrLeaseLost) {
 				stop(err)
 			}

@@ -64,7 +64,7 @@ func TestReadOnlyServer(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			schema := newSchema(t)
+			schema := newSchema(t, connect(t, server.Postgres(t).URL))
 			primary := connect(t, server.Postgres(t).URL, searchPath(schema))
 			require.NoError(t, pgstore.New(primary).Migrate(t.Context()))
 			old := testserver.NewPostgres(t)

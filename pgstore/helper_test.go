@@ -45,16 +45,12 @@ func connect(t testing.TB, url string, change ...func(*pgxpool.Config)) *pgxpool
 var schemas atomic.Int64
 
 // newSchema creates a schema that ends with the test.
-func newSchema(t testing.TB) string {
+func newSchema(t testing.TB, pool *pgxpool.Pool) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), schemas.Add(1))
-	run(t, connect(t, server.Postgres(t).URL), "CREATE SCHEMA "+name)
+	run(t, pool, "CREATE SCHEMA "+name)
 	t.Cleanup(func() {
-		pool, err := pgxpool.New(context.Background(), server.Postgres(t).URL)
-		if err == nil {
-			_, err = pool.Exec(context.Background(), "DROP SCHEMA "+name+" CASCADE")
-			pool.Close()
-		}
+		_, err := pool.Exec(context.Background(), "DROP SCHEMA "+name+" CASCADE")
 		assert.NoError(t, err)
 	})
 	return name
@@ -70,7 +66,8 @@ func maxConns(n int32) func(*pgxpool.Config) { return func(c *pgxpool.Config) { 
 // asked.
 func open(t testing.TB, change ...func(*pgxpool.Config)) (*pgstore.Store, *pgxpool.Pool) {
 	t.Helper()
-	pool := connect(t, server.Postgres(t).URL, append(change, searchPath(newSchema(t)))...)
+	url := server.Postgres(t).URL
+	pool := connect(t, url, append(change, searchPath(newSchema(t, connect(t, url))))...)
 	store := pgstore.New(pool)
 	store.PurgeInterval = -1
 	require.NoError(t, store.Migrate(t.Context()))

@@ -90,7 +90,7 @@ func TestPgBouncer(t *testing.T) {
 	})
 	t.Run("the driver's default mode", func(t *testing.T) {
 		url := pgBouncer(t, 1)
-		schema := newSchema(t)
+		schema := newSchema(t, connect(t, server.Postgres(t).URL))
 		var err error
 		for i := range 2 { // both clients prepare the same statements on one connection of the server
 			store := pgstore.New(connect(t, url, maxConns(1)))

@@ -9,7 +9,6 @@ import (
 	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/pgstore"
 	"github.com/geminihook/geminihook/storetest"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -21,47 +20,47 @@ var repeatableRead = func(c *pgxpool.Config) {
 	c.ConnConfig.RuntimeParams["default_transaction_isolation"] = "repeatable read"
 }
 
+// TestStore: the mode that prepares no statements is tested with PgBouncer.
 func TestStore(t *testing.T) {
 	for name, change := range map[string]func(*pgxpool.Config){
 		"default":         func(*pgxpool.Config) {},
 		"repeatable read": repeatableRead,
-		"unprepared":      func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec },
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel() // it waits more than it works
-			suite(t, server.Postgres(t).URL, change)
-		})
+		t.Run(name, func(t *testing.T) { suite(t, server.Postgres(t).URL, change) })
 	}
 }
 
-// suite runs storetest on both modes.
+// suite runs storetest on both modes, each on connections that all its subtests
+// share, because the server starts a process for every connection.
 func suite(t *testing.T, url string, change func(*pgxpool.Config)) {
 	t.Helper()
 	for kind, as := range map[string]func(*pgstore.Store) geminihook.Store{
 		"plain":         func(s *pgstore.Store) geminihook.Store { return s },
 		"transactional": (*pgstore.Store).Transactional,
 	} {
-		var schema string
-		handle := func(t *testing.T) *pgstore.Store {
-			store := pgstore.New(connect(t, url, change))
-			store.Schema = schema
-			return store
-		}
-		t.Run(kind, storetest.Suite{
-			New: func(t *testing.T) geminihook.Store {
-				schema = newSchema(t)
-				store := handle(t)
-				require.NoError(t, store.Migrate(t.Context()))
-				return as(store)
-			},
-			Second: func(t *testing.T, _ geminihook.Store) geminihook.Store { return as(handle(t)) },
-			Gone: func(t *testing.T) geminihook.Store {
-				return as(pgstore.New(connect(t, url, func(c *pgxpool.Config) { c.ConnConfig.Port = 1 })))
-			},
-			Writes: func(t *testing.T, _ geminihook.Store) storetest.Writes {
-				return writes(t, connect(t, url, change), schema)
-			},
-		}.Run)
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel() // it waits more than it works
+			first, second, others := connect(t, url, change), connect(t, url, change), connect(t, server.Postgres(t).URL)
+			var schema string
+			handle := func(pool *pgxpool.Pool) *pgstore.Store {
+				store := pgstore.New(pool)
+				store.Schema = schema
+				return store
+			}
+			storetest.Suite{
+				New: func(t *testing.T) geminihook.Store {
+					schema = newSchema(t, others)
+					store := handle(first)
+					require.NoError(t, store.Migrate(t.Context()))
+					return as(store)
+				},
+				Second: func(*testing.T, geminihook.Store) geminihook.Store { return as(handle(second)) },
+				Gone: func(t *testing.T) geminihook.Store {
+					return as(pgstore.New(connect(t, url, func(c *pgxpool.Config) { c.ConnConfig.Port = 1 })))
+				},
+				Writes: func(t *testing.T, _ geminihook.Store) storetest.Writes { return writes(t, others, schema) },
+			}.Run(t)
+		})
 	}
 }
 
