@@ -44,7 +44,11 @@ func TestGhostClaims(t *testing.T) {
 				_, err := store.Claim(ctx, strconv.Itoa(i), time.Hour, time.Hour)
 				return err
 			}
-			require.NoError(t, claim(t.Context(), events))
+			held := events
+			require.Eventually(t, func() bool { // a slow machine can also exceed the ReadTimeout
+				held++
+				return claim(t.Context(), held) == nil
+			}, time.Minute, 10*time.Millisecond)
 			release := proxy.Hold()
 			defer release()
 			var all sync.WaitGroup
@@ -73,7 +77,7 @@ func TestGhostClaims(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, geminihook.Acquired, c.State)
 			}
-			c, err := other.Claim(t.Context(), strconv.Itoa(events), time.Hour, time.Hour)
+			c, err := other.Claim(t.Context(), strconv.Itoa(held), time.Hour, time.Hour)
 			require.NoError(t, err)
 			assert.Equal(t, geminihook.InProgress, c.State, "the claim that was answered is still held")
 		})
@@ -122,11 +126,15 @@ func (f failOnce) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func warm(t *testing.T, c *redis.Client, connections int) {
 	t.Helper()
 	var all []*redis.Conn
-	for range connections {
+	require.Eventually(t, func() bool { // a slow machine can exceed the client's ReadTimeout
 		conn := c.Conn()
-		require.NoError(t, conn.Ping(t.Context()).Err())
+		if conn.Ping(t.Context()).Err() != nil {
+			_ = conn.Close()
+			return false
+		}
 		all = append(all, conn)
-	}
+		return len(all) == connections
+	}, time.Minute, time.Millisecond)
 	for _, conn := range all {
 		require.NoError(t, conn.Close())
 	}

@@ -163,10 +163,12 @@ func TestHangs(t *testing.T) {
 		handler.ServeHTTP(w, d.Request("/"))
 		return w.Code
 	}
-	require.Equal(t, http.StatusOK, deliver())
+	succeeds := func() bool { return deliver() == http.StatusOK } // a slow machine can exceed the StoreTimeout
+	require.Eventually(t, succeeds, time.Minute, 10*time.Millisecond)
+	before := runs
 	release := proxy.Hold()
 	assert.Equal(t, http.StatusServiceUnavailable, deliver())
 	release()
-	require.Eventually(t, func() bool { return deliver() == http.StatusOK }, time.Minute, 10*time.Millisecond)
-	assert.GreaterOrEqual(t, runs, 2)
+	require.Eventually(t, succeeds, time.Minute, 10*time.Millisecond)
+	assert.Greater(t, runs, before)
 }
