@@ -31,6 +31,7 @@ import (
 // day. With a Transactor, the end of every job has exactly one effect. With a
 // lease, it has at least one, and one more only for a process that was killed.
 func TestChaosCatchUp(t *testing.T) {
+	t.Parallel() // it waits for leases
 	kills, err := strconv.Atoi(cmp.Or(os.Getenv("CHAOS_KILLS"), "8"))
 	require.NoError(t, err)
 	for _, kind := range []string{"postgres transactional", "sqlite transactional", "postgres", "sqlite"} {

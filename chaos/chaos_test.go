@@ -55,6 +55,7 @@ type disturbances struct{ kills, restarts, cuts, hangs int }
 // no two runs of an event are under way at once within the lease.
 // CHAOS_KILLS says how many receivers are killed.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	kills, err := strconv.Atoi(cmp.Or(os.Getenv("CHAOS_KILLS"), "8"))
 	require.NoError(t, err)
 	for _, kind := range []string{"redis", "postgres", "postgres transactional", "sqlite", "sqlite transactional"} {
