@@ -77,10 +77,13 @@ func TestCluster(t *testing.T) {
 		_ = one.Close()
 		_ = two.Close()
 	})
-	require.Eventually(t, func() bool {
-		info, err := one.ClusterInfo(t.Context()).Result()
-		return err == nil && strings.Contains(info, "cluster_state:ok")
-	}, time.Minute, 10*time.Millisecond)
+	for _, addr := range nodes { // each learns by itself that all slots are served
+		node := client(t, "redis://"+addr)
+		require.Eventually(t, func() bool {
+			info, err := node.ClusterInfo(t.Context()).Result()
+			return err == nil && strings.Contains(info, "cluster_state:ok")
+		}, time.Minute, 10*time.Millisecond)
+	}
 	prefix := func(t *testing.T) string { return strings.ReplaceAll(t.Name(), "/", "-") + ":" }
 	storetest.Suite{
 		New: func(t *testing.T) geminihook.Store {
