@@ -54,11 +54,7 @@ func decodeData(t EventType, text string, members object) Data {
 	if data != nil && r.err == nil {
 		return data
 	}
-	unknown := &Unknown{Err: r.err}
-	if text != "" {
-		unknown.Data = json.RawMessage(text)
-	}
-	return unknown
+	return &Unknown{Data: append(json.RawMessage(nil), text...), Err: r.err} // nil data if there is none
 }
 
 // newData reads the data of a type, and returns nil if the type is not known.

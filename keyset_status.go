@@ -15,9 +15,10 @@ type KeyStatus struct {
 	LastError error     // from the last fetch; nil if it succeeded or there was none
 }
 
-// Status returns the current state. It does not fetch. If Failures is not zero,
+// Status returns the current state. It does not fetch. A nil KeySet has no keys. If Failures is not zero,
 // the keys serve until 24 hours after FetchedAt.
 func (k *KeySet) Status() KeyStatus {
+	k = cmp.Or(k, &KeySet{})
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	usable, last := cmp.Or(k.usable(clock(k.Now)), &cachedKeys{}), cmp.Or(k.cached, &cachedKeys{})
@@ -31,6 +32,9 @@ func (k *KeySet) Status() KeyStatus {
 // are old ones because the fetch failed. Otherwise the error wraps
 // [ErrKeysUnavailable]; if ctx has ended, it wraps the error of ctx, too.
 func (k *KeySet) Refresh(ctx context.Context) error {
+	if k == nil {
+		return refuse(ErrKeysUnavailable, "the *KeySet is nil")
+	}
 	keys, refresh := k.load(false)
 	if refresh != nil {
 		if newer, err := refresh.wait(ctx); cmp.Or(newer, keys) == nil {

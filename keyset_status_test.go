@@ -32,6 +32,12 @@ func TestKeySetRefresh(t *testing.T) {
 	assert.Equal(t, geminihook.KeyStatus{Keys: 1, FetchedAt: kt.clock.Now()}, kt.Status())
 }
 
+func TestNilKeySetStatus(t *testing.T) {
+	var keys *geminihook.KeySet
+	assert.Zero(t, keys.Status())
+	require.ErrorIs(t, keys.Refresh(t.Context()), geminihook.ErrKeysUnavailable)
+}
+
 // TestKeySetRefreshFails checks that old keys suffice, that none do not, and
 // that failures count without more fetches than there may be.
 func TestKeySetRefreshFails(t *testing.T) {

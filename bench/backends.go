@@ -21,7 +21,7 @@ func openMemory(_ string, ids int) (*openStore, error) {
 	before := heap()
 	m := &geminihook.MemoryStore{MaxEntries: 10 * ids}
 	for i := range ids {
-		handle(m, oldKey(i))
+		handle(context.Background(), m, oldKey(i))
 	}
 	return &openStore{store: m, bytesPerID: float64(heap()-before) / float64(ids), close: func() {}}, nil
 }
@@ -45,8 +45,8 @@ func openRedis(_ string, ids int) (*openStore, error) {
 		_ = client.Close()
 		_ = server.Close()
 	}}
-	handle(s.store, "warm") // the server learns the scripts
 	ctx := context.Background()
+	handle(ctx, s.store, "warm") // the server learns the scripts
 	used := func() (float64, error) {
 		return client.Do(ctx, "EVAL", "return tonumber(string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)'))", 0).Float64()
 	}
@@ -55,7 +55,7 @@ func openRedis(_ string, ids int) (*openStore, error) {
 		return s, err
 	}
 	// A copy of a handled id, as often as asked.
-	handle(s.store, oldKey(0))
+	handle(ctx, s.store, oldKey(0))
 	const fill = `local id = redis.call('DUMP', KEYS[1])
 		for i = ARGV[1], ARGV[2] do redis.call('RESTORE', string.format('%smsg_old%024d', ARGV[3], i), 3600000, id) end`
 	for i := 1; i < ids; i += 1000 {

@@ -47,15 +47,8 @@ type storeCosts struct {
 	bytesPerID float64
 }
 
-// inTime is a context for one call.
-func inTime() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), 10*time.Second)
-}
-
 // handle takes a key all the way, and returns its state before.
-func handle(s geminihook.Store, key string) geminihook.State {
-	ctx, cancel := inTime()
-	defer cancel()
+func handle(ctx context.Context, s geminihook.Store, key string) geminihook.State {
 	if tx, ok := s.(geminihook.Transactor); ok {
 		state, err := tx.Transact(ctx, key, time.Hour, func(context.Context) error { return nil })
 		must(err)
@@ -80,6 +73,9 @@ func storage(rounds, n int, kind storeKind, idCounts []int) storeCosts {
 	dir, err := os.MkdirTemp("", "bench-")
 	must(err)
 	defer func() { _ = os.RemoveAll(dir) }()
+	// One context for all calls: a timer per call is not part of a store's cost.
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
 	costs := storeCosts{name: kind.name, tripsEvent: -1, tripsAgain: -1}
 	keys := 0
 	var ways []way
@@ -92,7 +88,7 @@ func storage(rounds, n int, kind storeKind, idCounts []int) storeCosts {
 		first := 0
 		ways = append(ways, way{
 			prepare: func(n int) { first, keys = keys, keys+n },
-			run:     func(i int) { expect(handle(s.store, newKey(first+i)), geminihook.Acquired) },
+			run:     func(i int) { expect(handle(ctx, s.store, newKey(first+i)), geminihook.Acquired) },
 		})
 	}
 	for _, c := range compare(rounds, n, 1, ways) {
@@ -100,31 +96,27 @@ func storage(rounds, n int, kind storeKind, idCounts []int) storeCosts {
 	}
 	if last.trips != nil {
 		last.trips.Count()
-		expect(handle(last.store, "counted"), geminihook.Acquired)
+		expect(handle(ctx, last.store, "counted"), geminihook.Acquired)
 		costs.tripsEvent = last.trips.Count()
-		expect(handle(last.store, "counted"), geminihook.Done)
+		expect(handle(ctx, last.store, "counted"), geminihook.Done)
 		costs.tripsAgain = last.trips.Count()
 	}
 	costs.bytesPerID = last.bytesPerID
 	costs.duplicate = compare(rounds, n, 1, []way{{
-		run: func(i int) { expect(handle(last.store, oldKey(i)), geminihook.Done) },
+		run: func(i int) { expect(handle(ctx, last.store, oldKey(i)), geminihook.Done) },
 	}})[0].ns
 	if _, ok := last.store.(geminihook.Transactor); !ok {
-		costs.contended = contended(rounds, n, last.store)
+		costs.contended = contended(ctx, rounds, n, last.store)
 	}
 	return costs
 }
 
 // contended is a claim of a key that another holds, by 8 workers at once.
-func contended(rounds, n int, s geminihook.Store) float64 {
-	ctx, cancel := inTime()
-	defer cancel()
+func contended(ctx context.Context, rounds, n int, s geminihook.Store) float64 {
 	c, err := s.Claim(ctx, "held", time.Hour, time.Hour)
 	must(err)
 	expect(c.State, geminihook.Acquired)
 	return compare(rounds, n, 8, []way{{run: func(int) {
-		ctx, cancel := inTime()
-		defer cancel()
 		c, err := s.Claim(ctx, "held", time.Minute, time.Hour)
 		must(err)
 		expect(c.State, geminihook.InProgress)
