@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -32,7 +31,7 @@ import (
 // lease, it has at least one, and one more only for a process that was killed.
 func TestChaosCatchUp(t *testing.T) {
 	t.Parallel() // it waits for leases
-	kills, err := strconv.Atoi(cmp.Or(os.Getenv("CHAOS_KILLS"), "4"))
+	kills, err := strconv.Atoi(cmp.Or(os.Getenv("CHAOS_KILLS"), "8"))
 	require.NoError(t, err)
 	for _, kind := range []string{"postgres transactional", "sqlite transactional", "postgres", "sqlite"} {
 		t.Run(kind, func(t *testing.T) { newSweeps(t, kind).run(t, kills) })
@@ -125,11 +124,9 @@ func (s *sweeps) start(t *testing.T, i int) {
 func (s *sweeps) kill(t *testing.T) bool {
 	t.Helper()
 	i := rand.IntN(len(s.processes))
-	connection, err := net.Dial("tcp", s.processes[i].addr)
-	if err != nil {
+	if !s.processes[i].up() {
 		return false
 	}
-	_ = connection.Close()
 	s.processes[i].kill()
 	s.killed[s.processes[i].name] = true
 	s.start(t, i)

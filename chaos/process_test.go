@@ -1,0 +1,47 @@
+package chaos_test
+
+import (
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// receiver is a process.
+type receiver struct {
+	name string // of a process that sweeps
+	addr string
+	env  []string
+	cmd  *exec.Cmd
+	in   io.Closer
+}
+
+func (r *receiver) start(t *testing.T) {
+	t.Helper()
+	r.cmd = exec.Command(os.Args[0])
+	r.cmd.Env = append(slices.Clone(r.env), addrVariable+"="+r.addr, nameVariable+"="+r.name)
+	r.cmd.Stderr = os.Stderr
+	in, err := r.cmd.StdinPipe()
+	require.NoError(t, err)
+	r.in = in
+	require.NoError(t, r.cmd.Start())
+}
+
+func (r *receiver) kill() {
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+	_ = r.in.Close()
+}
+
+// up reports whether the process accepts connections.
+func (r *receiver) up() bool {
+	connection, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		return false
+	}
+	return connection.Close() == nil
+}
