@@ -54,7 +54,7 @@ func decodeData(t EventType, text string, members object) Data {
 	if data != nil && r.err == nil {
 		return data
 	}
-	return &Unknown{Data: append(json.RawMessage(nil), text...), Err: r.err} // nil data if there is none
+	return &Unknown{Data: append(json.RawMessage(nil), text...), Err: r.err} // Data stays nil if the event has none
 }
 
 // newData reads the data of a type, and returns nil if the type is not known.

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var mutations = flag.Int("mutations", 20_000, "how many mutated bodies TestDecodeMutations decodes")
+var mutations = flag.Int("mutations", 5_000, "how many mutated bodies TestDecodeMutations decodes")
 
 // members has the members of a JSON object by their exact names, the last of a
 // repeated one, as encoding/json decodes it into a map. It is nil for another

@@ -15,8 +15,8 @@ type KeyStatus struct {
 	LastError error     // from the last fetch; nil if it succeeded or there was none
 }
 
-// Status returns the current state. It does not fetch. A nil KeySet has no keys. If Failures is not zero,
-// the keys serve until 24 hours after FetchedAt.
+// Status returns the current state, without a fetch. If Failures is not zero, the
+// keys serve until 24 hours after FetchedAt. A nil KeySet has the zero KeyStatus.
 func (k *KeySet) Status() KeyStatus {
 	k = cmp.Or(k, &KeySet{})
 	k.mu.Lock()
@@ -30,7 +30,8 @@ func (k *KeySet) Status() KeyStatus {
 // It shares a fetch that is in progress, and starts none more often than Verify
 // does. It returns nil if there are then keys that verify deliveries, even if they
 // are old ones because the fetch failed. Otherwise the error wraps
-// [ErrKeysUnavailable]; if ctx has ended, it wraps the error of ctx, too.
+// [ErrKeysUnavailable], as it does for a nil KeySet; if ctx has ended, it wraps the
+// error of ctx, too.
 func (k *KeySet) Refresh(ctx context.Context) error {
 	if k == nil {
 		return refuse(ErrKeysUnavailable, "the *KeySet is nil")

@@ -32,7 +32,7 @@ func TestKeySetRefresh(t *testing.T) {
 	assert.Equal(t, geminihook.KeyStatus{Keys: 1, FetchedAt: kt.clock.Now()}, kt.Status())
 }
 
-func TestNilKeySetStatus(t *testing.T) {
+func TestNilKeySet(t *testing.T) {
 	var keys *geminihook.KeySet
 	assert.Zero(t, keys.Status())
 	require.ErrorIs(t, keys.Refresh(t.Context()), geminihook.ErrKeysUnavailable)

@@ -150,25 +150,24 @@ func (r *run) settle(ctx context.Context) Outcome {
 	return outcome(Dropped, err)
 }
 
-// renew renews the lease until stop is called or MaxRun has passed, so that a
-// function that hangs does not hold the key forever. The returned context ends if
-// another claim has taken the key.
+// renew renews the lease until the returned function is called or MaxRun has
+// passed, so that a function that hangs does not hold the key forever. The
+// returned context ends if another claim has taken the key.
 func (r *run) renew(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	if r.renewer == nil {
 		return ctx, func(error) {}
 	}
 	held, stop := context.WithCancelCause(ctx)
-	every := max(r.lease/3, time.Millisecond) // so that two attempts may fail
 	go func() {
-		ticker := time.NewTicker(every)
+		ticker := time.NewTicker(max(r.lease/3, time.Millisecond)) // so that two attempts may fail
 		defer ticker.Stop()
-		for range r.maxRun / every {
+		for range r.maxRun / max(r.lease/3, time.Millisecond) {
 			select {
 			case <-held.Done():
 				return
 			case <-ticker.C:
 			}
-			limited, cancel := context.WithTimeout(held, min(r.storeTimeout, every))
+			limited, cancel := context.WithTimeout(held, min(r.storeTimeout, r.lease/3))
 			if err := r.renewer.Renew(limited, r.key, r.token, r.lease); errors.Is(err, ErrLeaseLost) {
 				stop(err)
 			}

@@ -292,9 +292,9 @@ func (e *Endpoint) limitRead(w http.ResponseWriter, r *http.Request) (done func(
 	case rc.SetReadDeadline(time.Now().Add(cmp.Or(e.ReadTimeout, DefaultReadTimeout))) == nil:
 		return func() { _ = rc.SetReadDeadline(time.Time{}) }
 	case ok:
-		e.unlimited.Do(func() {
-			cmp.Or(e.Logger, slog.Default()).Warn("gemini webhook: ReadTimeout cannot be enforced, because a middleware's ResponseWriter has no Unwrap method: set http.Server.ReadTimeout")
-		})
+		e.unlimited.Do(func() { cmp.Or(e.Logger, slog.Default()).Warn(unlimitedText) })
 	}
 	return func() {}
 }
+
+const unlimitedText = "gemini webhook: ReadTimeout cannot be enforced, because a middleware's ResponseWriter has no Unwrap method: set http.Server.ReadTimeout"

@@ -48,14 +48,15 @@ func receive(kind string) error {
 	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store, Lease: lease, StoreTimeout: lease / 2}
 	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		run := fmt.Sprintf("%s %d.%d", ev.ID, os.Getpid(), rand.Uint64())
-		if _, err := fmt.Fprintf(journal, "begin %s %d\n", run, time.Now().UnixNano()); err != nil {
+		deadline, _ := ctx.Deadline() // before the lease ends, which began a little earlier than the run
+		if _, err := fmt.Fprintf(journal, "begin %s %d %d\n", run, time.Now().UnixNano(), deadline.UnixNano()); err != nil {
 			return err
 		}
 		<-time.After(time.Duration(rand.IntN(30)) * time.Millisecond) // the work
 		if err := effect(ctx, ev.ID); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(journal, "end %s %d\n", run, time.Now().UnixNano())
+		_, err := fmt.Fprintf(journal, "end %s %d 0\n", run, time.Now().UnixNano())
 		return err
 	})
 	go func() {

@@ -44,7 +44,8 @@ func connect(t testing.TB, url string, change ...func(*pgxpool.Config)) *pgxpool
 
 var schemas atomic.Int64
 
-// newSchema creates a schema that ends with the test.
+// newSchema creates a schema, and drops it when the test has ended. The pool must
+// stay open until then.
 func newSchema(t testing.TB, pool *pgxpool.Pool) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), schemas.Add(1))

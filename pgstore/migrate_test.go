@@ -38,7 +38,7 @@ func TestMigrateAtOnce(t *testing.T) {
 // program.
 func TestMigrateWithoutCreate(t *testing.T) {
 	admin := connect(t, server.Postgres(t).URL)
-	schema := newSchema(t, connect(t, server.Postgres(t).URL))
+	schema := newSchema(t, admin)
 	role := schema + "_user"
 	run(t, admin, "CREATE ROLE "+role+" LOGIN")
 	t.Cleanup(func() {
@@ -86,7 +86,7 @@ func TestMigrateVersion(t *testing.T) {
 // TestNames: stores with tables of their own are apart, down to their locks.
 func TestNames(t *testing.T) {
 	pool := connect(t, server.Postgres(t).URL)
-	one, two := newSchema(t, connect(t, server.Postgres(t).URL)), newSchema(t, connect(t, server.Postgres(t).URL))
+	one, two := newSchema(t, pool), newSchema(t, pool)
 	var stores []*pgstore.Store
 	for _, name := range [][2]string{{one, ""}, {two, ""}, {one, "other"}, {one, `It's "quoted" TABLE FREE LITERAL`}} {
 		store := pgstore.New(pool)

@@ -20,7 +20,7 @@ var repeatableRead = func(c *pgxpool.Config) {
 	c.ConnConfig.RuntimeParams["default_transaction_isolation"] = "repeatable read"
 }
 
-// TestStore: the mode that prepares no statements is tested with PgBouncer.
+// TestStore runs the suite with prepared statements. TestPgBouncer runs it without.
 func TestStore(t *testing.T) {
 	for name, change := range map[string]func(*pgxpool.Config){
 		"default":         func(*pgxpool.Config) {},

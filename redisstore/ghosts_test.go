@@ -37,25 +37,25 @@ func TestGhostClaims(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			server := testserver.NewRedis(t)
 			proxy := testserver.NewProxy(t, server.Addr)
-			proxied := client(t, "redis://"+proxy.Addr, func(o *redis.Options) { o.PoolSize = events }, tt.change)
-			warm(t, proxied, events)
+			proxied := client(t, "redis://"+proxy.Addr, func(o *redis.Options) { o.PoolSize = events + 1 }, tt.change)
 			store := redisstore.New(proxied)
 			claim := func(ctx context.Context, i int) error {
 				_, err := store.Claim(ctx, strconv.Itoa(i), time.Hour, time.Hour)
 				return err
 			}
 			held := events
-			require.Eventually(t, func() bool { // a slow machine can also exceed the ReadTimeout
+			require.Eventually(t, func() bool { // on a slow machine, this claim can exceed the ReadTimeout, too
 				held++
 				return claim(t.Context(), held) == nil
 			}, time.Minute, 10*time.Millisecond)
+			warm(t, proxied, events+1) // one for the release of a claim that exceeded it
 			release := proxy.Hold()
 			defer release()
 			var all sync.WaitGroup
 			errs := make([]error, events)
 			for i := range events {
 				all.Go(func() {
-					ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 					defer cancel()
 					errs[i] = claim(ctx, i)
 				})
