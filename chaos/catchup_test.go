@@ -31,7 +31,7 @@ import (
 // lease, it has at least one, and one more only for a process that was killed.
 func TestChaosCatchUp(t *testing.T) {
 	t.Parallel() // it waits for leases
-	kills, err := strconv.Atoi(cmp.Or(os.Getenv("CHAOS_KILLS"), "8"))
+	kills, err := strconv.Atoi(cmp.Or(os.Getenv("CHAOS_KILLS"), "4"))
 	require.NoError(t, err)
 	for _, kind := range []string{"postgres transactional", "sqlite transactional", "postgres", "sqlite"} {
 		t.Run(kind, func(t *testing.T) { newSweeps(t, kind).run(t, kills) })
