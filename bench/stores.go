@@ -77,7 +77,7 @@ func storage(rounds, n int, kind storeKind, idCounts []int) storeCosts {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	costs := storeCosts{name: kind.name, tripsEvent: -1, tripsAgain: -1}
-	keys := 0
+	made := 0
 	var ways []way
 	var last *openStore
 	for i, ids := range idCounts {
@@ -85,10 +85,16 @@ func storage(rounds, n int, kind storeKind, idCounts []int) storeCosts {
 		must(err)
 		defer s.close()
 		last = s
-		first := 0
+		var keys []string
 		ways = append(ways, way{
-			prepare: func(n int) { first, keys = keys, keys+n },
-			run:     func(i int) { expect(handle(ctx, s.store, newKey(first+i)), geminihook.Acquired) },
+			prepare: func(n int) {
+				keys = make([]string, n)
+				for i := range keys {
+					keys[i] = newKey(made)
+					made++
+				}
+			},
+			run: func(i int) { expect(handle(ctx, s.store, keys[i]), geminihook.Acquired) },
 		})
 	}
 	for _, c := range compare(rounds, n, 1, ways) {
