@@ -116,10 +116,7 @@ func (b *Binding) Check(token string) (label string, ok bool) {
 // Label returns the label of the genuine token in the event's user_metadata. If
 // there is none, ok is false.
 func (b *Binding) Label(ev *Event) (label string, ok bool) {
-	token, ok := ev.UserMetadata[BindingKey].(string)
-	if !ok {
-		return "", false
-	}
+	token, _ := ev.UserMetadata[BindingKey].(string)
 	return b.Check(token)
 }
 

@@ -109,18 +109,16 @@ func (r *reader) string(names ...string) string {
 // their values have any type. A map[string]json.RawMessage would do the same with
 // 43 more allocations per event. See docs/decisions/json-scanner.md.
 
-const space = " \t\r\n"
-
 // object lists the members of a JSON object. The values are JSON text.
 type object []struct{ name, value string }
 
 // parseObject returns nil if the JSON text is not an object.
 func parseObject(text string) object {
-	rest := strings.TrimLeft(text, space)
+	rest := strings.TrimSpace(text)
 	if !strings.HasPrefix(rest, "{") {
 		return nil
 	}
-	o := make(object, 0, 8) // events have fewer
+	o := make(object, 0, 4) // most have no more
 	for rest[0] != '}' {
 		var name, value string
 		if name, rest = cutValue(rest[1:]); name == "" { // an empty object
@@ -161,7 +159,7 @@ func cutValue(s string) (value, rest string) {
 		case c == '{' || c == '[':
 			depth++
 		case depth == 0 && (c == ':' || c == ',' || c == '}' || c == ']'):
-			return strings.Trim(s[:i], space), s[i:]
+			return strings.TrimSpace(s[:i]), s[i:]
 		case c == '}' || c == ']':
 			depth--
 		}

@@ -142,12 +142,12 @@ var (
 
 // validID reports whether id is 1 to 256 bytes of visible ASCII.
 func validID(id string) bool {
-	for i := range len(id) {
-		if i == maxID || id[i] < '!' || id[i] > '~' {
+	for i := range min(len(id), maxID) {
+		if id[i] < '!' || id[i] > '~' {
 			return false
 		}
 	}
-	return id != ""
+	return id != "" && len(id) <= maxID
 }
 
 // appendPrefix appends what is signed before the body, byte for byte as the

@@ -42,14 +42,13 @@ func (e *Endpoint) Middleware(next http.Handler) http.Handler {
 			next.ServeHTTP(held, again)
 			return held.result()
 		}
-		e.serve(w, r, serveNext, func(o *Outcome) {
+		e.serve(w, r, serveNext, func(w http.ResponseWriter, o Outcome) int {
 			_, replied := errors.AsType[*statusError](o.Err)
 			if o.Result == Processed || o.Result == Failed && replied {
-				o.Status = held.status
 				held.send(w)
-				return
+				return held.status
 			}
-			respond(w, o)
+			return e.respond(w, o)
 		})
 	})
 }

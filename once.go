@@ -45,8 +45,8 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 		return refused(err)
 	}
 	r := run{
-		store: cmp.Or[Store](e.Store, &e.memory), key: defaultKey(ev), event: ev, storeTimeout: cmp.Or(e.StoreTimeout, DefaultStoreTimeout),
-		lease: cmp.Or(e.Lease, DefaultLease), keep: cmp.Or(e.Keep, DefaultKeep),
+		store: cmp.Or[Store](e.Store, &e.memory), waits: e.Store != nil, key: defaultKey(ev), event: ev, fn: fn,
+		storeTimeout: cmp.Or(e.StoreTimeout, DefaultStoreTimeout), lease: cmp.Or(e.Lease, DefaultLease), keep: cmp.Or(e.Keep, DefaultKeep),
 	}
 	tx, transacts := r.store.(Transactor)
 	r.renewer, _ = r.store.(Renewer)
@@ -60,14 +60,9 @@ func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context,
 	if r.key == "" {
 		return unavailable(errors.New("the event has no ID, or Endpoint.Key returned an empty key"))
 	}
-	end := time.Now().Add(r.maxRun - min(r.maxRun/10, 5*time.Second)) // leaves time to complete the event
-	if deadline, ok := ctx.Deadline(); ok && deadline.Before(end) {
-		end = deadline
-	}
-	r.fn = func(ctx context.Context) error {
-		ctx, cancel := context.WithDeadline(ctx, end)
-		defer cancel()
-		return fn(ctx, ev)
+	r.end = time.Now().Add(r.maxRun - min(r.maxRun/10, 5*time.Second)) // leaves time to complete the event
+	if deadline, ok := ctx.Deadline(); ok && deadline.Before(r.end) {
+		r.end = deadline
 	}
 	// From here on, a sender that hangs up changes nothing: its next attempt
 	// finds out how this one ended.
@@ -93,17 +88,34 @@ func (e *Endpoint) check() error {
 // run is one attempt to run the function for an event.
 type run struct {
 	store                Store
+	waits                bool // the store is not the endpoint's own memory, which never waits
 	key, token           string
 	event                *Event
-	fn                   func(context.Context) error
+	fn                   func(context.Context, *Event) error
+	end                  time.Time // of the function's context
 	lease, keep          time.Duration
 	maxRun, storeTimeout time.Duration
 	renewer              Renewer // nil if the claim holds for the whole run
 }
 
+// limit bounds one call to the store, if it can wait at all.
+func (r *run) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if !r.waits {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, r.storeTimeout)
+}
+
+// call calls the function.
+func (r *run) call(ctx context.Context) error {
+	ctx, cancel := context.WithDeadline(ctx, r.end)
+	defer cancel()
+	return r.fn(ctx, r.event)
+}
+
 // claim claims the key and, if it is acquired, runs the function.
 func (r *run) claim(ctx context.Context) Outcome {
-	limited, cancel := context.WithTimeout(ctx, r.storeTimeout)
+	limited, cancel := r.limit(ctx)
 	claim, err := r.store.Claim(limited, r.key, r.lease, r.keep)
 	cancel()
 	switch {
@@ -132,7 +144,7 @@ func (r *run) settle(ctx context.Context) Outcome {
 	}()
 	held, stop := r.renew(ctx)
 	defer stop(nil)
-	err := r.fn(held)
+	err := r.call(held)
 	returned = true
 	if err != nil && !errors.Is(err, ErrPermanent) {
 		if storeErr := r.release(ctx); storeErr != nil {
@@ -184,7 +196,7 @@ func (r *run) complete(ctx context.Context) error {
 	var err error
 	for _, pause := range []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond} {
 		time.Sleep(pause)
-		limited, cancel := context.WithTimeout(ctx, r.storeTimeout)
+		limited, cancel := r.limit(ctx)
 		err = r.store.Complete(limited, r.key, r.token, r.keep)
 		cancel()
 		if err == nil {
@@ -199,9 +211,9 @@ func (r *run) complete(ctx context.Context) error {
 
 // release returns nil, an ErrLeaseLost or an ErrStore.
 func (r *run) release(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.storeTimeout)
-	defer cancel()
-	err := r.store.Release(ctx, r.key, r.token)
+	limited, cancel := r.limit(ctx)
+	err := r.store.Release(limited, r.key, r.token)
+	cancel()
 	if err == nil || errors.Is(err, ErrLeaseLost) {
 		return err
 	}
@@ -228,7 +240,7 @@ func (r *run) transact(ctx context.Context, tx Transactor) Outcome {
 		}
 		defer timer.Reset(r.storeTimeout)
 		ran = true
-		fnErr = r.fn(ctx)
+		fnErr = r.call(ctx)
 		return fnErr
 	})
 	if err == nil && ran {

@@ -90,8 +90,9 @@ func refused(err error) Outcome {
 	return o
 }
 
-// respond sends the status and its text, from which a stranger learns nothing.
-func respond(w http.ResponseWriter, o *Outcome) {
+// respond sends the status and its text, from which a stranger learns nothing. It
+// returns the status.
+func (e *Endpoint) respond(w http.ResponseWriter, o Outcome) int {
 	text := ""
 	if o.Status != http.StatusOK {
 		text = http.StatusText(o.Status) + "\n"
@@ -103,9 +104,12 @@ func respond(w http.ResponseWriter, o *Outcome) {
 	if o.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((o.RetryAfter-1)/time.Second)+1, 10))
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	if text != "" || e.Observe != nil { // net/http sets it for an empty response, but only after Observe
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	}
 	w.WriteHeader(o.Status)
 	_, _ = w.Write([]byte(text)) // the sender may have hung up; it will try again
+	return o.Status
 }
 
 // report writes the log line and calls Observe.

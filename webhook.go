@@ -51,7 +51,6 @@
 package geminihook
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -158,13 +157,12 @@ func (e *Endpoint) Handler(fn func(ctx context.Context, ev *Event) error) http.H
 		panic("geminihook: Handler: nil function")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.serve(w, r, fn, func(o *Outcome) { respond(w, o) })
+		e.serve(w, r, fn, e.respond)
 	})
 }
 
-// serve handles one request. It has send write the response; send may change the
-// outcome's status to the one it wrote.
-func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context.Context, *Event) error, send func(*Outcome)) {
+// serve handles one request. It has send write the response and return its status.
+func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context.Context, *Event) error, send func(http.ResponseWriter, Outcome) int) {
 	start, out := time.Now(), outcome(Failed, errPanic)
 	var ev *Event
 	defer func() { // even if there is a panic, which continues
@@ -183,7 +181,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 	} else {
 		out = e.once(r.Context(), ev, fn)
 	}
-	send(&out)
+	out.Status = send(w, out)
 	if e.Observe != nil { // send the response now: Observe may take time
 		_ = http.NewResponseController(w).Flush()
 	}
@@ -256,29 +254,24 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, erro
 	return ev, nil
 }
 
-const firstBuffer = 4 << 10 // bytes, for a body that was announced but has not arrived
-
-// readBody reads the body into a buffer that grows with what arrives. MinRead is the
-// space that ReadFrom needs to find the end of the body without growing the buffer.
+// readBody reads the body into memory that grows with what arrives.
 func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	limit := cmp.Or(e.MaxBody, DefaultMaxBody)
 	if r.ContentLength > limit {
 		return nil, ErrTooLarge
 	}
-	var buf bytes.Buffer
-	buf.Grow(int(min(max(r.ContentLength, 0), firstBuffer)) + bytes.MinRead)
-	_, err := buf.ReadFrom(http.MaxBytesReader(w, cmp.Or[io.ReadCloser](r.Body, http.NoBody), limit))
+	body, err := io.ReadAll(http.MaxBytesReader(w, cmp.Or[io.ReadCloser](r.Body, http.NoBody), limit))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, ErrTooLarge
 	}
 	if err != nil {
 		return nil, refuse(ErrPayload, "the sender hung up or was too slow: "+err.Error())
 	}
-	if n := int64(buf.Len()); n < r.ContentLength || n == 0 {
+	if n := int64(len(body)); n < r.ContentLength || n == 0 {
 		return nil, refuse(ErrPayload, fmt.Sprintf("%d of %d bytes are left: the request had no body, or something read the body before the endpoint, "+
 			"for example a middleware that logs it: register the endpoint outside that middleware, or have it restore the body", n, max(r.ContentLength, 0)))
 	}
-	return buf.Bytes(), nil
+	return body, nil
 }
 
 // limitRead sets a read deadline unless the server has one. The returned function
