@@ -64,7 +64,7 @@ func TestBudget(t *testing.T) {
 		attempts, groups int
 		kept             int // groups, at most
 	}{
-		{name: "headers", headers: 2_000, attempts: 1, groups: 150, kept: 100},
+		{name: "headers", headers: 400, attempts: 20, groups: 40, kept: 25}, // Go 1.27 accepts 500
 		{name: "paths", path: 30_000, attempts: 20, groups: 40, kept: 30},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
