@@ -1,11 +1,8 @@
 package main
 
 import (
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,16 +37,12 @@ func TestAllocations(t *testing.T) {
 	assert.Less(t, refused[0].allocs, refused[2].allocs)
 }
 
-// TestProgram runs it as make bench does, but short.
-func TestProgram(t *testing.T) {
+// TestReport measures as make bench does, but for a short time.
+func TestReport(t *testing.T) {
 	dir := t.TempDir()
-	readme := filepath.Join(dir, "README.md")
-	require.NoError(t, os.WriteFile(readme, []byte("before\n<!-- verify -->\nold\n<!-- /verify -->\n<!-- receive -->\n<!-- /receive -->\nafter\n"), 0o600))
-	out, err := exec.CommandContext(t.Context(), "go", "run", ".", "-quick", "-out", dir, "-readme", readme).CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	require.NoError(t, measureAll(true).write(dir))
 	written, err := os.ReadFile(filepath.Join(dir, "benchmarks.md"))
 	require.NoError(t, err)
-	assert.Equal(t, string(out), string(written))
 	for _, kind := range storeKinds {
 		assert.Contains(t, string(written), "| "+kind.name+" |")
 	}
@@ -58,21 +51,4 @@ func TestProgram(t *testing.T) {
 		require.NoError(t, err)
 		assert.Contains(t, string(plot), "<svg")
 	}
-	changed, err := os.ReadFile(readme)
-	require.NoError(t, err)
-	assert.NotContains(t, string(changed), "old")
-	assert.Equal(t, 2, strings.Count(string(changed), "| geminihook |"))
-	assert.True(t, strings.HasPrefix(string(changed), "before\n") && strings.HasSuffix(string(changed), "\nafter\n"))
-}
-
-func TestReplaceWantsMarks(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "README.md")
-	require.NoError(t, os.WriteFile(file, []byte("no marks"), 0o600))
-	require.ErrorContains(t, replace(file, "verify", "x"), `no marks "verify"`)
-	f, err := os.Open(file)
-	require.NoError(t, err)
-	defer f.Close()
-	b, err := io.ReadAll(f)
-	require.NoError(t, err)
-	assert.Equal(t, "no marks", string(b))
 }

@@ -41,12 +41,19 @@ type verified struct {
 
 func main() {
 	out := flag.String("out", "", "folder for benchmarks.md, verify.svg and receive.svg; none if empty")
-	readme := flag.String("readme", "", "file between whose marks the two tables that matter go; none if empty")
 	quick := flag.Bool("quick", false, "a short run, whose figures mean nothing")
 	flag.Parse()
 
+	r := measureAll(*quick)
+	fmt.Print(r.markdown())
+	if *out != "" {
+		must(r.write(*out))
+	}
+}
+
+func measureAll(quick bool) *results {
 	rounds, n, r := 25, 2000, &results{workers: []int{1, 2, 64}, idCounts: []int{1_000, 100_000, 1_000_000}}
-	if *quick {
+	if quick {
 		rounds, n, r.idCounts = 1, 64, []int{100, 1000}
 	}
 	for _, c := range verifyCases {
@@ -62,18 +69,18 @@ func main() {
 	for _, kind := range storeKinds {
 		r.stores = append(r.stores, storage(rounds, min(n, 300), kind, r.idCounts))
 	}
+	return r
+}
 
-	text := r.markdown()
-	fmt.Print(text)
-	if *out != "" {
-		must(os.MkdirAll(*out, 0o755))
-		must(os.WriteFile(filepath.Join(*out, "benchmarks.md"), []byte(text), 0o644))
-		must(draw(*out, r))
+// write writes the tables and the plots.
+func (r *results) write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
 	}
-	if *readme != "" {
-		must(replace(*readme, "verify", verifyTable(r.verify[0].names, r.verify[0].costs).markdown()))
-		must(replace(*readme, "receive", receiveTable(r).markdown()))
+	if err := os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(r.markdown()), 0o644); err != nil {
+		return err
 	}
+	return draw(dir, r)
 }
 
 func (r *results) markdown() string {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"strings"
 )
 
@@ -154,19 +152,4 @@ func count(n int) string {
 		return fmt.Sprintf("%d k", n/1000)
 	}
 	return fmt.Sprint(n)
-}
-
-// replace puts the text between two marks of a file that has them.
-func replace(file, mark, text string) error {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	begin, end := []byte("<!-- "+mark+" -->\n"), []byte("<!-- /"+mark+" -->")
-	i, j := bytes.Index(b, begin), bytes.Index(b, end)
-	if i < 0 || j < i {
-		return fmt.Errorf("%s has no marks %q", file, mark)
-	}
-	i += len(begin)
-	return os.WriteFile(file, append(append(append([]byte(nil), b[:i]...), text...), b[j:]...), 0o644)
 }

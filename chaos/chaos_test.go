@@ -54,7 +54,7 @@ type disturbances struct{ kills, restarts, cuts, hangs int }
 // CHAOS_KILLS says how many receivers are killed.
 func TestChaos(t *testing.T) {
 	t.Parallel()
-	kills, err := strconv.Atoi(cmp.Or(os.Getenv("CHAOS_KILLS"), "8"))
+	kills, err := strconv.Atoi(cmp.Or(os.Getenv("CHAOS_KILLS"), "6"))
 	require.NoError(t, err)
 	for _, kind := range []string{"redis", "postgres", "postgres transactional", "sqlite", "sqlite transactional"} {
 		t.Run(kind, func(t *testing.T) { chaos(t, kind, open(t, kind), kills) })

@@ -68,7 +68,7 @@ func sweep(kind string) error {
 	}
 	catchUp := &jobs.CatchUp{
 		Client: client, Endpoint: endpoint, Waiting: l.waiting, Handle: handle, Now: now, Logger: quiet,
-		Grace: grace, Interval: 100 * time.Millisecond, PerSecond: 500,
+		Grace: grace, Interval: 300 * time.Millisecond, PerSecond: 500,
 	}
 	go func() {
 		fmt.Fprintln(os.Stderr, catchUp.Run(ctx))
