@@ -49,12 +49,32 @@ func (zeroStore) Claim(context.Context, string, time.Duration, time.Duration) (g
 	return geminihook.Claim{}, nil
 }
 
-// hangingStore never returns before its context ends.
-type hangingStore struct{ geminihook.Store }
+// hangingStore is a MemoryStore with one method that never returns before its
+// context ends.
+type hangingStore struct {
+	geminihook.MemoryStore
+	hangs string // the name of the method
+}
 
-func (hangingStore) Claim(ctx context.Context, _ string, _, _ time.Duration) (geminihook.Claim, error) {
-	<-ctx.Done()
-	return geminihook.Claim{}, ctx.Err()
+func (s *hangingStore) Claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
+	if s.hangs == "Claim" {
+		<-ctx.Done()
+	}
+	return s.MemoryStore.Claim(ctx, key, lease, keep)
+}
+
+func (s *hangingStore) Complete(ctx context.Context, key, token string, keep time.Duration) error {
+	if s.hangs == "Complete" {
+		<-ctx.Done()
+	}
+	return s.MemoryStore.Complete(ctx, key, token, keep)
+}
+
+func (s *hangingStore) Release(ctx context.Context, key, token string) error {
+	if s.hangs == "Release" {
+		<-ctx.Done()
+	}
+	return s.MemoryStore.Release(ctx, key, token)
 }
 
 func TestStoreFails(t *testing.T) {
@@ -114,13 +134,34 @@ func TestStoreReturnsNonsense(t *testing.T) {
 	assert.Zero(t, rc.runCount(d.ID()))
 }
 
+// TestStoreHangs: DefaultStoreTimeout bounds each call. Without it, nothing would
+// ever end in this bubble.
 func TestStoreHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rc := newPipeReceiver(t, &geminihook.Endpoint{Store: hangingStore{}}, nil)
-		start := time.Now()
-		d := newBatch()
-		assert.Equal(t, 503, rc.send(t, d).status)
-		assert.Equal(t, geminihook.DefaultStoreTimeout, time.Since(start))
-		assert.Zero(t, rc.runCount(d.ID()))
-	})
+	const timeout = geminihook.DefaultStoreTimeout
+	for _, tt := range []struct {
+		hangs  string
+		fnErr  error
+		status int
+		runs   int
+		waited time.Duration
+	}{
+		{"Claim", nil, 503, 0, timeout},
+		{"Complete", nil, 200, 1, 3*timeout + 500*time.Millisecond}, // three attempts with pauses
+		{"Release", errors.New("no disk"), 500, 1, timeout},
+	} {
+		t.Run(tt.hangs, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rc := newPipeReceiver(t, &geminihook.Endpoint{Store: &hangingStore{hangs: tt.hangs}},
+					func(context.Context, *geminihook.Event) error { return tt.fnErr })
+				start := time.Now()
+				d := newBatch()
+				assert.Equal(t, tt.status, rc.send(t, d).status)
+				assert.Equal(t, tt.waited, time.Since(start))
+				assert.Equal(t, tt.runs, rc.runCount(d.ID()))
+				err := rc.outcome().Err
+				require.ErrorIs(t, err, geminihook.ErrStore)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+			})
+		})
+	}
 }
