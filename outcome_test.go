@@ -60,6 +60,31 @@ func TestObserveAfterResponse(t *testing.T) {
 	}
 }
 
+// TestEmptyResponse: an empty response is not chunked, whoever sets its
+// Content-Length.
+func TestEmptyResponse(t *testing.T) {
+	for _, observed := range []bool{false, true} {
+		t.Run(fmt.Sprint("observed ", observed), func(t *testing.T) {
+			rc := record(t, &geminihook.Endpoint{})
+			if !observed {
+				rc.Observe = nil
+			}
+			rc.start(t, rc.Handler(rc.countRuns(nil)))
+			d := newBatch()
+			for _, state := range []string{"processed", "duplicate"} {
+				req, err := d.ClientRequest(rc.url)
+				require.NoError(t, err)
+				resp, err := rc.client.Do(req)
+				require.NoError(t, err)
+				resp.Body.Close()
+				assert.Equal(t, 200, resp.StatusCode, state)
+				assert.Zero(t, resp.ContentLength, state)
+				assert.Empty(t, resp.TransferEncoding, state)
+			}
+		})
+	}
+}
+
 // TestLogAttempt: the line has an attempt only if the function ran and the
 // store counts.
 func TestLogAttempt(t *testing.T) {
