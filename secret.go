@@ -2,6 +2,7 @@ package geminihook
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -131,10 +132,7 @@ func (m *mac) sign(d *delivery, body []byte) {
 // Name returns "whsec_..." and the last four characters of the secret, the form
 // in which Google lists it. It is not secret. The zero Secret has no name.
 func (s Secret) Name() string {
-	if s.s == nil {
-		return ""
-	}
-	return s.s.name
+	return cmp.Or(s.s, &secret{}).name
 }
 
 // String returns the name.

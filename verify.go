@@ -68,7 +68,9 @@ func NewHMAC(secrets ...string) (*HMAC, error) {
 // Verify implements [Verifier]. The Key of its Proof is the secret's name. It does
 // not copy the body, and allocates nothing if a secret matches.
 func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof, error) {
-	h = cmp.Or(h, &HMAC{})
+	if h == nil {
+		h = &HMAC{}
+	}
 	var d delivery
 	if err := d.check(header, h.Now, h.Tolerance); err != nil {
 		return Proof{}, err

@@ -134,8 +134,7 @@ type Endpoint struct {
 
 	// Observe is called once per request or event, for metrics, after the
 	// response was sent and before the handler returns. Over HTTP/2, the
-	// sender has the response then, but sees its end only when the handler
-	// returns. Calls may be concurrent.
+	// response does not end until then. Calls may be concurrent.
 	Observe func(ctx context.Context, o Outcome)
 
 	memory    MemoryStore // for a nil Store
