@@ -88,7 +88,7 @@ func (e *Endpoint) check() error {
 // run is one attempt to run the function for an event.
 type run struct {
 	store                Store
-	waits                bool // the store is not the endpoint's own memory, which never waits
+	waits                bool // false for the endpoint's own memory
 	key, token           string
 	event                *Event
 	fn                   func(context.Context, *Event) error
@@ -98,7 +98,8 @@ type run struct {
 	renewer              Renewer // nil if the claim holds for the whole run
 }
 
-// limit bounds one call to the store, if it can wait at all.
+// limit bounds one call to the store. A call to the endpoint's own memory never
+// waits, and takes less time than a timer would.
 func (r *run) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	if !r.waits {
 		return ctx, func() {}
@@ -106,7 +107,7 @@ func (r *run) limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, r.storeTimeout)
 }
 
-// call calls the function.
+// call runs the function with a context that ends at r.end.
 func (r *run) call(ctx context.Context) error {
 	ctx, cancel := context.WithDeadline(ctx, r.end)
 	defer cancel()
