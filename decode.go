@@ -107,7 +107,7 @@ func (r *reader) string(names ...string) string {
 // The rest is a scanner for JSON that json.Valid has accepted. It finds members
 // by their exact names, which encoding/json does not do for structs, and lets
 // their values have any type. A map[string]json.RawMessage would do the same with
-// 43 more allocations per event. See docs/decisions/json-scanner.md.
+// about 40 more allocations per event. See docs/decisions/json-scanner.md.
 
 // object lists the members of a JSON object. The values are JSON text.
 type object []struct{ name, value string }
@@ -118,7 +118,7 @@ func parseObject(text string) object {
 	if !strings.HasPrefix(rest, "{") {
 		return nil
 	}
-	o := make(object, 0, 4) // most have no more
+	o := make(object, 0, 4) // most objects have no more members
 	for rest[0] != '}' {
 		var name, value string
 		if name, rest = cutValue(rest[1:]); name == "" { // an empty object

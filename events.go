@@ -122,7 +122,7 @@ type InteractionCancelled struct{ ID string }
 // VideoGenerated is the data of "video.generated".
 type VideoGenerated struct {
 	ID            string // the operation
-	OutputFileURI string // or "video_uri", its name in Google's cookbook
+	OutputFileURI string // "output_file_uri" or, as Google's cookbook has it, "video_uri"
 	FileName      string
 }
 

@@ -91,8 +91,8 @@ func (d *delivery) parseSignatures(lines []string) error {
 	for rest := list[:min(len(list), maxList)]; rest != "" && seen < maxSignatures; {
 		entry, after, _ := strings.Cut(rest, " ")
 		scheme, value, _ := strings.Cut(entry, ",")
-		// In a folded list, value also has the next entry. Slicing gives it back;
-		// copying would make this loop quadratic.
+		// In a folded list, value runs on into the entries that follow. They are
+		// cut off by slicing, because copying would make this loop quadratic.
 		if i := strings.IndexByte(value, ','); i >= 0 && isEntry(value[i+1:]) {
 			value, after = value[:i], rest[len(scheme)+1+i+1:]
 		}

@@ -113,8 +113,8 @@ const DefaultMaxEntries = 100_000
 // bytes. When full, it evicts a released key, then the one that has been Done
 // longest, then one whose lease has expired. It never evicts a key in progress;
 // if there are only those, Claim fails. It starts no goroutine: keys that have
-// expired are removed as others are claimed. Leases go by the monotonic clock,
-// so that setting the machine's clock does not end them, unless Now is set.
+// expired are removed as others are claimed. Unless Now is set, leases go by the
+// monotonic clock, so that setting the machine's clock does not end them.
 //
 // Do not change the fields after the first call, and do not copy a MemoryStore.
 type MemoryStore struct {
@@ -164,7 +164,7 @@ func (m *MemoryStore) Claim(ctx context.Context, key string, lease, keep time.Du
 		m.entries[e.key] = e
 	}
 	switch {
-	case !e.expires.After(now):
+	case !e.expires.After(now): // new, or expired but not yet removed
 		e.attempt = 0
 	case e.status == done:
 		return Claim{State: Done}, nil
@@ -202,7 +202,8 @@ func (m *MemoryStore) Release(ctx context.Context, key, token string) error {
 	})
 }
 
-// update calls change for the entry that the token holds.
+// update calls change for the entry that was claimed with the token. If there is
+// none, it returns ErrLeaseLost.
 func (m *MemoryStore) update(ctx context.Context, key, token string, change func(*entry, time.Time) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -230,8 +231,8 @@ func (m *MemoryStore) remove(e *entry) {
 	delete(m.entries, e.key)
 }
 
-// expire removes up to two expired entries of each queue: more than the one
-// that a Claim can add.
+// expire removes up to two expired entries from each queue. A Claim adds at most
+// one, so they cannot pile up.
 func (m *MemoryStore) expire(now time.Time) {
 	for i := range m.queues {
 		for range 2 {

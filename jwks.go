@@ -8,8 +8,8 @@ import (
 	"fmt"
 )
 
-// maxKeys bounds the usable keys that are kept, and the unusable ones that are
-// reported. Google publishes three keys.
+// maxKeys bounds the usable keys, and also the unusable ones. When either bound
+// is reached, the rest of the set is not read. Google publishes three keys.
 const maxKeys = 16
 
 // namedKey is a usable key with its "kid" or, if it has none, its thumbprint.
@@ -29,7 +29,7 @@ func parseKeySet(body []byte) (keys []namedKey, unusable []string, err error) {
 	}
 	for i, text := range set.Keys {
 		if len(keys) == maxKeys || len(unusable) == maxKeys {
-			unusable = append(unusable, fmt.Sprintf("only %d keys are looked at", i))
+			unusable = append(unusable, fmt.Sprintf("only the first %d of %d keys were read", i, len(set.Keys)))
 			break
 		}
 		key, err := parseKey(text)

@@ -40,13 +40,13 @@ const (
 //
 // It fetches the keys when the first v1a delivery arrives and when a signature
 // matches none of them; these deliveries wait for the fetch. After MaxAge, the
-// next v1a delivery starts a fetch, but does not wait for it.
-// However many deliveries ask, it fetches at most once per MinRefresh, so that a
-// flood of forged signatures does not reach the key server. While it has no keys
-// at all, it retries after one second, then after two, four and so on up to
-// MinRefresh. If a fetch fails, the keys remain in use until 24 hours after they
-// were fetched. Without any keys, Verify returns [ErrKeysUnavailable]. A fetch is
-// limited to 10 seconds and 1 MiB.
+// next v1a delivery starts a fetch, but does not wait for it. However many
+// deliveries ask, it fetches at most once per MinRefresh, so that a flood of
+// forged signatures does not reach the key server. Only while it has no keys at
+// all does it retry sooner: after one second, then after two, four and so on up
+// to MinRefresh. If a fetch fails, the keys remain in use until 24 hours after
+// they were fetched. Without any keys, Verify returns [ErrKeysUnavailable]. A
+// fetch is limited to 10 seconds and 1 MiB.
 //
 // A valid signature proves that the delivery comes from Google, not that it is
 // about one of the program's own jobs: see [Binding].
@@ -174,7 +174,7 @@ func (k *KeySet) start(now time.Time) *fetch {
 	pause := cmp.Or(k.MinRefresh, DefaultKeyMinRefresh)
 	keys := k.usable(now)
 	if keys == nil && k.failures > 0 {
-		pause = min(pause, firstRetry<<min(k.failures-1, 16))
+		pause = min(pause, firstRetry<<min(k.failures-1, 16)) // at most 18 hours, which cannot overflow
 	}
 	since := now.Sub(k.started) // very long before the first, negative if the clock was set back
 	if since >= 0 && since < pause {

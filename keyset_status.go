@@ -15,8 +15,8 @@ type KeyStatus struct {
 	LastError error     // from the last fetch; nil if it succeeded or there was none
 }
 
-// Status returns the current state, without a fetch. If Failures is not zero, the
-// keys serve until 24 hours after FetchedAt. A nil KeySet has the zero KeyStatus.
+// Status returns the current state, without a fetch. Even if fetches fail, the keys
+// serve until 24 hours after FetchedAt. A nil KeySet has the zero KeyStatus.
 func (k *KeySet) Status() KeyStatus {
 	k = cmp.Or(k, &KeySet{})
 	k.mu.Lock()

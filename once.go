@@ -163,9 +163,9 @@ func (r *run) settle(ctx context.Context) Outcome {
 	return outcome(Dropped, err)
 }
 
-// renew renews the lease until the returned function is called or MaxRun has
-// passed, so that a function that hangs does not hold the key forever. The
-// returned context ends if another claim has taken the key.
+// renew renews the lease until the returned function is called. It stops when
+// MaxRun has passed, so that a function that hangs does not hold the key forever.
+// The returned context ends if another claim has taken the key.
 func (r *run) renew(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	if r.renewer == nil {
 		return ctx, func(error) {}

@@ -102,7 +102,7 @@ func (e *Endpoint) respond(w http.ResponseWriter, o Outcome) int {
 		w.Header().Set("Allow", http.MethodPost)
 	}
 	if o.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(int64((o.RetryAfter-1)/time.Second)+1, 10))
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((o.RetryAfter-1)/time.Second)+1, 10)) // rounded up
 	}
 	if text != "" || e.Observe != nil { // net/http sets it for an empty response, but only after Observe
 		w.Header().Set("Content-Length", strconv.Itoa(len(text)))

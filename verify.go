@@ -84,7 +84,7 @@ func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof
 }
 
 // matches computes the MAC once and compares it with every "v1" entry in
-// constant time. It compares base64 texts: each MAC has only one.
+// constant time. It compares them in base64, in which a MAC has only one form.
 func (s *secret) matches(d *delivery, body []byte) bool {
 	m := s.macs.Get().(*mac)
 	m.sign(d, body)
@@ -194,7 +194,7 @@ func (m *signed) matches(key ed25519.PublicKey) bool {
 	return slices.ContainsFunc(m.signatures, func(s []byte) bool { return ed25519.Verify(key, m.message, s) })
 }
 
-// thumbprint returns the RFC 7638 thumbprint of the key as an RFC 8037 JWK.
+// thumbprint returns the RFC 7638 thumbprint of the key's JWK (RFC 8037).
 func thumbprint(key ed25519.PublicKey) string {
 	sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + base64.RawURLEncoding.EncodeToString(key) + `"}`))
 	return base64.RawURLEncoding.EncodeToString(sum[:])

@@ -90,9 +90,9 @@ type Endpoint struct {
 	Authorize func(ctx context.Context, ev *Event) error
 
 	// Key returns the key of an event in the Store; see also ByJob. Events with
-	// the same key are handled once, and an empty key is a 503. Nil means
-	// Proof.Scheme, a colon and Event.ID. If secrets of several tenants are
-	// accepted, the key must include the tenant. If several endpoints share a
+	// the same key are handled once. If the key is empty, the response is 503.
+	// Nil means Proof.Scheme, a colon and Event.ID. If secrets of several tenants
+	// are accepted, the key must include the tenant. If several endpoints share a
 	// Store and each must handle every event, it must include the endpoint.
 	Key func(ctx context.Context, ev *Event) string
 
@@ -115,10 +115,11 @@ type Endpoint struct {
 	// event can run again once the lease has expired. Zero means DefaultLease.
 	Lease time.Duration
 
-	// MaxRun bounds one run of the function, whose context ends earlier still:
-	// by a tenth of MaxRun, or by 5 seconds if that is less. If MaxRun is longer
-	// than Lease, the lease is renewed until MaxRun has passed; with a Store
-	// that is not a Renewer, claims hold for MaxRun instead. Zero means Lease.
+	// MaxRun bounds one run of the function. To leave time for completing the
+	// event, the function's context ends earlier: by a tenth of MaxRun, but at
+	// most by 5 seconds. If MaxRun is longer than Lease, the lease is renewed
+	// until MaxRun has passed; with a Store that is not a Renewer, claims hold
+	// for MaxRun instead. Zero means Lease.
 	MaxRun time.Duration
 
 	// Keep is how long a handled event is remembered. It should exceed the 24
@@ -163,11 +164,11 @@ func (e *Endpoint) Handler(fn func(ctx context.Context, ev *Event) error) http.H
 
 // serve handles one request. It has send write the response and return its status.
 func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context.Context, *Event) error, send func(http.ResponseWriter, Outcome) int) {
-	start, out := time.Now(), outcome(Failed, errPanic)
+	start, out := time.Now(), outcome(Failed, errPanic) // reported if something panics
 	var ev *Event
 	defer func() { // even if there is a panic, which continues
 		if out.Err == errPanic {
-			w.WriteHeader(out.Status) // net/http sends nothing, but aws-lambda-go's lambdaurl would send a 200
+			w.WriteHeader(out.Status) // net/http would send nothing, but aws-lambda-go's lambdaurl a 200
 		}
 		if id := r.Header.Get(headerID); validID(id) { // perhaps unverified
 			out.ID = id
@@ -198,7 +199,7 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 // fn panics, the event is released and the panic continues. The Status of the
 // Outcome is the one with which Handler would respond.
 func (e *Endpoint) Process(ctx context.Context, ev *Event, fn func(ctx context.Context, ev *Event) error) (out Outcome) {
-	start, out := time.Now(), outcome(Failed, errPanic) // out is the result, even after a panic
+	start, out := time.Now(), outcome(Failed, errPanic) // reported if something panics
 	defer func() {
 		out.ID, out.Event, out.Elapsed = ev.ID, ev, time.Since(start)
 		e.report(ctx, out)
@@ -228,7 +229,7 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, erro
 	if r.Method != http.MethodPost {
 		return nil, ErrMethod
 	}
-	var d delivery // parsed whatever the Verifier checks: the id becomes part of the key
+	var d delivery // parsed even if the Verifier ignores it: the id becomes part of the key
 	if err := d.parse(r.Header); err != nil {
 		return nil, err
 	}
