@@ -145,7 +145,7 @@ func (o object) get(names ...string) string {
 }
 
 // cutValue cuts a name or a value off s, which is inside an object, before the
-// colon, comma or bracket that follows it.
+// colon, comma or brace that follows it.
 func cutValue(s string) (value, rest string) {
 	depth := 0
 	for i := 0; ; i++ {
@@ -158,7 +158,7 @@ func cutValue(s string) (value, rest string) {
 			}
 		case c == '{' || c == '[':
 			depth++
-		case depth == 0 && (c == ':' || c == ',' || c == '}' || c == ']'):
+		case depth == 0 && (c == ':' || c == ',' || c == '}'):
 			return strings.TrimSpace(s[:i]), s[i:]
 		case c == '}' || c == ']':
 			depth--

@@ -30,7 +30,6 @@ const (
 // Limits on what an unauthenticated request can make the package do.
 const (
 	maxID         = 256     // bytes of webhook-id
-	maxTimestamp  = 19      // digits of the largest int64
 	maxList       = 4 << 10 // bytes of webhook-signature
 	maxSignatures = 8       // entries of webhook-signature
 	maxEd25519    = 3       // distinct "v1a" entries, each of which is tried with every key

@@ -171,16 +171,17 @@ func (r *run) renew(ctx context.Context) (context.Context, context.CancelCauseFu
 		return ctx, func(error) {}
 	}
 	held, stop := context.WithCancelCause(ctx)
+	interval := max(r.lease/3, time.Millisecond) // so that one attempt may fail; NewTicker panics on zero
 	go func() {
-		ticker := time.NewTicker(max(r.lease/3, time.Millisecond)) // so that two attempts may fail
+		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
-		for range r.maxRun / max(r.lease/3, time.Millisecond) {
+		for range r.maxRun / interval {
 			select {
 			case <-held.Done():
 				return
 			case <-ticker.C:
 			}
-			limited, cancel := context.WithTimeout(held, min(r.storeTimeout, r.lease/3))
+			limited, cancel := context.WithTimeout(held, min(r.storeTimeout, interval))
 			if err := r.renewer.Renew(limited, r.key, r.token, r.lease); errors.Is(err, ErrLeaseLost) {
 				stop(err)
 			}

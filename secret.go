@@ -51,7 +51,7 @@ type mac struct {
 // that are all zeros. The error says what is wrong and never shows the text.
 func ParseSecret(s string) (Secret, error) {
 	s = strings.TrimSpace(s)
-	text := cutPrefix(s, secretPrefix)
+	text := trimPrefix(s, secretPrefix)
 	switch {
 	case text == "":
 		return Secret{}, errors.New("geminihook: secret is empty")
@@ -64,9 +64,9 @@ func ParseSecret(s string) (Secret, error) {
 			"the whole secret is shown only when it is created or rotated; rotate it to get a new one")
 	case strings.HasPrefix(s, "v1,"):
 		return Secret{}, errors.New(`geminihook: secret starts with "v1,": remove everything before "whsec_"`)
-	case cutPrefix(text, secretPrefix) != text:
+	case trimPrefix(text, secretPrefix) != text:
 		return Secret{}, errors.New(`geminihook: secret has the prefix "whsec_" twice`)
-	case cutPrefix(text, publicKeyPrefix) != text, cutPrefix(text, privateKeyPrefix) != text:
+	case trimPrefix(text, publicKeyPrefix) != text, trimPrefix(text, privateKeyPrefix) != text:
 		return Secret{}, errors.New(`geminihook: secret is an Ed25519 key ("whpk_" or "whsk_"), not a signing secret ("whsec_")`)
 	case strings.Contains(text, ","):
 		return Secret{}, errors.New("geminihook: secret has a comma: split a list and parse each secret by itself")
@@ -155,9 +155,9 @@ func decodeBase64(s string) ([]byte, bool) {
 	return b, err == nil && !strings.ContainsAny(s, "\r\n") // which the decoder would skip
 }
 
-// cutPrefix returns s without the prefix, in upper or lower case, or s itself if
-// it has none.
-func cutPrefix(s, prefix string) string {
+// trimPrefix is [strings.TrimPrefix] for a prefix in lower case that s may have in
+// upper or lower case.
+func trimPrefix(s, prefix string) string {
 	if strings.HasPrefix(strings.ToLower(s), prefix) {
 		return s[len(prefix):]
 	}

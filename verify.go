@@ -111,10 +111,10 @@ type Ed25519 struct {
 // "whpk_" followed by base64, or base64 alone. It refuses keys of small order,
 // under which anyone can sign.
 func ParsePublicKey(s string) (ed25519.PublicKey, error) {
-	text := cutPrefix(strings.TrimSpace(s), publicKeyPrefix)
+	text := trimPrefix(strings.TrimSpace(s), publicKeyPrefix)
 	key, ok := decodeBase64(text)
 	switch {
-	case cutPrefix(text, secretPrefix) != text, cutPrefix(text, privateKeyPrefix) != text:
+	case trimPrefix(text, secretPrefix) != text, trimPrefix(text, privateKeyPrefix) != text:
 		return nil, errors.New(`geminihook: a secret was given where a public key ("whpk_") is needed`)
 	case !ok:
 		return nil, errors.New("geminihook: public key is not base64")
@@ -185,7 +185,7 @@ func (d *delivery) signed(body []byte) signed {
 		}
 	}
 	if len(m.signatures) > 0 { // do not copy the body for nothing
-		m.message = append(d.appendPrefix(make([]byte, 0, maxID+maxTimestamp+2+len(body))), body...)
+		m.message = append(d.appendPrefix(make([]byte, 0, len(d.id)+len(d.timestamp)+2+len(body))), body...)
 	}
 	return m
 }
