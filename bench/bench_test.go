@@ -50,5 +50,6 @@ func TestReport(t *testing.T) {
 		plot, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)
 		assert.Contains(t, string(plot), "<svg")
+		assert.Contains(t, string(written), "("+name+")")
 	}
 }

@@ -87,6 +87,7 @@ func (r *results) markdown() string {
 	var b strings.Builder
 	part := func(title, text string, t *table) { fmt.Fprintf(&b, "\n## %s\n\n%s\n\n%s", title, text, t.markdown()) }
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s. %s.\n\n\"× floor\" and \"× empty\" are ratios to the first row of a table.\n", time.Now().UTC().Format(time.DateOnly), machine())
+	b.WriteString("\n![The times of the first table as multiples of the floor](verify.svg)\n\n![Deliveries per second over TCP](receive.svg)\n")
 	for _, v := range r.verify {
 		part("Verification, v1: "+strings.ToLower(v.name[:1])+v.name[1:], "Time by size of the body. The peers take one secret "+
 			"each, so with two secrets they are called twice. `stripe-go` verifies its own header and format.", verifyTable(v.names, v.costs))
