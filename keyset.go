@@ -126,6 +126,7 @@ func (k *KeySet) Verify(ctx context.Context, header http.Header, body []byte) (P
 	if err := d.check(header, k.Now, k.Tolerance); err != nil {
 		return Proof{}, err
 	}
+	// If there are no keys, the error is ErrKeysUnavailable, so their number is just not zero here.
 	mismatch := &mismatchError{scheme: SchemeEd25519, found: d.found, meant: d.found.ed25519 > 0, keys: 1}
 	m := d.signed(body)
 	if len(m.signatures) == 0 {

@@ -191,9 +191,9 @@ func (r *run) renew(ctx context.Context) (context.Context, context.CancelCauseFu
 	return held, stop
 }
 
-// complete marks the event as done, and tries again if the store fails: the
-// function has run, and without the mark the next attempt would run it once more.
-// It returns nil, an ErrLeaseLost or an ErrStore.
+// complete marks the event as done. If the store fails, it tries again after 0.1
+// and 0.4 seconds: the function has run, and without the mark the next attempt
+// would run it once more. It returns nil, an ErrLeaseLost or an ErrStore.
 func (r *run) complete(ctx context.Context) error {
 	var err error
 	for _, pause := range []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond} {

@@ -88,7 +88,7 @@ func newSecret(key []byte, text string) (Secret, error) {
 	if len(key) < minSecret {
 		return Secret{}, fmt.Errorf("geminihook: secret is too short: %d bytes, at least %d are needed", len(key), minSecret)
 	}
-	if len(bytes.Trim(key, "\x00")) == 0 { // HMAC pads keys with zeros, so this is the empty key
+	if len(bytes.Trim(key, "\x00")) == 0 { // HMAC pads keys with zeros, so this is like the empty key
 		return Secret{}, errors.New("geminihook: secret is all zeros")
 	}
 	s := &secret{name: secretPrefix + "..." + text[len(text)-4:], guessable: guessable(key)}
