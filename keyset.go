@@ -62,7 +62,8 @@ type KeySet struct {
 	// MaxAge is how long keys are fresh; after that, they are fetched again. A
 	// max-age in the response's Cache-Control takes precedence, but counts as no
 	// less than 1 minute and no more than 24 hours; no-store and no-cache count
-	// as 1 minute. Zero means DefaultKeyMaxAge.
+	// as 1 minute. The first of these directives decides. Zero means
+	// DefaultKeyMaxAge.
 	MaxAge time.Duration
 	// MinRefresh is the minimum time from one fetch to the next. It must not be
 	// negative. Zero means DefaultKeyMinRefresh.

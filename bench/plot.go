@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
-var colours = []color.Color{
+var colors = []color.Color{
 	color.RGBA{0xb0, 0xb0, 0xb0, 0xff},
 	color.RGBA{0x42, 0x85, 0xf4, 0xff},
 	color.RGBA{0xf4, 0x9b, 0x42, 0xff},
@@ -32,7 +32,7 @@ func bars(file, title, unit string, groups, series []string, values [][]float64)
 			return err
 		}
 		b.LineStyle.Width = 0
-		b.Color = colours[s%len(colours)]
+		b.Color = colors[s%len(colors)]
 		b.Offset = width * vg.Length(float64(s)-float64(len(series)-1)/2)
 		p.Add(b)
 		p.Legend.Add(name, b)

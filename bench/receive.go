@@ -82,15 +82,15 @@ func endpoint(secret string) http.Handler {
 
 const readTimeout = 10 * time.Second // of all servers, as the README's program has it
 
-// answer is an http.ResponseWriter that keeps the status.
-type answer struct {
+// reply is an http.ResponseWriter that keeps the status.
+type reply struct {
 	header http.Header
 	status int
 }
 
-func (a *answer) Header() http.Header         { return a.header }
-func (a *answer) Write(b []byte) (int, error) { return len(b), nil }
-func (a *answer) WriteHeader(status int)      { a.status = status }
+func (r *reply) Header() http.Header         { return r.header }
+func (r *reply) Write(b []byte) (int, error) { return len(b), nil }
+func (r *reply) WriteHeader(status int)      { r.status = status }
 
 // inProcess calls the handlers themselves, each time with another delivery
 // that is signed with the secret, and wants the status.
@@ -99,23 +99,23 @@ func inProcess(rounds, n, workers int, receivers []receiver, secret string, stat
 	var ways []way
 	for _, rc := range receivers {
 		var requests []*http.Request
-		var answers []answer
+		var replies []reply
 		ways = append(ways, way{
 			name: rc.name,
 			prepare: func(n int) {
-				requests, answers = make([]*http.Request, n), make([]answer, n)
+				requests, replies = make([]*http.Request, n), make([]reply, n)
 				ctx := context.WithValue(context.Background(), http.ServerContextKey, &http.Server{ReadTimeout: readTimeout})
 				for i := range requests {
 					d := webhooktest.New(geminihook.EventBatchSucceeded, signer)
 					requests[i] = d.Request("/").WithContext(ctx)
 					requests[i].Body = io.NopCloser(bytes.NewReader(d.Body))
-					answers[i].header = make(http.Header)
+					replies[i].header = make(http.Header)
 				}
 			},
 			run: func(i int) {
-				rc.handler.ServeHTTP(&answers[i], requests[i])
-				if answers[i].status != status {
-					panic(fmt.Sprintf("bench: %s answered %d", rc.name, answers[i].status))
+				rc.handler.ServeHTTP(&replies[i], requests[i])
+				if replies[i].status != status {
+					panic(fmt.Sprintf("bench: %s responded with %d", rc.name, replies[i].status))
 				}
 			},
 		})
@@ -174,7 +174,7 @@ func overTCP(rounds, n, workers int) []cost {
 				must(err)
 				must(response.Body.Close())
 				if response.StatusCode != http.StatusOK {
-					panic(fmt.Sprintf("bench: %s answered %d", rc.name, response.StatusCode))
+					panic(fmt.Sprintf("bench: %s responded with %d", rc.name, response.StatusCode))
 				}
 			},
 		})

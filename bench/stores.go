@@ -64,7 +64,7 @@ func handle(ctx context.Context, s geminihook.Store, key string) geminihook.Stat
 
 func expect(got, want geminihook.State) {
 	if got != want {
-		must(fmt.Errorf("a claim answered %v in place of %v", got, want))
+		must(fmt.Errorf("a claim was %v, but should be %v", got, want))
 	}
 }
 
