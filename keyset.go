@@ -127,7 +127,7 @@ func (k *KeySet) Verify(ctx context.Context, header http.Header, body []byte) (P
 	if err := d.check(header, k.Now, k.Tolerance); err != nil {
 		return Proof{}, err
 	}
-	// If there are no keys, the error is ErrKeysUnavailable, so their number is just not zero here.
+	// Without keys, the error is ErrKeysUnavailable: a mismatch means that there are some.
 	mismatch := &mismatchError{scheme: SchemeEd25519, found: d.found, meant: d.found.ed25519 > 0, keys: 1}
 	m := d.signed(body)
 	if len(m.signatures) == 0 {
