@@ -41,9 +41,9 @@ type Binding struct {
 	// in front, and keep the old one until its jobs have ended and Google no
 	// longer retries their events.
 	Secrets []Secret
-	// Static requires a token in static events, too. Their signature ("v1")
+	// RequireStatic requires a token in static events, too. Their signature ("v1")
 	// already proves that they are about the program's own project.
-	Static bool
+	RequireStatic bool
 	// MaxAge is how long a token is accepted after it was made. It must exceed
 	// the time that a job takes, plus the 24 hours in which Google retries. Zero
 	// means no limit.
@@ -121,9 +121,9 @@ func (b *Binding) Label(ev *Event) (label string, ok bool) {
 }
 
 // Authorize accepts an event with a genuine token, and a static event without
-// one unless Static is set. Its error says why. Use it as [Endpoint.Authorize].
+// one unless RequireStatic is set. Its error says why. Use it as [Endpoint.Authorize].
 func (b *Binding) Authorize(_ context.Context, ev *Event) error {
-	if ev.Proof.Scheme == SchemeHMAC && (b == nil || !b.Static) {
+	if ev.Proof.Scheme == SchemeHMAC && (b == nil || !b.RequireStatic) {
 		return nil
 	}
 	if _, ok := b.Label(ev); ok {

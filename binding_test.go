@@ -101,7 +101,7 @@ func TestSomebodyElsesJob(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			store := &countingStore{Store: &geminihook.MemoryStore{}}
-			b := &geminihook.Binding{Secrets: b.Secrets, Static: tt.static}
+			b := &geminihook.Binding{Secrets: b.Secrets, RequireStatic: tt.static}
 			rc := newReceiver(t, &geminihook.Endpoint{
 				Verifier:  geminihook.AnyOf(newVerifier(t), newKeySet(0, 1, 2)),
 				Authorize: b.Authorize, Store: store,

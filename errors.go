@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 )
 
 // The kinds of errors, for [errors.Is]. The errors that wrap them have texts for
@@ -22,19 +21,22 @@ var (
 	// ErrSignature means that no entry of webhook-signature matches a
 	// configured key.
 	ErrSignature = errors.New("geminihook: no signature matches")
-	// ErrKeysUnavailable means that the verifier itself failed, for example
-	// because a key set could not be fetched: the delivery may be genuine.
-	ErrKeysUnavailable = errors.New("geminihook: verification keys are unavailable")
+	// ErrUnavailable means that the Verifier, Authorize or Key could not decide,
+	// for example because a database is down or a key set could not be fetched:
+	// the delivery may be genuine.
+	ErrUnavailable = errors.New("geminihook: could not decide about the delivery")
 	// ErrPayload means that the body could not be read or is not a JSON object.
 	ErrPayload = errors.New("geminihook: payload is unreadable")
-	// ErrForbidden means that Endpoint.Authorize returned an error.
+	// ErrForbidden means that Endpoint.Authorize refused the event. Authorize
+	// itself returns an error that wraps it.
 	ErrForbidden = errors.New("geminihook: event was not authorized")
 	// ErrInProgress means that another run of the same event has not ended.
 	ErrInProgress = errors.New("geminihook: event is being processed")
-	// ErrStore means that the store failed, or that the event's key is empty.
+	// ErrStore means that the Store or the Transactor failed.
 	ErrStore = errors.New("geminihook: store failed")
 	// ErrLeaseLost means that a claim is no longer held. A Store returns it from
-	// Complete, Release and Renew.
+	// Renew, Complete and Release. It is also the cause of the end of the
+	// function's context if the lease could not be renewed.
 	ErrLeaseLost = errors.New("geminihook: lease lost")
 	// ErrPermanent is wrapped by every error that Permanent returns. A
 	// Transactor that sees it rolls back the function's writes and keeps the
@@ -51,10 +53,11 @@ type permanentError struct{ err error }
 func (e *permanentError) Error() string   { return e.err.Error() }
 func (e *permanentError) Unwrap() []error { return []error{ErrPermanent, e.err} }
 
-// Permanent marks err as a failure that another delivery of the same event would
-// not cure. If the program's function or Authorize returns it, the response is
-// 200, so that Google does not send the event again, and the Result is [Dropped].
-// Permanent(nil) is nil.
+// Permanent marks err as final: no other delivery of the same event would change
+// it. If the program's function returns it, the event is completed and the Result
+// is [Dropped]. If [Endpoint.Authorize] returns it, the event is not for this
+// program and the Result is [Ignored]. Either way, the response is 200, so that
+// Google does not send the event again. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -63,28 +66,24 @@ func Permanent(err error) error {
 }
 
 // StatusCode returns the HTTP status with which [Endpoint] responds to an error
-// from [Endpoint.Receive]: 200 for nil, 503 for an error that another attempt may
-// cure, 200 for one made by [Permanent], 405, 413, 403 or 400 for the other
-// refusals, and 500 for an error of any other kind.
+// from [Endpoint.Receive]: 200 for nil and for an error made by [Permanent], 503
+// if it could not be decided, 405, 413, 403 or 400 for the other refusals, and 500
+// for an error of any other kind.
 func StatusCode(err error) int {
-	for _, row := range statuses {
-		if slices.ContainsFunc(row.errs, func(kind error) bool { return errors.Is(err, kind) }) {
-			return row.status
-		}
+	is := func(kind error) bool { return errors.Is(err, kind) }
+	switch {
+	case err == nil || is(ErrPermanent):
+		return http.StatusOK
+	case is(ErrUnavailable) || is(ErrInProgress) || is(ErrStore):
+		return http.StatusServiceUnavailable
+	case is(ErrForbidden):
+		return http.StatusForbidden
+	case is(ErrMethod):
+		return http.StatusMethodNotAllowed
+	case is(ErrTooLarge):
+		return http.StatusRequestEntityTooLarge
+	case is(ErrHeader) || is(ErrTimestamp) || is(ErrSignature) || is(ErrPayload):
+		return http.StatusBadRequest
 	}
 	return http.StatusInternalServerError
-}
-
-// statuses is in order of precedence, because an error can be of two kinds: the
-// failures that another delivery may cure come first.
-var statuses = [...]struct {
-	status int
-	errs   []error
-}{
-	{http.StatusServiceUnavailable, []error{ErrKeysUnavailable, ErrInProgress, ErrStore}},
-	{http.StatusOK, []error{nil, ErrPermanent}},
-	{http.StatusForbidden, []error{ErrForbidden}},
-	{http.StatusMethodNotAllowed, []error{ErrMethod}},
-	{http.StatusRequestEntityTooLarge, []error{ErrTooLarge}},
-	{http.StatusBadRequest, []error{ErrHeader, ErrTimestamp, ErrSignature, ErrPayload}},
 }

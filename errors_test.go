@@ -20,11 +20,11 @@ func TestStatusCode(t *testing.T) {
 		geminihook.ErrForbidden:                     403,
 		geminihook.ErrInProgress:                    503,
 		geminihook.ErrStore:                         503,
-		geminihook.ErrKeysUnavailable:               503,
+		geminihook.ErrUnavailable:                   503,
 		errors.New("other"):                         500,
 		geminihook.ErrLeaseLost:                     500,
 		geminihook.Permanent(geminihook.ErrPayload): 200,
-		errors.Join(geminihook.ErrSignature, geminihook.ErrKeysUnavailable):     503,
+		errors.Join(geminihook.ErrSignature, geminihook.ErrUnavailable):         503,
 		errors.Join(geminihook.Permanent(errors.New("x")), geminihook.ErrStore): 503,
 	} {
 		assert.Equal(t, want, geminihook.StatusCode(err), "%v", err)

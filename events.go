@@ -195,3 +195,14 @@ func FromContext(ctx context.Context) (ev *Event, ok bool) {
 	ev, ok = ctx.Value(contextKey{}).(*Event)
 	return ev, ok
 }
+
+// EndsJob reports whether the event is the end of its job: true for every type
+// of Data but *[InteractionRequiresAction], after which the interaction goes on,
+// and *[Unknown].
+func (ev *Event) EndsJob() bool {
+	switch ev.Data.(type) {
+	case nil, *Unknown, *InteractionRequiresAction:
+		return false
+	}
+	return true
+}

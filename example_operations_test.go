@@ -16,7 +16,7 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-var newSecret, previousSecret = webhooktest.NewSecret(), webhooktest.NewSecret()
+var newSecret, previousSecret = webhooktest.RandomSecret(), webhooktest.RandomSecret()
 
 // rotating is a verifier whose secrets change while the program runs.
 type rotating struct {
@@ -81,8 +81,8 @@ func handleAgain(ctx context.Context, store geminihook.Store, reason, id string,
 	ev.ID = id
 	again := &geminihook.Endpoint{
 		Store: store,
-		Key: func(_ context.Context, ev *geminihook.Event) string {
-			return "again:" + reason + ":" + ev.ID
+		Key: func(_ context.Context, ev *geminihook.Event) (string, error) {
+			return "again:" + reason + ":" + ev.ID, nil
 		},
 	}
 	return again.Process(ctx, ev, fn), nil
@@ -141,7 +141,7 @@ func ExampleEndpoint() {
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // longer than any run of the function
+		WriteTimeout:      time.Minute + 20*time.Second, // longer than any run of the function
 		IdleTimeout:       2 * time.Minute,
 	}
 	fmt.Println(server.ReadTimeout)

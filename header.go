@@ -16,9 +16,9 @@ const (
 	SchemeEd25519 = "v1a" // Ed25519, for Gemini's dynamic webhooks
 )
 
-// DefaultTolerance is how far webhook-timestamp may differ from the current
+// defaultTolerance is how far webhook-timestamp may differ from the current
 // time, in either direction.
-const DefaultTolerance = 5 * time.Minute
+const defaultTolerance = 5 * time.Minute
 
 // The header names of Standard Webhooks 1.0.0, in net/http's canonical form.
 const (
@@ -158,12 +158,12 @@ func (d *delivery) appendPrefix(b []byte) []byte {
 
 // check parses the headers and checks that the timestamp is within the
 // tolerance, in either direction. A nil now means time.Now and a zero tolerance
-// DefaultTolerance. Its errors wrap ErrHeader or ErrTimestamp.
+// defaultTolerance. Its errors wrap ErrHeader or ErrTimestamp.
 func (d *delivery) check(header http.Header, now func() time.Time, tolerance time.Duration) error {
 	if err := d.parse(header); err != nil {
 		return err
 	}
-	tolerance = cmp.Or(tolerance, DefaultTolerance)
+	tolerance = cmp.Or(tolerance, defaultTolerance)
 	late := clock(now).Sub(time.Unix(d.sentAt, 0)) // saturates, and so does Abs
 	if late.Abs() <= tolerance {
 		return nil
@@ -175,4 +175,14 @@ func (d *delivery) check(header http.Header, now func() time.Time, tolerance tim
 	return refuse(ErrTimestamp, fmt.Sprintf("the delivery is %v %s this machine's clock, and the tolerance is %v: set the clock, "+
 		"unless the delivery is forged or an old one is replayed (Google signs each retry afresh)",
 		late.Abs().Round(time.Second), direction, tolerance))
+}
+
+// deliveryID returns a copy of the webhook-id, or "" if there is not exactly one or
+// it is malformed.
+func deliveryID(header http.Header) string {
+	ids := header[headerID]
+	if len(ids) != 1 || !validID(ids[0]) {
+		return ""
+	}
+	return strings.Clone(ids[0])
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -254,9 +255,9 @@ type countingStore struct {
 	calls atomic.Int64
 }
 
-func (s *countingStore) Claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
+func (s *countingStore) Claim(ctx context.Context, key, token string, lease, keep time.Duration) (geminihook.Claim, error) {
 	s.calls.Add(1)
-	return s.Store.Claim(ctx, key, lease, keep)
+	return s.Store.Claim(ctx, key, token, lease, keep)
 }
 
 func (s *countingStore) Complete(ctx context.Context, key, token string, keep time.Duration) error {
@@ -271,14 +272,13 @@ func (s *countingStore) Release(ctx context.Context, key, token string) error {
 
 var errStoreAway = errors.New("connection refused")
 
-// scriptedStore is a Transactor that runs fn as the script says.
-type scriptedStore struct {
-	geminihook.Store
-	transact func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error)
-}
+// scriptedTransactor is a Transactor that runs fn as the script says.
+type scriptedTransactor func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error)
 
-func (s scriptedStore) Transact(ctx context.Context, _ string, _ time.Duration, fn func(context.Context) error) (geminihook.State, error) {
-	return s.transact(ctx, fn)
+func (s scriptedTransactor) Transact(ctx context.Context, _ string, _ time.Duration, fn func(context.Context) error) (
+	geminihook.State, error,
+) {
+	return s(ctx, fn)
 }
 
 // newEvent is an event that did not arrive over HTTP.
@@ -288,4 +288,13 @@ func newEvent(t testing.TB) *geminihook.Event {
 	require.NoError(t, err)
 	ev.ID = "msg_1"
 	return ev
+}
+
+// heap returns the bytes that are in use.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var s runtime.MemStats
+	runtime.ReadMemStats(&s)
+	return s.HeapAlloc
 }

@@ -46,7 +46,7 @@ func TestKeySetRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			kt := newKeySetTest(t)
 			kt.source.serve(tt.body)
-			kt.refuses(1, geminihook.ErrKeysUnavailable)
+			kt.refuses(1, geminihook.ErrUnavailable)
 			assert.Contains(t, kt.logs.String(), tt.log)
 			assert.LessOrEqual(t, strings.Count(kt.logs.String(), "\n"), 20, "a stranger cannot flood the log")
 		})
@@ -54,7 +54,7 @@ func TestKeySetRefuses(t *testing.T) {
 	t.Run("status 500", func(t *testing.T) {
 		kt := newKeySetTest(t)
 		kt.source.set(func(*http.Request) (*http.Response, error) { return httpResponse(500, jwks(1)), nil })
-		kt.refuses(1, geminihook.ErrKeysUnavailable)
+		kt.refuses(1, geminihook.ErrUnavailable)
 		assert.Contains(t, kt.logs.String(), "500 Internal Server Error")
 	})
 	t.Run("good beside bad", func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestKeySetRefuses(t *testing.T) {
 		kt.source.serve(one(`{"kty":"RSA"},{"kty":"OKP","crv":"Ed25519","use":"sig","alg":"EdDSA","kid":"a\u0000b","x":"` + x + `"}`))
 		proof, err := kt.verify(1)
 		require.NoError(t, err)
-		assert.Len(t, proof.Key, 43, "an unprintable kid is not used")
+		assert.Len(t, proof.KeyName, 43, "an unprintable kid is not used")
 	})
 	t.Run("keys beyond the bound", func(t *testing.T) {
 		kt := newKeySetTest(t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)

@@ -23,8 +23,8 @@ const GoogleKeySetURL = "https://generativelanguage.googleapis.com/.well-known/j
 
 // The defaults of [KeySet].
 const (
-	DefaultKeyMaxAge     = time.Hour   // if the key server's response has no Cache-Control max-age
-	DefaultKeyMinRefresh = time.Minute // between two fetches
+	defaultKeyMaxAge     = time.Hour   // if the key server's response has no Cache-Control max-age
+	defaultKeyMinRefresh = time.Minute // between two fetches
 )
 
 const (
@@ -45,7 +45,7 @@ const (
 // forged signatures does not reach the key server. Only while it has no keys at
 // all does it retry sooner: after one second, then after two, four and so on up
 // to MinRefresh. If a fetch fails, the keys remain in use until 24 hours after
-// they were fetched. Without any keys, Verify returns [ErrKeysUnavailable]. A
+// they were fetched. Without any keys, Verify returns [ErrUnavailable]. A
 // fetch is limited to 10 seconds and 1 MiB.
 //
 // A valid signature proves that the delivery comes from Google, not that it is
@@ -63,13 +63,13 @@ type KeySet struct {
 	// max-age in the response's Cache-Control takes precedence, but counts as no
 	// less than 1 minute and no more than 24 hours; no-store and no-cache count
 	// as 1 minute. The first of these directives decides. Zero means
-	// DefaultKeyMaxAge.
+	// defaultKeyMaxAge.
 	MaxAge time.Duration
 	// MinRefresh is the minimum time from one fetch to the next. It must not be
-	// negative. Zero means DefaultKeyMinRefresh.
+	// negative. Zero means defaultKeyMinRefresh.
 	MinRefresh time.Duration
 	// Tolerance is how far webhook-timestamp may differ from the current time,
-	// in either direction. Zero means DefaultTolerance.
+	// in either direction. Zero means 5 minutes.
 	Tolerance time.Duration
 	// Now is the clock. Nil means time.Now.
 	Now func() time.Time
@@ -117,7 +117,7 @@ func (f *fetch) wait(ctx context.Context) (*cachedKeys, error) {
 	}
 }
 
-// Verify implements [Verifier]. The Key of its Proof is the key's "kid" or, as
+// Verify implements [Verifier]. The KeyName of its Proof is the key's "kid" or, as
 // Google's keys have none, its RFC 7638 thumbprint.
 func (k *KeySet) Verify(ctx context.Context, header http.Header, body []byte) (Proof, error) {
 	if k == nil {
@@ -127,7 +127,7 @@ func (k *KeySet) Verify(ctx context.Context, header http.Header, body []byte) (P
 	if err := d.check(header, k.Now, k.Tolerance); err != nil {
 		return Proof{}, err
 	}
-	// Without keys, the error is ErrKeysUnavailable: a mismatch means that there are some.
+	// Without keys, the error is ErrUnavailable: a mismatch means that there are some.
 	mismatch := &mismatchError{scheme: SchemeEd25519, found: d.found, meant: d.found.ed25519 > 0, keys: 1}
 	m := d.signed(body)
 	if len(m.signatures) == 0 {
@@ -136,17 +136,17 @@ func (k *KeySet) Verify(ctx context.Context, header http.Header, body []byte) (P
 	keys, refresh := k.load(false)
 	if keys != nil {
 		if name, ok := keys.match(&m); ok {
-			return Proof{Scheme: SchemeEd25519, Key: name}, nil
+			return Proof{Scheme: SchemeEd25519, KeyName: name}, nil
 		}
 		_, refresh = k.load(true) // the keys may have been rotated
 	}
 	newer, err := refresh.wait(ctx)
 	if newer == nil {
-		return Proof{}, fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
+		return Proof{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if newer != keys {
 		if name, ok := newer.match(&m); ok {
-			return Proof{Scheme: SchemeEd25519, Key: name}, nil
+			return Proof{Scheme: SchemeEd25519, KeyName: name}, nil
 		}
 	}
 	mismatch.refresh = err
@@ -173,7 +173,7 @@ func (k *KeySet) start(now time.Time) *fetch {
 		return k.inflight
 	}
 	f := &fetch{done: make(chan struct{})}
-	pause := cmp.Or(k.MinRefresh, DefaultKeyMinRefresh)
+	pause := cmp.Or(k.MinRefresh, defaultKeyMinRefresh)
 	keys := k.usable(now)
 	if keys == nil && k.failures > 0 {
 		pause = min(pause, firstRetry<<min(k.failures-1, 16)) // at most 18 hours, which cannot overflow
@@ -290,5 +290,5 @@ func (k *KeySet) maxAge(header http.Header) time.Duration {
 			}
 		}
 	}
-	return cmp.Or(k.MaxAge, DefaultKeyMaxAge)
+	return cmp.Or(k.MaxAge, defaultKeyMaxAge)
 }

@@ -54,7 +54,7 @@ func TestKeySetSlowServer(t *testing.T) {
 			kt.clock.now = time.Now()
 			kt.source.set(respond)
 			start := time.Now()
-			kt.refuses(1, geminihook.ErrKeysUnavailable)
+			kt.refuses(1, geminihook.ErrUnavailable)
 			assert.Equal(t, 10*time.Second, time.Since(start), name)
 			assert.Contains(t, kt.logs.String(), "deadline exceeded", name)
 		}
@@ -70,7 +70,7 @@ func TestKeySetReadsNoMore(t *testing.T) {
 		resp.Body = io.NopCloser(io.LimitReader(counted, 64<<20))
 		return resp, nil
 	})
-	kt.refuses(1, geminihook.ErrKeysUnavailable)
+	kt.refuses(1, geminihook.ErrUnavailable)
 	assert.LessOrEqual(t, counted.n, 2<<20)
 }
 
@@ -129,13 +129,13 @@ func TestKeySetURLs(t *testing.T) {
 				kt.accepts(1)
 				return
 			}
-			kt.refuses(1, geminihook.ErrKeysUnavailable)
+			kt.refuses(1, geminihook.ErrUnavailable)
 		})
 	}
 	t.Run("in circles", func(t *testing.T) {
 		kt := newKeySetTest(t)
 		kt.source.set(func(r *http.Request) (*http.Response, error) { return httpResponse(302, "", "Location", "/again"), nil })
-		kt.refuses(1, geminihook.ErrKeysUnavailable)
+		kt.refuses(1, geminihook.ErrUnavailable)
 		assert.LessOrEqual(t, kt.source.fetches.Load(), int64(4))
 	})
 }

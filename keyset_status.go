@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// KeyStatus is the state of a [KeySet], for metrics.
-type KeyStatus struct {
+// KeySetStatus is the state of a [KeySet], for metrics.
+type KeySetStatus struct {
 	Keys      int       // that verify deliveries now
 	FetchedAt time.Time // when they were fetched, by KeySet.Now; zero before the first success
 	Failures  int       // fetches that have failed since then
@@ -16,13 +16,13 @@ type KeyStatus struct {
 }
 
 // Status returns the current state, without a fetch. Even if fetches fail, the keys
-// serve until 24 hours after FetchedAt. A nil KeySet has the zero KeyStatus.
-func (k *KeySet) Status() KeyStatus {
+// serve until 24 hours after FetchedAt. A nil KeySet has the zero KeySetStatus.
+func (k *KeySet) Status() KeySetStatus {
 	k = cmp.Or(k, &KeySet{})
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	usable, last := cmp.Or(k.usable(clock(k.Now)), &cachedKeys{}), cmp.Or(k.cached, &cachedKeys{})
-	return KeyStatus{Keys: len(usable.keys), FetchedAt: last.fetched, Failures: k.failures, LastError: k.failed}
+	return KeySetStatus{Keys: len(usable.keys), FetchedAt: last.fetched, Failures: k.failures, LastError: k.failed}
 }
 
 // Refresh fetches the keys unless fresh ones are cached. Call it when the program
@@ -30,16 +30,16 @@ func (k *KeySet) Status() KeyStatus {
 // It shares a fetch that is in progress, and starts none more often than Verify
 // does. It returns nil if there are then keys that verify deliveries, even if they
 // are old ones because the fetch failed. Otherwise the error wraps
-// [ErrKeysUnavailable], as it does for a nil KeySet; if ctx has ended, it wraps the
+// [ErrUnavailable], as it does for a nil KeySet; if ctx has ended, it wraps the
 // error of ctx, too.
 func (k *KeySet) Refresh(ctx context.Context) error {
 	if k == nil {
-		return refuse(ErrKeysUnavailable, "the *KeySet is nil")
+		return refuse(ErrUnavailable, "the *KeySet is nil")
 	}
 	keys, refresh := k.load(false)
 	if refresh != nil {
 		if newer, err := refresh.wait(ctx); cmp.Or(newer, keys) == nil {
-			return fmt.Errorf("%w: %w", ErrKeysUnavailable, err)
+			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
 	return nil

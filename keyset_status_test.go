@@ -21,21 +21,21 @@ func TestKeySetRefresh(t *testing.T) {
 	kt := newKeySetTest(t, 1, 2, 3)
 	assert.Zero(t, kt.Status())
 	require.NoError(t, kt.Refresh(t.Context()))
-	assert.Equal(t, geminihook.KeyStatus{Keys: 3, FetchedAt: at}, kt.Status())
+	assert.Equal(t, geminihook.KeySetStatus{Keys: 3, FetchedAt: at}, kt.Status())
 	require.NoError(t, kt.Refresh(t.Context()))
 	kt.accepts(1)
 	assert.EqualValues(t, 1, kt.source.fetches.Load(), "the keys are fresh")
 
-	kt.clock.advance(geminihook.DefaultKeyMaxAge)
+	kt.clock.advance(time.Hour)
 	kt.source.serveKeys(4)
 	require.NoError(t, kt.Refresh(t.Context()))
-	assert.Equal(t, geminihook.KeyStatus{Keys: 1, FetchedAt: kt.clock.Now()}, kt.Status())
+	assert.Equal(t, geminihook.KeySetStatus{Keys: 1, FetchedAt: kt.clock.Now()}, kt.Status())
 }
 
 func TestNilKeySet(t *testing.T) {
 	var keys *geminihook.KeySet
 	assert.Zero(t, keys.Status())
-	require.ErrorIs(t, keys.Refresh(t.Context()), geminihook.ErrKeysUnavailable)
+	require.ErrorIs(t, keys.Refresh(t.Context()), geminihook.ErrUnavailable)
 }
 
 // TestKeySetRefreshFails checks that old keys suffice, that none do not, and
@@ -43,7 +43,7 @@ func TestNilKeySet(t *testing.T) {
 func TestKeySetRefreshFails(t *testing.T) {
 	kt := newKeySetTest(t, 1)
 	kt.source.fail()
-	require.ErrorIs(t, kt.Refresh(t.Context()), geminihook.ErrKeysUnavailable)
+	require.ErrorIs(t, kt.Refresh(t.Context()), geminihook.ErrUnavailable)
 	require.ErrorContains(t, kt.Refresh(t.Context()), "connection refused")
 	assert.EqualValues(t, 1, kt.source.fetches.Load(), "too early for another fetch")
 	status := kt.Status()
@@ -54,17 +54,17 @@ func TestKeySetRefreshFails(t *testing.T) {
 	kt.clock.advance(time.Second)
 	kt.source.serveKeys(1)
 	require.NoError(t, kt.Refresh(t.Context()))
-	assert.Equal(t, geminihook.KeyStatus{Keys: 1, FetchedAt: kt.clock.Now()}, kt.Status())
+	assert.Equal(t, geminihook.KeySetStatus{Keys: 1, FetchedAt: kt.clock.Now()}, kt.Status())
 
 	fetched := kt.clock.Now()
 	kt.source.fail()
 	for n := range 3 {
-		kt.clock.advance(geminihook.DefaultKeyMaxAge)
+		kt.clock.advance(time.Hour)
 		require.NoError(t, kt.Refresh(t.Context()), "the old keys still serve")
 		assert.Equal(t, n+1, kt.Status().Failures)
 	}
 	kt.clock.advance(24 * time.Hour)
-	require.ErrorIs(t, kt.Refresh(t.Context()), geminihook.ErrKeysUnavailable)
+	require.ErrorIs(t, kt.Refresh(t.Context()), geminihook.ErrUnavailable)
 	status = kt.Status()
 	assert.Zero(t, status.Keys)
 	assert.Equal(t, fetched, status.FetchedAt)
@@ -84,7 +84,7 @@ func TestKeySetRefreshShared(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			err := kt.Refresh(ctx)
-			assert.ErrorIs(t, err, geminihook.ErrKeysUnavailable)
+			assert.ErrorIs(t, err, geminihook.ErrUnavailable)
 			assert.ErrorIs(t, err, context.Canceled)
 		})
 		for range 3 {

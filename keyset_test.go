@@ -38,7 +38,7 @@ func TestKeySetVectors(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			assert.Equal(t, geminihook.Proof{Scheme: "v1a", Key: fmt.Sprint("key-", v.Key)}, proof)
+			assert.Equal(t, geminihook.Proof{Scheme: "v1a", KeyName: fmt.Sprint("key-", v.Key)}, proof)
 		})
 	}
 }
@@ -51,7 +51,7 @@ func TestKeySetCaches(t *testing.T) {
 	assert.EqualValues(t, 1, kt.source.fetches.Load())
 	proof, err := kt.verify(2)
 	require.NoError(t, err)
-	assert.Len(t, proof.Key, 43, "the thumbprint of a key without kid")
+	assert.Len(t, proof.KeyName, 43, "the thumbprint of a key without kid")
 	_, err = kt.Verify(t.Context(), webhooktest.New(geminihook.EventBatchFailed).Sign(at, signer).Header, nil)
 	require.ErrorIs(t, err, geminihook.ErrSignature)
 	assert.EqualValues(t, 1, kt.source.fetches.Load(), "a v1 delivery is no reason to fetch")
@@ -97,9 +97,9 @@ func TestKeySetClockSetBack(t *testing.T) {
 func TestKeySetOutage(t *testing.T) {
 	kt := newKeySetTest(t, 1)
 	kt.source.fail()
-	kt.refuses(1, geminihook.ErrKeysUnavailable)
+	kt.refuses(1, geminihook.ErrUnavailable)
 	kt.source.serveKeys(1)
-	kt.refuses(1, geminihook.ErrKeysUnavailable)
+	kt.refuses(1, geminihook.ErrUnavailable)
 	assert.EqualValues(t, 1, kt.source.fetches.Load(), "not asked again within the minute")
 	kt.clock.advance(time.Minute)
 	kt.accepts(1)
@@ -111,7 +111,7 @@ func TestKeySetOutage(t *testing.T) {
 	}
 	kt.accepts(1)
 	kt.clock.advance(time.Second)
-	kt.refuses(1, geminihook.ErrKeysUnavailable)
+	kt.refuses(1, geminihook.ErrUnavailable)
 	kt.source.serveKeys(1)
 	kt.clock.advance(time.Minute)
 	kt.accepts(1)
@@ -174,7 +174,7 @@ func TestKeySetShares(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			_, err := kt.Verify(ctx, d.Header, d.Body)
-			assert.ErrorIs(t, err, geminihook.ErrKeysUnavailable)
+			assert.ErrorIs(t, err, geminihook.ErrUnavailable)
 			assert.ErrorIs(t, err, context.Canceled)
 		})
 		synctest.Wait()
@@ -229,10 +229,10 @@ func TestKeySetBackOff(t *testing.T) {
 			kt.MinRefresh = tt.minRefresh
 			kt.source.fail()
 			for i, seconds := range tt.want {
-				kt.refuses(1, geminihook.ErrKeysUnavailable)
+				kt.refuses(1, geminihook.ErrUnavailable)
 				require.EqualValues(t, i+1, kt.source.fetches.Load())
 				kt.clock.advance(seconds*time.Second - 1)
-				kt.refuses(1, geminihook.ErrKeysUnavailable)
+				kt.refuses(1, geminihook.ErrUnavailable)
 				require.EqualValues(t, i+1, kt.source.fetches.Load(), "too early after fetch %d", i+1)
 				kt.clock.advance(1)
 			}
@@ -246,7 +246,7 @@ func TestKeySetBackOff(t *testing.T) {
 			kt.clock.advance(25 * time.Hour) // after which they may not be used
 			for range 2 {
 				fetches++
-				kt.refuses(1, geminihook.ErrKeysUnavailable)
+				kt.refuses(1, geminihook.ErrUnavailable)
 				require.Equal(t, fetches, kt.source.fetches.Load(), "the back-off starts with a second again")
 				kt.clock.advance(time.Second)
 			}
@@ -257,7 +257,7 @@ func TestKeySetBackOff(t *testing.T) {
 		kt.MinRefresh = 100 * time.Millisecond
 		kt.source.fail()
 		for i := range 5 {
-			kt.refuses(1, geminihook.ErrKeysUnavailable)
+			kt.refuses(1, geminihook.ErrUnavailable)
 			require.EqualValues(t, i+1, kt.source.fetches.Load())
 			kt.clock.advance(100 * time.Millisecond)
 		}

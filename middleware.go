@@ -2,13 +2,16 @@ package geminihook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // maxReply bounds the reply that Middleware holds back, in bytes.
@@ -24,34 +27,44 @@ const maxReply = 1 << 20
 // a framework turns returned errors into responses, it must do so inside next.
 //
 // The response is held back until the store has recorded the result, so that no
-// 2xx is sent before a commit that may fail. Therefore the handler cannot flush
-// or hijack, and the event fails if its response is longer than 1 MiB. Middleware
-// panics if next is nil.
+// 2xx is sent before a commit that may fail. Therefore the handler cannot flush,
+// hijack or send trailers. Of a response that is longer than 1 MiB, only the status
+// and the headers are sent.
+//
+// Middleware panics if next is nil or a field of the Endpoint is invalid.
 func (e *Endpoint) Middleware(next http.Handler) http.Handler {
 	if next == nil {
-		panic("geminihook: Middleware: nil handler")
+		panic("geminihook: Middleware: the handler is nil")
+	}
+	if err := e.checkReceive(); err != nil {
+		panic(err.Error())
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var held *heldReply
+		var reply *heldReply
 		serveNext := func(ctx context.Context, ev *Event) error {
-			held = &heldReply{header: w.Header().Clone()}
-			again := r.WithContext(ctx)
+			reply = &heldReply{header: w.Header().Clone()}
+			again := r.Clone(ctx)
 			again.Body = io.NopCloser(bytes.NewReader(ev.Raw))
 			again.ContentLength = int64(len(ev.Raw))
 			again.TransferEncoding = nil
-			next.ServeHTTP(held, again)
-			return held.result()
+			next.ServeHTTP(reply, again)
+			return reply.result()
 		}
 		e.serve(w, r, serveNext, func(w http.ResponseWriter, o Outcome) int {
 			_, replied := errors.AsType[*statusError](o.Err)
-			if o.Result == Processed || o.Result == Failed && replied {
-				held.send(w)
-				return held.status
+			if o.Result != Processed && !(o.Result == Failed && replied) {
+				return e.respond(w, o)
 			}
-			return e.respond(w, o)
+			if reply.tooLong {
+				cmp.Or(e.Logger, slog.Default()).Warn(tooLongText, "webhook_id", o.ID)
+			}
+			reply.send(w)
+			return reply.status
 		})
 	})
 }
+
+var tooLongText = fmt.Sprintf("gemini webhook: the handler's response is longer than %d bytes: it is sent without its body", maxReply)
 
 // heldReply is the response of the handler behind Middleware.
 type heldReply struct {
@@ -71,7 +84,8 @@ func (h *heldReply) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("invalid WriteHeader code %v", status))
 	}
-	if informational := status < 200 && status != http.StatusSwitchingProtocols; informational || h.status != 0 {
+	informational := status < 200 && status != http.StatusSwitchingProtocols
+	if informational || h.status != 0 {
 		return
 	}
 	h.status, h.written = status, h.header.Clone()
@@ -80,14 +94,12 @@ func (h *heldReply) WriteHeader(status int) {
 // Write implements [http.ResponseWriter].
 func (h *heldReply) Write(b []byte) (int, error) {
 	h.WriteHeader(http.StatusOK)
-	if h.body.Len()+len(b) > maxReply {
-		h.tooLong = true
-		return 0, errTooLong
+	if h.tooLong || h.body.Len()+len(b) > maxReply {
+		h.tooLong, h.body = true, bytes.Buffer{}
+		return len(b), nil
 	}
 	return h.body.Write(b)
 }
-
-var errTooLong = fmt.Errorf("geminihook: the handler's response is longer than %d bytes, which Middleware cannot hold back", maxReply)
 
 // statusError is a response other than 2xx.
 type statusError struct{ status int }
@@ -100,19 +112,20 @@ func (e *statusError) Error() string {
 // released.
 func (h *heldReply) result() error {
 	h.WriteHeader(http.StatusOK) // as net/http does for a handler that wrote nothing
-	switch {
-	case h.tooLong:
-		return errTooLong
-	case h.status >= 200 && h.status <= 299:
-		return nil
+	if h.status < 200 || h.status > 299 {
+		return &statusError{status: h.status}
 	}
-	return &statusError{status: h.status}
+	return nil
 }
 
 // send writes the held response.
 func (h *heldReply) send(w http.ResponseWriter) {
 	clear(w.Header())
 	maps.Copy(w.Header(), h.written)
+	maps.DeleteFunc(w.Header(), func(name string, _ []string) bool {
+		return name == "Trailer" || strings.HasPrefix(name, http.TrailerPrefix) ||
+			h.tooLong && name == "Content-Encoding"
+	})
 	if h.status != http.StatusNoContent && h.status != http.StatusNotModified {
 		w.Header().Set("Content-Length", strconv.Itoa(h.body.Len()))
 	}

@@ -103,12 +103,10 @@ func TestMiddlewarePanic(t *testing.T) {
 // TestMiddlewareCommitFails: the handler's 200 must not reach the sender if the
 // transaction that it was part of did not commit.
 func TestMiddlewareCommitFails(t *testing.T) {
-	rc := record(t, &geminihook.Endpoint{Store: scriptedStore{
-		transact: func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
-			_ = fn(ctx)
-			return geminihook.Acquired, geminihook.ErrStore
-		},
-	}})
+	rc := record(t, &geminihook.Endpoint{Transactor: scriptedTransactor(func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
+		_ = fn(ctx)
+		return geminihook.Acquired, geminihook.ErrStore
+	})})
 	rc.start(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })))
 	got := rc.send(t, newBatch())
 	assert.Equal(t, 503, got.status)
@@ -202,12 +200,10 @@ func TestMiddlewareLongReply(t *testing.T) {
 // TestMiddlewareTwice: of a Transactor that runs the function again, the last
 // response counts.
 func TestMiddlewareTwice(t *testing.T) {
-	rc := record(t, &geminihook.Endpoint{Store: scriptedStore{
-		transact: func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
-			_ = fn(ctx)
-			return geminihook.Acquired, fn(ctx)
-		},
-	}})
+	rc := record(t, &geminihook.Endpoint{Transactor: scriptedTransactor(func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
+		_ = fn(ctx)
+		return geminihook.Acquired, fn(ctx)
+	})})
 	runs := 0
 	rc.start(t, rc.Middleware(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if runs++; runs == 2 {

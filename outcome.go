@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -15,20 +17,23 @@ import (
 // label.
 type Result string
 
-// The results. Authorize can cause Forbidden, Dropped and Unavailable: see
-// [Endpoint.Authorize].
+// The results.
 const (
 	Processed   Result = "processed"   // the function ran and succeeded
 	Duplicate   Result = "duplicate"   // the event was handled before
 	Busy        Result = "busy"        // another run of the event has not ended
 	Rejected    Result = "rejected"    // not a POST, too large, malformed, or not a genuine delivery
-	Forbidden   Result = "forbidden"   // the delivery is genuine, but Authorize refused it
+	Forbidden   Result = "forbidden"   // genuine, but Authorize refused it with ErrForbidden
+	Ignored     Result = "ignored"     // genuine, but Authorize returned a Permanent error: not for this program
 	Failed      Result = "failed"      // the function failed or panicked, or an Endpoint field is invalid
-	Dropped     Result = "dropped"     // the function or Authorize returned a Permanent error
-	Unavailable Result = "unavailable" // the store or the verifier failed, or the event has no key
+	Dropped     Result = "dropped"     // the function returned a Permanent error
+	Unavailable Result = "unavailable" // the store failed, or the Verifier, Authorize or Key could not decide
 )
 
 // Outcome is what became of one request, or of one call of [Endpoint.Process].
+//
+// In fmt and slog, an Outcome shows neither its Header nor its Body, and encoding
+// it as JSON fails.
 type Outcome struct {
 	// Result is the outcome in one word.
 	Result Result
@@ -39,14 +44,21 @@ type Outcome struct {
 	// It is empty if the header is missing or malformed, and unverified if Event
 	// is nil.
 	ID string
-	// Event is the verified event, or the one given to Process. It is nil if the
-	// delivery was not verified or could not be decoded.
+	// Event is the verified event, or Process's copy of the event it was given.
+	// It is nil if the delivery was not verified or could not be decoded.
 	Event *Event
+	// Header and Body are the request's, as they arrived, valid until Observe
+	// returns. Body is nil if it was not read completely. Both are nil for
+	// Process. A stranger may have sent them: without an Event, nothing in them
+	// is verified.
+	Header http.Header
+	Body   []byte
 	// Err is the reason for the Result, in words for the operator. It is nil for
 	// Duplicate, and for Processed if the event was marked as done. With
 	// Processed or Dropped it wraps ErrStore if the event could not be marked,
 	// or ErrLeaseLost if another claim may have taken it; the function may then
-	// run twice.
+	// run twice. If the function's context had ended when the function failed,
+	// it also wraps the cause of that end.
 	Err error
 	// RetryAfter is what the response's Retry-After header asks for. Zero
 	// means that it has none.
@@ -73,7 +85,7 @@ func outcome(result Result, err error) Outcome {
 	return o
 }
 
-// unavailable is the outcome if the store failed or the event has no key.
+// unavailable is the outcome if the store failed.
 func unavailable(err error) Outcome {
 	if !errors.Is(err, ErrStore) {
 		err = fmt.Errorf("%w: %w", ErrStore, err)
@@ -81,11 +93,21 @@ func unavailable(err error) Outcome {
 	return outcome(Unavailable, err)
 }
 
-// refused is the outcome of an error from receive or check.
+// refused is the outcome of an error from receive, checkReceive or checkProcess.
 func refused(err error) Outcome {
+	result := Rejected
 	status := StatusCode(err)
-	results := map[int]Result{200: Dropped, 403: Forbidden, 500: Failed, 503: Unavailable}
-	o := outcome(cmp.Or(results[status], Rejected), err)
+	switch status {
+	case http.StatusOK:
+		result = Ignored
+	case http.StatusForbidden:
+		result = Forbidden
+	case http.StatusInternalServerError:
+		result = Failed
+	case http.StatusServiceUnavailable:
+		result = Unavailable
+	}
+	o := outcome(result, err)
 	o.Status = status
 	return o
 }
@@ -102,7 +124,8 @@ func (e *Endpoint) respond(w http.ResponseWriter, o Outcome) int {
 		w.Header().Set("Allow", http.MethodPost)
 	}
 	if o.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(int64((o.RetryAfter-1)/time.Second)+1, 10)) // rounded up
+		seconds := int64((o.RetryAfter-1)/time.Second) + 1 // rounded up
+		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
 	if text != "" || e.Observe != nil { // net/http sets it for an empty response, but only after Observe
 		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
@@ -115,36 +138,104 @@ func (e *Endpoint) respond(w http.ResponseWriter, o Outcome) int {
 // report writes the log line and calls Observe.
 func (e *Endpoint) report(ctx context.Context, o Outcome) {
 	ctx = context.WithoutCancel(ctx)
-	level := slog.LevelInfo
-	switch {
-	case o.Result == Failed || o.Result == Unavailable:
-		level = slog.LevelError
-	case o.Err != nil && o.Result != Busy:
-		level = slog.LevelWarn
-	}
-	if logger := cmp.Or(e.Logger, slog.Default()); logger.Enabled(ctx, level) {
-		logger.LogAttrs(ctx, level, "gemini webhook", o.attrs()...)
+	logger := cmp.Or(e.Logger, slog.Default())
+	if level := o.level(); logger.Enabled(ctx, level) {
+		allowed, leftOut := true, 0
+		if o.Event == nil {
+			allowed, leftOut = e.lines.take(time.Now())
+		}
+		if leftOut > 0 {
+			logger.WarnContext(ctx, "gemini webhook: lines about requests without a verified event were left out", "count", leftOut)
+		}
+		if allowed {
+			logger.LogAttrs(ctx, level, "gemini webhook", o.attrs()...)
+		}
 	}
 	if e.Observe != nil {
 		e.Observe(ctx, o)
 	}
 }
 
-func (o *Outcome) attrs() []slog.Attr {
-	attrs := append(make([]slog.Attr, 0, 9), slog.String("result", string(o.Result)), slog.Int("status", o.Status))
-	if o.ID != "" {
-		attrs = append(attrs, slog.String("webhook_id", o.ID))
+// logLimit bounds the log lines that strangers can cause to 10 in any second.
+type logLimit struct {
+	mu      sync.Mutex
+	lines   [10]time.Time // when the last ones were allowed, a ring
+	oldest  int           // the index of the oldest of them
+	leftOut int           // since the last line that told so
+	told    time.Time     // when that was
+}
+
+// take reports whether a line is allowed now, and how many were left out if it is
+// time to tell.
+func (l *logLimit) take(now time.Time) (allowed bool, leftOut int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.lines[l.oldest]) < time.Second {
+		l.leftOut++
+		return false, 0
 	}
-	if o.Event != nil {
-		attrs = append(attrs, slog.String("type", string(o.Event.Type)),
-			slog.String("scheme", o.Event.Proof.Scheme), slog.String("key", o.Event.Proof.Key))
-		if o.Event.Attempt > 0 {
-			attrs = append(attrs, slog.Int("attempt", o.Event.Attempt))
+	l.lines[l.oldest] = now
+	l.oldest = (l.oldest + 1) % len(l.lines)
+	if now.Sub(l.told) >= time.Second {
+		leftOut, l.leftOut, l.told = l.leftOut, 0, now
+	}
+	return true, leftOut
+}
+
+// level is the level of the log line.
+func (o *Outcome) level() slog.Level {
+	switch {
+	case o.Result == Failed || o.Result == Unavailable:
+		return slog.LevelError
+	case o.Err != nil && o.Result != Busy && o.Result != Ignored:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// attrs are the attributes of the log line.
+func (o *Outcome) attrs() []slog.Attr {
+	attrs := append(make([]slog.Attr, 0, 11), slog.String("result", string(o.Result)), slog.Int("status", o.Status))
+	add := func(name, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(name, value))
 		}
 	}
-	attrs = append(attrs, slog.Duration("elapsed", o.Elapsed))
+	add("webhook_id", o.ID)
+	if ev := o.Event; ev != nil {
+		add("type", string(ev.Type))
+		add("job", ev.JobID())
+		add("scheme", ev.Proof.Scheme)
+		add("signed_by", ev.Proof.KeyName)
+		if ev.Attempt > 0 {
+			attrs = append(attrs, slog.Int("attempt", ev.Attempt))
+		}
+		if !ev.Time.IsZero() {
+			age := max(time.Since(ev.Time), 0)
+			attrs = append(attrs, slog.Float64("age_s", math.Round(age.Seconds()*1e3)/1e3))
+		}
+	}
+	attrs = append(attrs, slog.Float64("elapsed_ms", float64(o.Elapsed.Microseconds())/1e3))
 	if o.Err != nil {
-		attrs = append(attrs, slog.String("reason", o.Err.Error()))
+		add("reason", o.Err.Error())
 	}
 	return attrs
+}
+
+// String returns the result, the status and the ID.
+func (o Outcome) String() string {
+	return fmt.Sprintf("%s (%d) %q", string(o.Result), o.Status, o.ID)
+}
+
+// Format writes the same as String, whatever the verb.
+func (o Outcome) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, o.String()) }
+
+// LogValue returns the attributes of the log line for slog.
+func (o Outcome) LogValue() slog.Value { return slog.GroupValue(o.attrs()...) }
+
+// MarshalJSON fails, because Header and Body do not belong in a log. Encode the
+// fields that you need.
+func (o Outcome) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("geminihook: an Outcome cannot be encoded as JSON, because its Header and Body would leak: " +
+		"encode the fields that you need")
 }

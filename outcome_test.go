@@ -88,13 +88,13 @@ func TestEmptyResponse(t *testing.T) {
 // TestLogAttempt: the line has an attempt only if the function ran and the
 // store counts.
 func TestLogAttempt(t *testing.T) {
-	committed := scriptedStore{transact: func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
+	committed := scriptedTransactor(func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
 		return geminihook.Acquired, fn(ctx)
-	}}
+	})
 	d := newBatch()
 	for _, tt := range []struct {
 		name       string
-		store      geminihook.Store
+		transactor geminihook.Transactor
 		deliveries []*webhooktest.Delivery
 		want       []string // for each line, its attempt
 	}{
@@ -103,7 +103,7 @@ func TestLogAttempt(t *testing.T) {
 		{"transactional", committed, []*webhooktest.Delivery{d}, []string{""}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rc := newReceiver(t, &geminihook.Endpoint{Store: tt.store}, nil)
+			rc := newReceiver(t, &geminihook.Endpoint{Transactor: tt.transactor}, nil)
 			for _, d := range tt.deliveries {
 				rc.send(t, d)
 				rc.outcome()

@@ -252,13 +252,13 @@ func TestNewHMACWarns(t *testing.T) {
 		secrets []string
 		want    int // lines
 	}{
-		{"fresh", []string{webhooktest.NewSecret()}, 0},
+		{"fresh", []string{webhooktest.RandomSecret()}, 0},
 		{"of webhooktest", []string{webhooktest.TestSecret}, 1},
 		{"of the package's examples", []string{"whsec_YSBzZWNyZXQgb2YgeW91ciBvd24sIGtlZXAgaXQ="}, 1},
 		{"of the specification", []string{"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}, 1},
 		{"sixteen equal bytes", []string{bytesOf('a', 16)}, 1},
 		{"32 equal bytes", []string{bytesOf(0xff, 32)}, 1},
-		{"a fresh one and two others", []string{webhooktest.NewSecret(), webhooktest.TestSecret, bytesOf('a', 16)}, 2},
+		{"a fresh one and two others", []string{webhooktest.RandomSecret(), webhooktest.TestSecret, bytesOf('a', 16)}, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			before := slog.Default()

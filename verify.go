@@ -36,15 +36,15 @@ type Verifier interface {
 
 // Proof tells how a delivery was verified.
 type Proof struct {
-	Scheme string // SchemeHMAC ("v1") or SchemeEd25519 ("v1a")
-	Key    string // a printable name of the key that matched; not secret
+	Scheme  string // SchemeHMAC ("v1") or SchemeEd25519 ("v1a")
+	KeyName string // a printable name of the key that matched; not secret
 }
 
 // HMAC verifies "v1" signatures, which static webhooks have. An HMAC without
 // Secrets rejects everything. Do not change it while it is in use.
 type HMAC struct {
 	Secrets   []Secret         // any may match: list the new and the old one during a rotation
-	Tolerance time.Duration    // zero means DefaultTolerance
+	Tolerance time.Duration    // zero means 5 minutes
 	Now       func() time.Time // nil means time.Now
 }
 
@@ -65,7 +65,7 @@ func NewHMAC(secrets ...string) (*HMAC, error) {
 	return &HMAC{Secrets: parsed}, nil
 }
 
-// Verify implements [Verifier]. The Key of its Proof is the secret's name. It does
+// Verify implements [Verifier]. The KeyName of its Proof is the secret's name. It does
 // not copy the body, and allocates nothing if a secret matches.
 func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof, error) {
 	if h == nil {
@@ -77,7 +77,7 @@ func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof
 	}
 	for _, s := range h.Secrets {
 		if s.s != nil && d.found.hmac > 0 && s.s.matches(&d, body) {
-			return Proof{Scheme: SchemeHMAC, Key: s.s.name}, nil
+			return Proof{Scheme: SchemeHMAC, KeyName: s.s.name}, nil
 		}
 	}
 	return Proof{}, &mismatchError{scheme: SchemeHMAC, found: d.found, meant: d.found.hmac > 0, secrets: h.Secrets, keys: len(h.Secrets)}
@@ -103,7 +103,7 @@ func (s *secret) matches(d *delivery, body []byte) bool {
 // without Keys rejects everything. Do not change it while it is in use.
 type Ed25519 struct {
 	Keys      []ed25519.PublicKey
-	Tolerance time.Duration    // zero means DefaultTolerance
+	Tolerance time.Duration    // zero means 5 minutes
 	Now       func() time.Time // nil means time.Now
 }
 
@@ -152,7 +152,7 @@ func checkKey(key []byte) error {
 	return nil
 }
 
-// Verify implements [Verifier]. The Key of its Proof is the RFC 7638 thumbprint
+// Verify implements [Verifier]. The KeyName of its Proof is the RFC 7638 thumbprint
 // of the public key.
 func (e *Ed25519) Verify(_ context.Context, header http.Header, body []byte) (Proof, error) {
 	e = cmp.Or(e, &Ed25519{})
@@ -163,7 +163,7 @@ func (e *Ed25519) Verify(_ context.Context, header http.Header, body []byte) (Pr
 	m := d.signed(body)
 	for _, key := range e.Keys {
 		if checkKey(key) == nil && m.matches(key) {
-			return Proof{Scheme: SchemeEd25519, Key: thumbprint(key)}, nil
+			return Proof{Scheme: SchemeEd25519, KeyName: thumbprint(key)}, nil
 		}
 	}
 	return Proof{}, &mismatchError{scheme: SchemeEd25519, found: d.found, meant: d.found.ed25519 > 0, keys: len(e.Keys)}
@@ -226,7 +226,7 @@ func (a anyOf) Verify(ctx context.Context, header http.Header, body []byte) (Pro
 }
 
 // verify calls v. If the error does not refuse the delivery, or is Permanent,
-// which would mean 200, it makes the error wrap ErrKeysUnavailable.
+// which would mean 200, it makes the error wrap ErrUnavailable.
 func verify(ctx context.Context, v Verifier, header http.Header, body []byte) (Proof, error) {
 	if v == nil {
 		return Proof{}, errNoVerifier
@@ -235,12 +235,12 @@ func verify(ctx context.Context, v Verifier, header http.Header, body []byte) (P
 	if err == nil {
 		return proof, nil
 	}
-	for _, kind := range []error{ErrHeader, ErrTimestamp, ErrSignature, ErrKeysUnavailable} {
+	for _, kind := range []error{ErrHeader, ErrTimestamp, ErrSignature, ErrUnavailable} {
 		if errors.Is(err, kind) && !errors.Is(err, ErrPermanent) {
 			return Proof{}, err
 		}
 	}
-	return Proof{}, fmt.Errorf("%w: the verifier failed: %w", ErrKeysUnavailable, err)
+	return Proof{}, fmt.Errorf("%w: the verifier failed: %w", ErrUnavailable, err)
 }
 
 var errNoVerifier = refuse(ErrSignature, "no verifier is configured: set Endpoint.Verifier, or pass verifiers to AnyOf")

@@ -139,7 +139,7 @@ func TestSmallOrderKeys(t *testing.T) {
 			assert.Contains(t, kt.logs.String(), "small order")
 			kt.source.serve(string(webhooktest.JWKS(key)))
 			_, err = (&geminihook.KeySet{Client: kt.Client, Logger: kt.Logger}).Verify(t.Context(), d.Header, d.Body)
-			require.ErrorIs(t, err, geminihook.ErrKeysUnavailable, "no key is usable")
+			require.ErrorIs(t, err, geminihook.ErrUnavailable, "no key is usable")
 		})
 	}
 }

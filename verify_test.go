@@ -125,7 +125,7 @@ func TestVectors(t *testing.T) {
 			}
 			require.NoError(t, err)
 			if proof.Scheme == geminihook.SchemeHMAC {
-				assert.Equal(t, hmac.Secrets[v.Key].Name(), proof.Key)
+				assert.Equal(t, hmac.Secrets[v.Key].Name(), proof.KeyName)
 				return
 			}
 			only := &geminihook.Ed25519{Now: now, Keys: keys.Keys[v.Key : v.Key+1]}
@@ -145,7 +145,7 @@ func TestThumbprint(t *testing.T) {
 	v := &geminihook.Ed25519{Keys: []ed25519.PublicKey{webhooktest.Public(key)}}
 	proof, err := v.Verify(t.Context(), d.Header, d.Body)
 	require.NoError(t, err)
-	assert.Equal(t, geminihook.Proof{Scheme: "v1a", Key: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}, proof)
+	assert.Equal(t, geminihook.Proof{Scheme: "v1a", KeyName: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}, proof)
 }
 
 func TestAnyOf(t *testing.T) {
@@ -211,7 +211,7 @@ func TestParsePublicKey(t *testing.T) {
 func TestVerifyAllocates(t *testing.T) {
 	for _, size := range []int{300, 256 << 10} {
 		d := webhooktest.NewBody(make([]byte, size), signer)
-		v, err := geminihook.NewHMAC(webhooktest.NewSecret(), webhooktest.TestSecret)
+		v, err := geminihook.NewHMAC(webhooktest.RandomSecret(), webhooktest.TestSecret)
 		require.NoError(t, err)
 		ctx := context.Background()
 		allocs := leastAllocs(100, func() {

@@ -47,7 +47,7 @@ func recorded() []struct {
 	duplicate := rows[0].delivery.Clone().Sign(at.Add(30*time.Second), signer)
 	jwt := of(geminihook.EventVideoGenerated).Sign(at)
 	jwt.Header.Set("webhook-signature", "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJleGFtcGxlIn0.bm90LWEtc2lnbmF0dXJl")
-	big := append(webhooktest.Body(geminihook.EventBatchSucceeded), bytes.Repeat([]byte{' '}, geminihook.DefaultMaxBody)...)
+	big := append(webhooktest.Body(geminihook.EventBatchSucceeded), bytes.Repeat([]byte{' '}, (1<<20))...)
 	return append(rows,
 		row{"duplicate", duplicate, nil},
 		row{"dynamic", of(geminihook.EventVideoGenerated).Sign(at, webhooktest.Dynamic(webhooktest.Key(1))), nil},

@@ -152,7 +152,7 @@ func TestAnnouncedBody(t *testing.T) {
 		sent            int
 		bytes           uint64
 	}{
-		{"default, nothing sent", 0, geminihook.DefaultMaxBody, 0, 64 << 10},
+		{"default, nothing sent", 0, (1 << 20), 0, 64 << 10},
 		{"1 TiB, nothing sent", 1 << 40, 1 << 40, 0, 64 << 10},
 		{"1 TiB, 65 KB sent", 1 << 40, 1 << 40, 65_000, 512 << 10},
 		{"largest, nothing sent", math.MaxInt64, math.MaxInt64, 0, 64 << 10},

@@ -55,7 +55,7 @@ func TestResponses(t *testing.T) {
 			status: 413, result: geminihook.Rejected, err: geminihook.ErrTooLarge, log: "too large",
 		},
 		{
-			name: "body too large by default", delivery: good().Oversized(geminihook.DefaultMaxBody),
+			name: "body too large by default", delivery: good().Oversized((1 << 20)),
 			status: 413, result: geminihook.Rejected, err: geminihook.ErrTooLarge,
 		},
 		{
@@ -89,11 +89,11 @@ func TestResponses(t *testing.T) {
 			endpoint: &geminihook.Endpoint{Authorize: func(context.Context, *geminihook.Event) error { return nil }},
 		},
 		{
-			name: "keys unavailable", delivery: good(), status: 503, result: geminihook.Unavailable, err: geminihook.ErrKeysUnavailable,
-			endpoint: &geminihook.Endpoint{Verifier: geminihook.AnyOf(&geminihook.HMAC{}, failingVerifier{geminihook.ErrKeysUnavailable})},
+			name: "keys unavailable", delivery: good(), status: 503, result: geminihook.Unavailable, err: geminihook.ErrUnavailable,
+			endpoint: &geminihook.Endpoint{Verifier: geminihook.AnyOf(&geminihook.HMAC{}, failingVerifier{geminihook.ErrUnavailable})},
 		},
 		{
-			name: "verifier that fails", delivery: good(), status: 503, result: geminihook.Unavailable, err: geminihook.ErrKeysUnavailable,
+			name: "verifier that fails", delivery: good(), status: 503, result: geminihook.Unavailable, err: geminihook.ErrUnavailable,
 			endpoint: &geminihook.Endpoint{Verifier: failingVerifier{errors.New("out of luck")}}, log: "out of luck",
 		},
 		{
@@ -102,7 +102,7 @@ func TestResponses(t *testing.T) {
 		},
 		{
 			name: "verifier that refuses with an error that says 200", delivery: good(), status: 503, result: geminihook.Unavailable,
-			endpoint: &geminihook.Endpoint{Verifier: failingVerifier{geminihook.Permanent(geminihook.ErrSignature)}}, err: geminihook.ErrKeysUnavailable,
+			endpoint: &geminihook.Endpoint{Verifier: failingVerifier{geminihook.Permanent(geminihook.ErrSignature)}}, err: geminihook.ErrUnavailable,
 		},
 		{
 			name: "verifier that accepts anything, and a malformed id", delivery: header("webhook-id", strings.Repeat("x", 257)), status: 400,
@@ -183,7 +183,7 @@ func TestReceive(t *testing.T) {
 			return
 		}
 		assert.Equal(t, d.ID(), ev.ID)
-		assert.Equal(t, geminihook.Proof{Scheme: "v1", Key: "whsec_...MDAx"}, ev.Proof)
+		assert.Equal(t, geminihook.Proof{Scheme: "v1", KeyName: "whsec_...MDAx"}, ev.Proof)
 		assert.Equal(t, d.Body, []byte(ev.Raw))
 		assert.Zero(t, ev.Attempt)
 		w.WriteHeader(http.StatusAccepted)

@@ -40,7 +40,7 @@ func event(t testing.TB, body string) *geminihook.Event {
 	return ev
 }
 
-var secret = webhooktest.NewSecret()
+var secret = webhooktest.RandomSecret()
 
 // status responds with an error of the API.
 func status(code int) func(http.ResponseWriter, *http.Request) {

@@ -56,7 +56,7 @@ func TestLeastFiles(t *testing.T) {
 	r.MaxFiles, r.Interval = -1, time.Minute
 	h := r.Wrap(newEndpoint(t).Handler(accept))
 	for range 3 {
-		forged := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.NewSecret()))
+		forged := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.RandomSecret()))
 		require.Equal(t, http.StatusBadRequest, post(h, forged.Request("/")))
 		c.move(time.Hour)
 	}

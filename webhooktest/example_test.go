@@ -110,7 +110,7 @@ func ExampleDelivery() {
 }
 
 func ExampleDelivery_Rotated() {
-	old, fresh := webhooktest.Static(webhooktest.NewSecret()), webhooktest.Static(webhooktest.TestSecret)
+	old, fresh := webhooktest.Static(webhooktest.RandomSecret()), webhooktest.Static(webhooktest.TestSecret)
 	recorder := httptest.NewRecorder()
 	handler().ServeHTTP(recorder, webhooktest.New(geminihook.EventBatchFailed).Rotated(old, fresh).Request("/gemini"))
 	fmt.Println(recorder.Code)

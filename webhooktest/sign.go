@@ -14,7 +14,7 @@ import (
 )
 
 // TestSecret is a signing secret for tests. It is public, so a receiver that can be
-// reached by others must never accept it; use [NewSecret] there.
+// reached by others must never accept it; use [RandomSecret] there.
 const TestSecret = "whsec_Z2VtaW5paG9vay10ZXN0LXNlY3JldC0wMDAwMDAx"
 
 // A Signer makes one entry of the webhook-signature header.
@@ -79,9 +79,9 @@ func Public(key ed25519.PrivateKey) ed25519.PublicKey {
 	return key.Public().(ed25519.PublicKey)
 }
 
-// NewSecret returns a fresh signing secret: "whsec_" followed by 32 random bytes
+// RandomSecret returns a fresh signing secret: "whsec_" followed by 32 random bytes
 // in base64.
-func NewSecret() string {
+func RandomSecret() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return "whsec_" + base64.StdEncoding.EncodeToString(b[:])

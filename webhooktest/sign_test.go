@@ -12,8 +12,8 @@ func TestStaticPanics(t *testing.T) {
 	assert.Panics(t, func() { webhooktest.Static("whsec_*") })
 }
 
-func TestNewSecret(t *testing.T) {
-	assert.NotEqual(t, webhooktest.NewSecret(), webhooktest.NewSecret())
+func TestRandomSecret(t *testing.T) {
+	assert.NotEqual(t, webhooktest.RandomSecret(), webhooktest.RandomSecret())
 }
 
 // TestSignersHideTheirKeys checks that a testing library that prints a delivery

@@ -62,7 +62,7 @@ func (d *Delivery) WrongSecret() *Delivery {
 // stranger returns a signer of the same scheme with a fresh key.
 func stranger(s Signer) Signer {
 	if !strings.HasPrefix(s.Sign("msg", time.Now(), nil), "v1a,") {
-		return Static(NewSecret())
+		return Static(RandomSecret())
 	}
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -16,7 +16,7 @@ func TestVariants(t *testing.T) {
 	v, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	good := webhooktest.New(geminihook.EventBatchSucceeded, signer)
-	old := webhooktest.Static(webhooktest.NewSecret())
+	old := webhooktest.Static(webhooktest.RandomSecret())
 	for _, tt := range []struct {
 		name     string
 		delivery *webhooktest.Delivery

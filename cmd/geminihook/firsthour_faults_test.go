@@ -27,7 +27,7 @@ func plantFaults(t *testing.T, h *hour) {
 	}
 	mendEnv := env(good, 0o600)
 	right := h.url
-	stranger := webhooktest.NewSecret()
+	stranger := webhooktest.RandomSecret()
 	for _, tt := range []struct {
 		check       string
 		level       doctor.Level

@@ -22,7 +22,7 @@ func TestKeepsOtherSecrets(t *testing.T) {
 	target, err := url.Parse(fake.URL)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), ".env")
-	configured, other := webhooktest.NewSecret(), webhooktest.NewSecret()
+	configured, other := webhooktest.RandomSecret(), webhooktest.RandomSecret()
 	require.NoError(t, os.WriteFile(path, []byte("GEMINI_WEBHOOK_SECRET="+configured+"\n"), 0o600))
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -47,7 +47,7 @@ func TestRotateLeavesOut(t *testing.T) {
 	fake, vars := newAPI(t)
 	path := filepath.Join(t.TempDir(), ".env")
 	ok(t, vars, "setup", "-url", endpoint)
-	old := webhooktest.NewSecret()
+	old := webhooktest.RandomSecret()
 	require.NoError(t, os.WriteFile(path, []byte(`export GEMINI_WEBHOOK_SECRET="whsec_...3frh,`+old+`"`), 0o600))
 	status, _, errs := call(t, "", vars, "rotate", "-env", path, "webhook-1")
 	require.Zero(t, status, errs)

@@ -16,6 +16,6 @@ func secret(_ context.Context, args []string, e *env) error {
 	if flags.NArg() > 0 {
 		return &usageError{"it takes no arguments"}
 	}
-	_, err := fmt.Fprintln(e.out, webhooktest.NewSecret())
+	_, err := fmt.Fprintln(e.out, webhooktest.RandomSecret())
 	return err
 }

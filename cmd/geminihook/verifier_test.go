@@ -16,7 +16,7 @@ import (
 
 // TestSecretFromPipe: a shell's -secret-file <(command) can be read only once.
 func TestSecretFromPipe(t *testing.T) {
-	secret := webhooktest.NewSecret()
+	secret := webhooktest.RandomSecret()
 	name := filepath.Join(t.TempDir(), "genuine.http")
 	file, err := os.Create(name)
 	require.NoError(t, err)

@@ -93,7 +93,7 @@ func newVerifyLine(d explain.Delivery, v explain.Verdict, wasRefused bool) verif
 		line.Type = string(ev.Type)
 	}
 	line.ID, line.SentAt = d.Header.Get("webhook-id"), v.SentAt
-	line.Scheme, line.Key = v.Proof.Scheme, v.Proof.Key
+	line.Scheme, line.Key = v.Proof.Scheme, v.Proof.KeyName
 	if wasRefused {
 		line.Reasons = append(line.Reasons, "The receiver refused it, so the receiver verifies it with other secrets or keys than this command.")
 	}

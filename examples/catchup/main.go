@@ -122,7 +122,7 @@ func online(ctx context.Context, out io.Writer, t *table, getenv func(string) st
 	if err != nil {
 		return err
 	}
-	handler, catchUp, err := newProgram(ctx, t, client, cmp.Or(getenv("GEMINI_WEBHOOK_SECRET"), webhooktest.NewSecret()))
+	handler, catchUp, err := newProgram(ctx, t, client, cmp.Or(getenv("GEMINI_WEBHOOK_SECRET"), webhooktest.RandomSecret()))
 	if err != nil {
 		return err
 	}

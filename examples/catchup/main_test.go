@@ -44,7 +44,7 @@ func TestOnline(t *testing.T) {
 	require.NoError(t, err)
 	addr := free.Addr().String()
 	require.NoError(t, free.Close())
-	secret := webhooktest.NewSecret()
+	secret := webhooktest.RandomSecret()
 	env := map[string]string{"GEMINI_API_KEY": "key", "GEMINI_WEBHOOK_SECRET": secret, "ADDR": addr}
 
 	var out strings.Builder

@@ -30,7 +30,7 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 	if err != nil {
 		return err
 	}
-	secret := webhooktest.NewSecret()
+	secret := webhooktest.RandomSecret()
 	handler, catchUp, err := newProgram(ctx, t, client, secret)
 	if err != nil {
 		return err

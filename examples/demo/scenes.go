@@ -17,8 +17,8 @@ import (
 // The secrets are fresh in each run: a receiver must never accept a published
 // one, not even for the moment that this program takes.
 var (
-	secret        = webhooktest.NewSecret()
-	bindingSecret = webhooktest.NewSecret()
+	secret        = webhooktest.RandomSecret()
+	bindingSecret = webhooktest.RandomSecret()
 
 	static  = webhooktest.Static(secret)
 	dynamic = webhooktest.Dynamic(webhooktest.Key(1))
@@ -113,7 +113,7 @@ func scenes(recorded []webhooktest.Recorded) []scene {
 		scene{name: "20 copies at once", delivery: trouble("slow"), atOnce: copies, response: "200, 19 x 503", runs: 1},
 		scene{name: "fails, then a retry", delivery: trouble("fails at first"), attempts: 3, response: "500, 200, 200", runs: 2},
 		scene{name: "panics, then a retry", delivery: trouble("panics at first"), attempts: 2, response: "hung up, 200", runs: 2},
-		scene{name: "secret being rotated", delivery: fresh("rotated-secret", webhooktest.Static(webhooktest.NewSecret()), static), response: "200", runs: 1},
+		scene{name: "secret being rotated", delivery: fresh("rotated-secret", webhooktest.Static(webhooktest.RandomSecret()), static), response: "200", runs: 1},
 		scene{name: "unknown type", delivery: fresh("unknown-type", static), response: "200", runs: 1},
 		scene{name: "dynamic, our job", delivery: webhooktest.NewBody(bound(), dynamic), response: "200", runs: 1},
 		scene{name: "dynamic, not our job", delivery: fresh("dynamic", dynamic), response: "403"},

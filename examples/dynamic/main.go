@@ -40,7 +40,7 @@ func main() {
 func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	// The secret of the binding belongs to this program alone. A real program
 	// stores it, so that it still recognizes its earlier jobs after a restart.
-	binding, err := geminihook.NewBinding(webhooktest.NewSecret())
+	binding, err := geminihook.NewBinding(webhooktest.RandomSecret())
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (p *program) play(ctx context.Context) (err error) {
 func (p *program) next(ctx context.Context) (*geminihook.Event, error) {
 	select {
 	case ev := <-p.receiver.events:
-		fmt.Fprintf(p.out, "  received %s, signed %s with %s\n", ev.Type, ev.Proof.Scheme, ev.Proof.Key)
+		fmt.Fprintf(p.out, "  received %s, signed %s with %s\n", ev.Type, ev.Proof.Scheme, ev.Proof.KeyName)
 		return ev, nil
 	case <-time.After(p.wait):
 		return nil, fmt.Errorf("no delivery arrived within %v", p.wait)

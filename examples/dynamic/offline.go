@@ -108,7 +108,7 @@ func (f *fake) create(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.uri, f.secrets = in.URI, []string{webhooktest.NewSecret()}
+	f.uri, f.secrets = in.URI, []string{webhooktest.RandomSecret()}
 	reply(w, map[string]any{"id": "webhook_1", "uri": f.uri, "new_signing_secret": f.secrets[0]})
 }
 
@@ -118,7 +118,7 @@ func (f *fake) call(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if strings.HasSuffix(r.PathValue("call"), ":rotateSigningSecret") {
-		f.secrets = append([]string{webhooktest.NewSecret()}, f.secrets...)
+		f.secrets = append([]string{webhooktest.RandomSecret()}, f.secrets...)
 		reply(w, map[string]any{"secret": f.secrets[0]})
 		return
 	}

@@ -49,7 +49,7 @@ func main() {
 
 func run(ctx context.Context, out io.Writer, o options, getenv func(string) string) error {
 	given := getenv("GEMINI_WEBHOOK_SECRET")
-	secret := cmp.Or(given, webhooktest.NewSecret())
+	secret := cmp.Or(given, webhooktest.RandomSecret())
 	verifier, err := geminihook.NewHMAC(secret)
 	if err != nil {
 		return fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err)

@@ -17,7 +17,7 @@ import (
 
 // TestServer runs the program while a secret is being rotated.
 func TestServer(t *testing.T) {
-	old := webhooktest.NewSecret()
+	old := webhooktest.RandomSecret()
 	env := map[string]string{"GEMINI_WEBHOOK_SECRET": webhooktest.TestSecret + ", " + old, "ADDR": "127.0.0.1:0"}
 	logs, w := io.Pipe()
 	ctx, stop := context.WithCancel(t.Context())

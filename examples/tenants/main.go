@@ -51,7 +51,7 @@ func (m memory) Secrets(_ context.Context, tenant string) ([]string, error) {
 
 // run serves two tenants and delivers events to them.
 func run() error {
-	source := memory{"acme": {webhooktest.NewSecret()}, "globex": {webhooktest.NewSecret()}}
+	source := memory{"acme": {webhooktest.RandomSecret()}, "globex": {webhooktest.RandomSecret()}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

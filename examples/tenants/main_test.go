@@ -44,7 +44,7 @@ type program struct {
 }
 
 func start(t *testing.T) *program {
-	p := &program{counting: &counting{memory: memory{"acme": {webhooktest.NewSecret()}, "globex": {webhooktest.NewSecret()}}}}
+	p := &program{counting: &counting{memory: memory{"acme": {webhooktest.RandomSecret()}, "globex": {webhooktest.RandomSecret()}}}}
 	p.acme, p.globex = webhooktest.Static(p.memory["acme"][0]), webhooktest.Static(p.memory["globex"][0])
 	srv := httptest.NewServer(routes(p.counting, func(ctx context.Context, ev *geminihook.Event) error {
 		p.mu.Lock()
@@ -120,21 +120,21 @@ func TestSourceFails(t *testing.T) {
 // rotated secret is then found.
 func TestCache(t *testing.T) {
 	now := time.Now()
-	source := &counting{memory: memory{"acme": {webhooktest.NewSecret()}}}
+	source := &counting{memory: memory{"acme": {webhooktest.RandomSecret()}}}
 	v := &verifier{source: source, now: func() time.Time { return now }}
 	ctx := withTenant(t.Context(), "acme")
 	verify := func() error {
 		d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(source.memory["acme"][0]))
 		proof, err := v.Verify(ctx, d.Header, d.Body)
 		if err == nil {
-			assert.Contains(t, proof.Key, "acme/whsec_...")
+			assert.Contains(t, proof.KeyName, "acme/whsec_...")
 		}
 		return err
 	}
 	require.NoError(t, verify())
 	require.NoError(t, verify())
 	assert.Equal(t, 1, source.lookups)
-	source.memory["acme"] = []string{webhooktest.NewSecret()}
+	source.memory["acme"] = []string{webhooktest.RandomSecret()}
 	require.ErrorIs(t, verify(), geminihook.ErrSignature)
 	now = now.Add(cacheFor)
 	require.NoError(t, verify())
@@ -145,7 +145,7 @@ func TestCache(t *testing.T) {
 // refused, whether the cache knows the new secret or not.
 func TestRotation(t *testing.T) {
 	now := time.Now()
-	old, fresh := webhooktest.NewSecret(), webhooktest.NewSecret()
+	old, fresh := webhooktest.RandomSecret(), webhooktest.RandomSecret()
 	source := &counting{memory: memory{"acme": {old}}}
 	v := &verifier{source: source, now: func() time.Time { return now }}
 	verify := func(d *webhooktest.Delivery) error {

@@ -77,7 +77,7 @@ func (v *verifier) Verify(ctx context.Context, header http.Header, body []byte) 
 	if err != nil {
 		return geminihook.Proof{}, err
 	}
-	proof.Key = tenant + "/" + proof.Key // so that the log names the tenant
+	proof.KeyName = tenant + "/" + proof.KeyName // so that the log names the tenant
 	return proof, nil
 }
 

@@ -24,7 +24,7 @@ func TestDeliveries(t *testing.T) {
 
 // TestRoutes is the test that a user would write.
 func TestRoutes(t *testing.T) {
-	secret, runs := webhooktest.NewSecret(), 0
+	secret, runs := webhooktest.RandomSecret(), 0
 	verifier, err := geminihook.NewHMAC(secret)
 	if err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ func program() {
 // TestSIGTERM: a delivery whose function is running when SIGTERM arrives completes
 // with 200, and then the process exits with status 0.
 func TestSIGTERM(t *testing.T) {
-	secret := webhooktest.NewSecret()
+	secret := webhooktest.RandomSecret()
 	cmd := deliveries.Program(t, "SLOW=1", "PORT=0", "GEMINI_WEBHOOK_SECRET="+secret)
 	logs, w := io.Pipe()
 	cmd.Stderr = w

@@ -35,7 +35,7 @@ func TestDeliveries(t *testing.T) {
 
 // TestProgram runs the program itself.
 func TestProgram(t *testing.T) {
-	secret := webhooktest.NewSecret()
+	secret := webhooktest.RandomSecret()
 	url := listen(t, func(port string) {
 		cmd := deliveries.Program(t, "FUNCTION_TARGET=Gemini", "PORT="+port, "GEMINI_WEBHOOK_SECRET="+secret)
 		require.NoError(t, cmd.Start())

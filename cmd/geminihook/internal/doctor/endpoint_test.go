@@ -136,7 +136,7 @@ func TestBadRequestFails(t *testing.T) {
 
 // TestSecrets: each configured secret is tried.
 func TestSecrets(t *testing.T) {
-	old := webhooktest.NewSecret()
+	old := webhooktest.RandomSecret()
 	results := check(t, &receiver{seen: map[string]int{}}, shared, old)
 	assert.Equal(t, "secret whsec_..."+old[len(old)-4:], names(results, doctor.Warning))
 }

@@ -38,7 +38,7 @@ func TestKeys(t *testing.T) {
 	d := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Dynamic(webhooktest.Key(0)))
 	proof, err := set.Verify(t.Context(), d.Header, d.Body)
 	require.NoError(t, err)
-	assert.Contains(t, r.Text, proof.Key[:12])
+	assert.Contains(t, r.Text, proof.KeyName[:12])
 
 	for name, h := range map[string]http.HandlerFunc{
 		"no keys": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"keys":[{"kty":"RSA"}]}`) },

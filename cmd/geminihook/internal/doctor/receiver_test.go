@@ -19,7 +19,7 @@ import (
 )
 
 // shared is the secret that the receivers have, unless they have a hole there.
-var shared = webhooktest.NewSecret()
+var shared = webhooktest.RandomSecret()
 
 // holes are what is wrong with a receiver. The zero value is right.
 type holes struct {

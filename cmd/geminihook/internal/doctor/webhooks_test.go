@@ -52,7 +52,7 @@ func TestWebhooks(t *testing.T) {
 }
 
 func TestConfigured(t *testing.T) {
-	good := webhooktest.NewSecret()
+	good := webhooktest.RandomSecret()
 	usable, results := doctor.Configured([]string{good, "whsec_...abcd", webhooktest.TestSecret})
 	assert.Equal(t, []string{good}, usable)
 	assert.Equal(t, "secrets; secret whsec_...MDAx", names(results, doctor.Failure))
@@ -61,7 +61,7 @@ func TestConfigured(t *testing.T) {
 }
 
 func TestSecretsOfWebhooks(t *testing.T) {
-	one, two, other := webhooktest.NewSecret(), webhooktest.NewSecret(), webhooktest.NewSecret()
+	one, two, other := webhooktest.RandomSecret(), webhooktest.RandomSecret(), webhooktest.RandomSecret()
 	name := func(secret string) string { return "whsec_..." + secret[len(secret)-4:] }
 	soon := time.Now().Add(time.Hour)
 	having := func(newest string, expiring ...string) func(*api.Webhook) {

@@ -21,7 +21,7 @@ import (
 func TestGenuine(t *testing.T) {
 	genuine := recorded(t, webhooktest.Static(webhooktest.TestSecret))
 	v := explain.Explain(t.Context(), genuine, static, sent)
-	assert.Equal(t, explain.Verdict{Genuine: true, Proof: geminihook.Proof{Scheme: "v1", Key: "whsec_...MDAx"}, SentAt: sent}, v)
+	assert.Equal(t, explain.Verdict{Genuine: true, Proof: geminihook.Proof{Scheme: "v1", KeyName: "whsec_...MDAx"}, SentAt: sent}, v)
 
 	split := genuine
 	split.Header = genuine.Header.Clone()

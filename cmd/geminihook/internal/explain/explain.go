@@ -71,7 +71,7 @@ func Explain(ctx context.Context, d Delivery, keys Keys, now time.Time, others .
 	if found, ok := c.find(heads, candidate{body: d.Body}); ok {
 		return found.verdict(d, now)
 	}
-	if errors.Is(c.err, geminihook.ErrKeysUnavailable) {
+	if errors.Is(c.err, geminihook.ErrUnavailable) {
 		return Verdict{Reason: plain(c.err)}
 	}
 	if cause, text := signatures(d.Header, keys); cause != "" {

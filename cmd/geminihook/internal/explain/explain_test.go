@@ -223,8 +223,8 @@ func TestExplain(t *testing.T) {
 		breakage{name: "body of another file", damage: foreign, others: []explain.Delivery{{Name: "swapped.http", Header: other.Header, Body: genuine.Body}}, cause: explain.OtherBody, hint: "taking the body of swapped.http"},
 		breakage{name: "a few bytes changed", damage: body(replace("batches/1", "batches/2")), others: []explain.Delivery{elsewhere, genuine}, cause: explain.Changed, hint: fmt.Sprintf("differ in 1 of %d bytes", len(original))},
 		breakage{name: "replaced, and the secret is right", damage: foreign, others: []explain.Delivery{elsewhere}, cause: explain.OtherWebhook, hint: "verify another of these deliveries"},
-		breakage{name: "wrong secret", keys: explain.Keys{Secrets: []string{webhooktest.NewSecret()}}, cause: explain.Secret, hint: "did not make the signature"},
-		breakage{name: "wrong secrets", keys: explain.Keys{Secrets: []string{webhooktest.NewSecret(), webhooktest.NewSecret()}}, cause: explain.Secret, hint: "None of the secrets whsec_..."},
+		breakage{name: "wrong secret", keys: explain.Keys{Secrets: []string{webhooktest.RandomSecret()}}, cause: explain.Secret, hint: "did not make the signature"},
+		breakage{name: "wrong secrets", keys: explain.Keys{Secrets: []string{webhooktest.RandomSecret(), webhooktest.RandomSecret()}}, cause: explain.Secret, hint: "None of the secrets whsec_..."},
 		breakage{name: "text of the secret as key", keys: explain.Keys{Secrets: []string{webhooktest.TestSecret}}, damage: func(d *explain.Delivery) {
 			raw := webhooktest.Static(base64.StdEncoding.EncodeToString([]byte(webhooktest.TestSecret)))
 			d.Header.Set("webhook-signature", raw.Sign(d.Header.Get("webhook-id"), sent, d.Body))

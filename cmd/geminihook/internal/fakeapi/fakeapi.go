@@ -231,7 +231,7 @@ func reply(w http.ResponseWriter, status int, v any) {
 }
 
 func newSecret() secret {
-	whole := webhooktest.NewSecret()
+	whole := webhooktest.RandomSecret()
 	return secret{Truncated: "whsec_..." + whole[len(whole)-4:], whole: whole}
 }
 

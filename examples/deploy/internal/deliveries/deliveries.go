@@ -36,10 +36,10 @@ func New(t *testing.T) *Receiver {
 	key := webhooktest.Key(1)
 	keys := webhooktest.NewKeyServer(webhooktest.Public(key))
 	t.Cleanup(keys.Close)
-	secret := webhooktest.NewSecret()
+	secret := webhooktest.RandomSecret()
 	hmac, err := geminihook.NewHMAC(secret)
 	require.NoError(t, err)
-	binding, err := geminihook.NewBinding(webhooktest.NewSecret())
+	binding, err := geminihook.NewBinding(webhooktest.RandomSecret())
 	require.NoError(t, err)
 	r := &Receiver{
 		static: webhooktest.Static(secret), dynamic: webhooktest.Dynamic(key),
@@ -133,7 +133,7 @@ func (r *Receiver) CheckWith(t *testing.T, client *http.Client, url string) {
 		{"genuine", genuine, http.StatusOK, 1},
 		{"duplicate", genuine, http.StatusOK, 1},
 		{"retry after a success", r.Retry(genuine), http.StatusOK, 1},
-		{"two signatures during a rotation", r.Static("new.type").Rotated(webhooktest.Static(webhooktest.NewSecret()), r.static), http.StatusOK, 1},
+		{"two signatures during a rotation", r.Static("new.type").Rotated(webhooktest.Static(webhooktest.RandomSecret()), r.static), http.StatusOK, 1},
 		{"forged", r.Static(geminihook.EventBatchSucceeded).WrongSecret(), http.StatusBadRequest, 0},
 		{"changed on its way", r.Static(geminihook.EventBatchSucceeded).Tampered(), http.StatusBadRequest, 0},
 		{"stale", r.Static(geminihook.EventBatchSucceeded).Stale(), http.StatusBadRequest, 0},

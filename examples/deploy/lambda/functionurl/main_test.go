@@ -61,7 +61,7 @@ func survive(next http.Handler) http.Handler {
 // TestProgram has the program get a genuine and a forged delivery from the Runtime
 // API.
 func TestProgram(t *testing.T) {
-	secret := webhooktest.NewSecret()
+	secret := webhooktest.RandomSecret()
 	runtime := gateway.NewRuntime()
 	defer runtime.Close()
 	cmd := deliveries.Program(t, "AWS_LAMBDA_RUNTIME_API="+runtime.Address(), "GEMINI_WEBHOOK_SECRET="+secret)
@@ -78,7 +78,7 @@ func TestProgram(t *testing.T) {
 // TestPanic: the endpoint sends a 500 before the panic ends the process. Otherwise
 // lambdaurl would send a 200 first, and the event would be lost.
 func TestPanic(t *testing.T) {
-	secret := webhooktest.NewSecret()
+	secret := webhooktest.RandomSecret()
 	runtime := gateway.NewRuntime()
 	defer runtime.Close()
 	cmd := deliveries.Program(t, "PANIC=1", "AWS_LAMBDA_RUNTIME_API="+runtime.Address(), "GEMINI_WEBHOOK_SECRET="+secret)

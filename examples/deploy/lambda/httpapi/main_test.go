@@ -35,7 +35,7 @@ func TestDeliveries(t *testing.T) {
 // TestProgram has the program get a genuine and a forged delivery from the Runtime
 // API.
 func TestProgram(t *testing.T) {
-	secret := webhooktest.NewSecret()
+	secret := webhooktest.RandomSecret()
 	runtime := gateway.NewRuntime()
 	defer runtime.Close()
 	cmd := deliveries.Program(t, "AWS_LAMBDA_RUNTIME_API="+runtime.Address(), "GEMINI_WEBHOOK_SECRET="+secret)

@@ -1,0 +1,96 @@
+package geminihook
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// grace is how long the function may take to return after its context has ended.
+const grace = 5 * time.Second
+
+// run is one attempt to run the program's function for an event.
+type run struct {
+	event    *Event
+	fn       func(context.Context, *Event) error
+	key      string    // of the event in the store
+	deadline time.Time // of the request, or zero
+
+	runTimeout, storeTimeout time.Duration
+	keep                     time.Duration
+	logger                   *slog.Logger // nil means slog.Default()
+}
+
+// ends returns when the context of a function that is called now ends.
+func (r *run) ends() time.Time {
+	end := time.Now().Add(r.runTimeout)
+	if !r.deadline.IsZero() && r.deadline.Before(end) {
+		return r.deadline
+	}
+	return end
+}
+
+// call calls the function with a context that ends at the given time. If the
+// context had ended when the function failed, the error also says why. If the
+// function does not return after that, call logs it.
+func (r *run) call(ctx context.Context, end time.Time) error {
+	var cause error = runTimeoutError(r.runTimeout)
+	if end.Equal(r.deadline) {
+		cause = errDeadline
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, end, cause)
+	defer cancel()
+	returned := make(chan struct{})
+	defer close(returned)
+	stop := context.AfterFunc(ctx, func() { r.watch(ctx, returned) })
+	defer stop()
+	err := r.fn(ctx, r.event)
+	if err != nil && ctx.Err() != nil {
+		return &endedError{err: err, cause: context.Cause(ctx)}
+	}
+	return err
+}
+
+// watch logs a warning if the function does not return soon after its context has
+// ended.
+func (r *run) watch(ctx context.Context, returned <-chan struct{}) {
+	select {
+	case <-returned:
+	case <-time.After(grace):
+		r.warn(ctx, "gemini webhook: the function has not returned, although its context has ended: another attempt may run beside it",
+			context.Cause(ctx))
+	}
+}
+
+// warn logs something about the run before it ends.
+func (r *run) warn(ctx context.Context, message string, reason error) {
+	cmp.Or(r.logger, slog.Default()).LogAttrs(ctx, slog.LevelWarn, message,
+		slog.String("webhook_id", r.event.ID), slog.String("type", string(r.event.Type)),
+		slog.String("job", r.event.JobID()), slog.String("reason", reason.Error()))
+}
+
+// runTimeoutError is the cause of the end of a context after RunTimeout.
+type runTimeoutError time.Duration
+
+func (d runTimeoutError) Error() string {
+	return fmt.Sprintf("the run took longer than RunTimeout (%v)", time.Duration(d))
+}
+
+func (runTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+var errDeadline = fmt.Errorf("the deadline of the request passed: %w", context.DeadlineExceeded)
+
+// endedError is the error of a function whose context had ended.
+type endedError struct{ err, cause error }
+
+func (e *endedError) Unwrap() []error { return []error{e.err, e.cause} }
+
+func (e *endedError) Error() string {
+	if errors.Is(e.err, e.cause) || e.err == context.DeadlineExceeded || e.err == context.Canceled {
+		return e.cause.Error()
+	}
+	return e.err.Error() + " (" + e.cause.Error() + ")"
+}

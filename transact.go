@@ -1,0 +1,89 @@
+package geminihook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// transact runs the function inside a transaction. The store may take RunTimeout
+// to begin it, because writers may have to queue, and StoreTimeout to end it after
+// the function.
+func (r *run) transact(ctx context.Context, transactor Transactor) Outcome {
+	deadline := time.Now().Add(r.runTimeout).Add(r.runTimeout).Add(r.storeTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	t := &transaction{run: r, limit: time.AfterFunc(time.Until(r.ends()), cancel)}
+	defer t.limit.Stop()
+	state, err := transactor.Transact(ctx, r.key, r.keep, t.call)
+	if ctx.Err() != nil {
+		err = t.explain(err)
+	}
+	return t.outcome(state, err)
+}
+
+// transaction follows one call of Transact through its phases.
+type transaction struct {
+	run   *run
+	phase phase
+	limit *time.Timer // ends the context if the store takes too long to begin or to end
+	fnErr error       // what the function returned
+}
+
+type phase int
+
+const (
+	beginning phase = iota
+	running
+	ending
+)
+
+// call is the function that the store calls inside the transaction.
+func (t *transaction) call(ctx context.Context) error {
+	if !t.limit.Stop() || ctx.Err() != nil {
+		return fmt.Errorf("%w: the transaction began too late", ErrStore)
+	}
+	t.phase = running
+	defer func() { // also after a panic
+		t.phase = ending
+		t.limit.Reset(t.run.storeTimeout)
+	}()
+	t.fnErr = t.run.call(ctx, t.run.ends())
+	return t.fnErr
+}
+
+// explain adds to the store's error which phase took too long.
+func (t *transaction) explain(err error) error {
+	text := fmt.Sprintf("the transaction did not end within StoreTimeout (%v)", t.run.storeTimeout)
+	if t.phase == beginning {
+		text = fmt.Sprintf("the transaction did not begin within RunTimeout (%v)", t.run.runTimeout)
+	}
+	if err == nil {
+		return errors.New(text)
+	}
+	return fmt.Errorf("%s: %w", text, err)
+}
+
+// outcome is made of what Transact returned and of what the function returned.
+func (t *transaction) outcome(state State, err error) Outcome {
+	ran := t.phase != beginning
+	if ran && err == nil {
+		err = t.fnErr // in case the store lost it
+	}
+	switch {
+	case !ran && err == nil && state == Done:
+		return outcome(Duplicate, nil)
+	case !ran && err == nil && state == InProgress:
+		return outcome(Busy, ErrInProgress)
+	case err == nil && (!ran || state != Acquired):
+		return unavailable(fmt.Errorf("%w: the Transactor returned %v, which is not what it did", ErrStore, state))
+	case !ran || state != Acquired || errors.Is(err, ErrStore):
+		return unavailable(err)
+	case err == nil:
+		return outcome(Processed, nil)
+	case errors.Is(err, ErrPermanent):
+		return outcome(Dropped, err)
+	}
+	return outcome(Failed, err)
+}
