@@ -111,5 +111,7 @@ type Transactor interface {
 	// Transact does not wait for a transaction that has the same key. It must
 	// return soon after its context ends. The context's deadline bounds the
 	// whole call.
-	Transact(ctx context.Context, key string, keep time.Duration, fn func(ctx context.Context) error) (State, error)
+	Transact(
+		ctx context.Context, key string, keep time.Duration, fn func(ctx context.Context) error,
+	) (State, error)
 }

@@ -39,11 +39,13 @@ func defaultKey(ev *Event) (string, error) {
 // storeKey returns the key of the event in the store. Its errors wrap
 // ErrUnavailable.
 func (e *Endpoint) storeKey(ctx context.Context, ev *Event) (string, error) {
-	choose := e.Key
-	if choose == nil {
-		choose = func(_ context.Context, ev *Event) (string, error) { return defaultKey(ev) }
+	var key string
+	var err error
+	if e.Key != nil {
+		key, err = e.Key(ctx, ev)
+	} else {
+		key, err = defaultKey(ev)
 	}
-	key, err := choose(ctx, ev)
 	if err == nil && key == "" {
 		err = errors.New("Endpoint.Key returned an empty key")
 	}

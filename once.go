@@ -11,44 +11,46 @@ import (
 
 // once calls fn unless the event was handled before or another run is in
 // progress.
-func (e *Endpoint) once(ctx context.Context, ev *Event, fn func(context.Context, *Event) error) Outcome {
+func (e *Endpoint) once(
+	ctx context.Context, ev *Event, fn func(context.Context, *Event) error,
+) Outcome {
 	key, err := e.storeKey(ctx, ev)
 	if err != nil {
 		return outcome(Unavailable, err)
 	}
 	deadline, _ := ctx.Deadline()
-	r := &run{
+	c := &claiming{run: run{
 		event: ev, fn: fn, key: key, deadline: deadline, logger: e.Logger,
 		runTimeout:   cmp.Or(e.RunTimeout, time.Minute),
 		storeTimeout: cmp.Or(e.StoreTimeout, 3*time.Second),
 		keep:         cmp.Or(e.Keep, 7*24*time.Hour),
-	}
+	}}
 	// From here on, a sender that hangs up changes nothing: its next attempt
 	// finds out how this one ended.
 	ctx = context.WithValue(context.WithoutCancel(ctx), contextKey{}, ev)
 	if e.Transactor != nil {
-		return r.transact(ctx, e.Transactor)
+		return c.transact(ctx, e.Transactor)
 	}
-	c := &claiming{run: r, store: e.Store, token: rand.Text(), lease: cmp.Or(e.Lease, 30*time.Second)}
-	if c.store == nil {
-		c.store, c.immediate = &e.memory, true
+	c.store, c.token, c.lease = e.Store, rand.Text(), cmp.Or(e.Lease, 30*time.Second)
+	if e.Store == nil {
+		c.store, c.own = &e.memory, true
 	}
 	return c.claim(ctx)
 }
 
 // claiming is a run under a claim in the store.
 type claiming struct {
-	*run
-	store     Store
-	immediate bool // the store is the endpoint's own memory, which never waits
-	token     string
-	lease     time.Duration
+	run
+	store Store
+	own   bool // it is the endpoint's own memory, which ends with the process and never waits
+	token string
+	lease time.Duration
 }
 
 // limited returns a context for one call to the store. A call to the endpoint's
 // own memory takes less time than a timer would.
 func (c *claiming) limited(ctx context.Context) (context.Context, context.CancelFunc) {
-	if c.immediate {
+	if c.own {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, c.storeTimeout)
@@ -56,16 +58,21 @@ func (c *claiming) limited(ctx context.Context) (context.Context, context.Cancel
 
 // claim claims the key and, if it is acquired, runs the function.
 func (c *claiming) claim(ctx context.Context) Outcome {
-	limited, cancel := c.limited(ctx)
+	hold := c.lease
+	if c.own {
+		hold = max(c.runTimeout, c.runTimeout+grace) // the sum may overflow
+	}
 	began := time.Now()
-	claim, err := c.store.Claim(limited, c.key, c.token, c.lease, c.keep)
+	limited, cancel := c.limited(ctx)
+	claim, err := c.store.Claim(limited, c.key, c.token, hold, c.keep)
 	cancel()
-	if err == nil && claim.State == Acquired && time.Since(began) >= c.lease {
+	now := time.Now()
+	if err == nil && claim.State == Acquired && now.Sub(began) >= hold {
 		err = errors.New("the claim took longer than its lease")
 	}
 	switch {
 	case err != nil:
-		if !c.immediate {
+		if !c.own {
 			go c.release(ctx) // the store may have acquired it: see docs/decisions/leases.md
 		}
 		return unavailable(err)
@@ -73,25 +80,27 @@ func (c *claiming) claim(ctx context.Context) Outcome {
 		return outcome(Duplicate, nil)
 	case claim.State == InProgress:
 		busy := outcome(Busy, ErrInProgress)
-		busy.RetryAfter = cmp.Or(max(claim.RetryIn, 0), busy.RetryAfter)
+		if claim.RetryIn > 0 {
+			busy.RetryAfter = min(claim.RetryIn, c.lease)
+		}
 		return busy
 	case claim.State != Acquired:
 		return unavailable(fmt.Errorf("%w: Claim returned the invalid state %v", ErrStore, claim.State))
 	}
 	c.event.Attempt = claim.Attempt
-	return c.settle(ctx, began)
+	return c.settle(ctx, began, now)
 }
 
-// settle runs the function and completes or releases the claim, which began at the
-// given time.
-func (c *claiming) settle(ctx context.Context, began time.Time) Outcome {
+// settle runs the function now and completes or releases the claim, which began at
+// the given time.
+func (c *claiming) settle(ctx context.Context, began, now time.Time) Outcome {
 	returned := false
 	defer func() {
 		if !returned { // a panic or runtime.Goexit, which continues
 			_ = c.release(ctx)
 		}
 	}()
-	err := c.callRenewing(ctx, began)
+	err := c.callRenewing(ctx, began, now)
 	returned = true
 	if err != nil && !errors.Is(err, ErrPermanent) {
 		if storeErr := c.release(ctx); storeErr != nil {
@@ -109,28 +118,50 @@ func (c *claiming) settle(ctx context.Context, began time.Time) Outcome {
 	return outcome(Dropped, err)
 }
 
-// callRenewing calls the function and renews the lease meanwhile.
-func (c *claiming) callRenewing(ctx context.Context, began time.Time) error {
+// callRenewing calls the function and renews the lease meanwhile. A claim in the
+// endpoint's own memory holds for the whole run.
+func (c *claiming) callRenewing(ctx context.Context, began, now time.Time) error {
+	end := c.ends(now)
+	if c.own {
+		return c.callWatched(ctx, end)
+	}
 	held, lose := context.WithCancelCause(ctx)
 	defer lose(nil)
-	end := c.ends()
-	timer := time.AfterFunc(c.lease/3, func() { c.renew(held, lose, began.Add(c.lease), end.Add(grace)) })
+	watch := func() { c.watch(held, lose, began.Add(c.lease), end) }
+	timer := time.AfterFunc(min(c.lease/3, end.Sub(now)), watch) // most functions return before
 	defer timer.Stop()
 	return c.call(held, end)
 }
 
-// renew renews the lease at every third of it, until held ends because the
-// function has returned, or until the function hangs: a later attempt may then
-// take the key. It calls lose as soon as the lease is not known to be held. That
-// a call succeeded is known only afterwards, so the lease counts from the start of
-// the last one that did.
-func (c *claiming) renew(held context.Context, lose context.CancelCauseFunc, expires, hangs time.Time) {
+// watch looks after a function that takes long. It renews the lease until the
+// function returns, or until it hangs: a later attempt may then take the key.
+func (c *claiming) watch(
+	held context.Context, lose context.CancelCauseFunc, expires, end time.Time,
+) {
+	c.renew(held, lose, expires, end.Add(grace))
+	if c.returned.Load() {
+		return
+	}
+	if lost := time.Now(); lost.Before(end) {
+		end = lost
+	}
+	time.Sleep(time.Until(end.Add(grace)))
+	c.hangs(held)
+}
+
+// renew renews the lease at every third of it, until held ends or the given time.
+// As soon as the lease is not known to be held, it calls lose. Whether a call
+// succeeded is known only afterwards, so the lease counts from the start of the
+// last one that did.
+func (c *claiming) renew(
+	held context.Context, lose context.CancelCauseFunc, expires, until time.Time,
+) {
 	expiry := time.AfterFunc(time.Until(expires), func() { lose(errExpired) })
 	defer expiry.Stop()
+	next := expires.Add(c.lease/3 - c.lease) // a third after the claim began
 	failing := false
-	for held.Err() == nil && time.Now().Before(hangs) {
+	for sleepUntil(held, next) && next.Before(until) {
 		began := time.Now()
-		pause := max(c.lease/3, time.Millisecond)
 		ctx, cancel := context.WithDeadline(held, expires)
 		err := c.store.Renew(ctx, c.key, c.token, c.lease)
 		cancel()
@@ -142,19 +173,26 @@ func (c *claiming) renew(held context.Context, lose context.CancelCauseFunc, exp
 			return
 		case err != nil:
 			if !failing {
-				c.warn(held, "gemini webhook: the lease was not renewed: trying again until it expires", err)
+				c.warn(held, "gemini webhook: the lease was not renewed, trying again until it expires", err)
 			}
 			failing = true
-			pause = max(c.lease/30, time.Millisecond)
+			next = time.Now().Add(max(c.lease/30, time.Millisecond))
 		default:
 			failing = false
 			expires = began.Add(c.lease)
 			expiry.Reset(time.Until(expires))
+			next = began.Add(max(c.lease/3, time.Millisecond))
 		}
-		select {
-		case <-held.Done():
-		case <-time.After(time.Until(began.Add(pause))):
-		}
+	}
+}
+
+// sleepUntil waits for the given time and returns true, or false if ctx ends first.
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(time.Until(t)):
+		return true
 	}
 }
 

@@ -22,12 +22,12 @@ const (
 	Processed   Result = "processed"   // the function ran and succeeded
 	Duplicate   Result = "duplicate"   // the event was handled before
 	Busy        Result = "busy"        // another run of the event has not ended
-	Rejected    Result = "rejected"    // not a POST, too large, malformed, or not a genuine delivery
-	Forbidden   Result = "forbidden"   // genuine, but Authorize refused it with ErrForbidden
-	Ignored     Result = "ignored"     // genuine, but Authorize returned a Permanent error: not for this program
-	Failed      Result = "failed"      // the function failed or panicked, or an Endpoint field is invalid
+	Rejected    Result = "rejected"    // not a POST, too large, malformed, or not genuine
+	Forbidden   Result = "forbidden"   // genuine, but Authorize returned ErrForbidden
+	Ignored     Result = "ignored"     // genuine, but Authorize returned a Permanent error
+	Failed      Result = "failed"      // the function failed or panicked, or a field is invalid
 	Dropped     Result = "dropped"     // the function returned a Permanent error
-	Unavailable Result = "unavailable" // the store failed, or the Verifier, Authorize or Key could not decide
+	Unavailable Result = "unavailable" // the store, Verifier, Authorize or Key failed
 )
 
 // Outcome is what became of one request, or of one call of [Endpoint.Process].
@@ -127,7 +127,8 @@ func (e *Endpoint) respond(w http.ResponseWriter, o Outcome) int {
 		seconds := int64((o.RetryAfter-1)/time.Second) + 1 // rounded up
 		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
-	if text != "" || e.Observe != nil { // net/http sets it for an empty response, but only after Observe
+	// For an empty response net/http sets the length itself, but only after Observe.
+	if text != "" || e.Observe != nil {
 		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	}
 	w.WriteHeader(o.Status)
@@ -138,23 +139,32 @@ func (e *Endpoint) respond(w http.ResponseWriter, o Outcome) int {
 // report writes the log line and calls Observe.
 func (e *Endpoint) report(ctx context.Context, o Outcome) {
 	ctx = context.WithoutCancel(ctx)
-	logger := cmp.Or(e.Logger, slog.Default())
-	if level := o.level(); logger.Enabled(ctx, level) {
-		allowed, leftOut := true, 0
-		if o.Event == nil {
-			allowed, leftOut = e.lines.take(time.Now())
-		}
-		if leftOut > 0 {
-			logger.WarnContext(ctx, "gemini webhook: lines about requests without a verified event were left out", "count", leftOut)
-		}
-		if allowed {
-			logger.LogAttrs(ctx, level, "gemini webhook", o.attrs()...)
-		}
-	}
+	e.log(ctx, o)
 	if e.Observe != nil {
 		e.Observe(ctx, o)
 	}
 }
+
+// log writes the line about an outcome, unless a stranger has caused too many.
+func (e *Endpoint) log(ctx context.Context, o Outcome) {
+	logger := cmp.Or(e.Logger, slog.Default())
+	level := o.level()
+	if !logger.Enabled(ctx, level) {
+		return
+	}
+	if o.Event == nil {
+		allowed, leftOut := e.lines.take(time.Now())
+		if leftOut > 0 {
+			logger.WarnContext(ctx, leftOutText, "count", leftOut)
+		}
+		if !allowed {
+			return
+		}
+	}
+	logger.LogAttrs(ctx, level, "gemini webhook", o.attrs()...)
+}
+
+const leftOutText = "gemini webhook: lines about requests without a verified event were left out"
 
 // logLimit bounds the log lines that strangers can cause to 10 in any second.
 type logLimit struct {
@@ -195,7 +205,8 @@ func (o *Outcome) level() slog.Level {
 
 // attrs are the attributes of the log line.
 func (o *Outcome) attrs() []slog.Attr {
-	attrs := append(make([]slog.Attr, 0, 11), slog.String("result", string(o.Result)), slog.Int("status", o.Status))
+	attrs := make([]slog.Attr, 0, 11)
+	attrs = append(attrs, slog.String("result", string(o.Result)), slog.Int("status", o.Status))
 	add := func(name, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(name, value))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,11 +23,13 @@ type run struct {
 	runTimeout, storeTimeout time.Duration
 	keep                     time.Duration
 	logger                   *slog.Logger // nil means slog.Default()
+
+	returned atomic.Bool // the function has returned, or it panicked
 }
 
 // ends returns when the context of a function that is called now ends.
-func (r *run) ends() time.Time {
-	end := time.Now().Add(r.runTimeout)
+func (r *run) ends(now time.Time) time.Time {
+	end := now.Add(r.runTimeout)
 	if !r.deadline.IsZero() && r.deadline.Before(end) {
 		return r.deadline
 	}
@@ -34,8 +37,7 @@ func (r *run) ends() time.Time {
 }
 
 // call calls the function with a context that ends at the given time. If the
-// context had ended when the function failed, the error also says why. If the
-// function does not return after that, call logs it.
+// context had ended when the function failed, the error also says why.
 func (r *run) call(ctx context.Context, end time.Time) error {
 	var cause error = runTimeoutError(r.runTimeout)
 	if end.Equal(r.deadline) {
@@ -43,10 +45,7 @@ func (r *run) call(ctx context.Context, end time.Time) error {
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, end, cause)
 	defer cancel()
-	returned := make(chan struct{})
-	defer close(returned)
-	stop := context.AfterFunc(ctx, func() { r.watch(ctx, returned) })
-	defer stop()
+	defer r.returned.Store(true)
 	err := r.fn(ctx, r.event)
 	if err != nil && ctx.Err() != nil {
 		return &endedError{err: err, cause: context.Cause(ctx)}
@@ -54,22 +53,32 @@ func (r *run) call(ctx context.Context, end time.Time) error {
 	return err
 }
 
-// watch logs a warning if the function does not return soon after its context has
-// ended.
-func (r *run) watch(ctx context.Context, returned <-chan struct{}) {
-	select {
-	case <-returned:
-	case <-time.After(grace):
-		r.warn(ctx, "gemini webhook: the function has not returned, although its context has ended: another attempt may run beside it",
-			context.Cause(ctx))
+// callWatched is call, and logs a warning if the function hangs.
+func (r *run) callWatched(ctx context.Context, end time.Time) error {
+	hang := time.AfterFunc(time.Until(end)+grace, func() { r.hangs(ctx) })
+	defer hang.Stop()
+	return r.call(ctx, end)
+}
+
+// hangs logs a warning if the function has not returned. It is called when the
+// grace has passed since the function's context ended.
+func (r *run) hangs(ctx context.Context) {
+	if !r.returned.Load() {
+		r.warn(ctx, "gemini webhook: the function has not returned, although its context has ended: "+
+			"another attempt may run beside it", nil)
 	}
 }
 
 // warn logs something about the run before it ends.
 func (r *run) warn(ctx context.Context, message string, reason error) {
-	cmp.Or(r.logger, slog.Default()).LogAttrs(ctx, slog.LevelWarn, message,
+	attrs := []slog.Attr{
 		slog.String("webhook_id", r.event.ID), slog.String("type", string(r.event.Type)),
-		slog.String("job", r.event.JobID()), slog.String("reason", reason.Error()))
+		slog.String("job", r.event.JobID()),
+	}
+	if reason != nil {
+		attrs = append(attrs, slog.String("reason", reason.Error()))
+	}
+	cmp.Or(r.logger, slog.Default()).LogAttrs(ctx, slog.LevelWarn, message, attrs...)
 }
 
 // runTimeoutError is the cause of the end of a context after RunTimeout.

@@ -37,8 +37,9 @@ func (e *Endpoint) checkProcess() error {
 }
 
 // serve handles one request. It has send write the response and return its status.
-func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context.Context, *Event) error,
-	send func(http.ResponseWriter, Outcome) int,
+func (e *Endpoint) serve(
+	w http.ResponseWriter, r *http.Request,
+	fn func(context.Context, *Event) error, send func(http.ResponseWriter, Outcome) int,
 ) {
 	start := time.Now()
 	out := outcome(Failed, errPanic) // unless everything below returns
@@ -47,9 +48,15 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 	var body []byte
 	defer func() { // also after a panic, which continues
 		if !returned {
-			w.WriteHeader(out.Status) // net/http would send nothing, but aws-lambda-go's lambdaurl a 200
+			// net/http would send nothing, but aws-lambda-go's lambdaurl a 200.
+			w.WriteHeader(out.Status)
 		}
-		out.ID, out.Event, out.Header, out.Body = deliveryID(r.Header), ev, r.Header, body
+		out.Event, out.Header, out.Body = ev, r.Header, body
+		if ev != nil {
+			out.ID = ev.ID
+		} else {
+			out.ID = deliveryID(r.Header)
+		}
 		out.Elapsed = time.Since(start)
 		e.report(r.Context(), out)
 	}()
@@ -78,7 +85,9 @@ func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, fn func(context
 // The context of fn does not end when ctx is canceled, but keeps its deadline. If
 // fn panics, the event is released and the panic continues. The Status of the
 // Outcome is the one with which Handler would respond.
-func (e *Endpoint) Process(ctx context.Context, ev *Event, fn func(ctx context.Context, ev *Event) error) (out Outcome) {
+func (e *Endpoint) Process(
+	ctx context.Context, ev *Event, fn func(ctx context.Context, ev *Event) error,
+) (out Outcome) {
 	start := time.Now()
 	copied := *ev
 	out = outcome(Failed, errPanic) // unless everything below returns
@@ -135,9 +144,8 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, []by
 	if err != nil {
 		return nil, body, err
 	}
-	// A server may reuse the memory of the headers after the request.
-	ev.ID, ev.SentAt = strings.Clone(d.id), time.Unix(d.sentAt, 0).UTC()
-	ev.Proof = Proof{Scheme: strings.Clone(proof.Scheme), KeyName: strings.Clone(proof.KeyName)}
+	ev.ID = strings.Clone(d.id) // a server may reuse the memory of the headers after the request
+	ev.SentAt, ev.Proof = time.Unix(d.sentAt, 0).UTC(), proof
 	if e.Authorize != nil {
 		err = e.Authorize(r.Context(), ev)
 	}

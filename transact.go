@@ -14,10 +14,10 @@ func (r *run) transact(ctx context.Context, transactor Transactor) Outcome {
 	deadline := time.Now().Add(r.runTimeout).Add(r.runTimeout).Add(r.storeTimeout)
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	t := &transaction{run: r, limit: time.AfterFunc(time.Until(r.ends()), cancel)}
+	t := &transaction{run: r, limit: time.AfterFunc(time.Until(r.ends(time.Now())), cancel)}
 	defer t.limit.Stop()
 	state, err := transactor.Transact(ctx, r.key, r.keep, t.call)
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		err = t.explain(err)
 	}
 	return t.outcome(state, err)
@@ -49,7 +49,7 @@ func (t *transaction) call(ctx context.Context) error {
 		t.phase = ending
 		t.limit.Reset(t.run.storeTimeout)
 	}()
-	t.fnErr = t.run.call(ctx, t.run.ends())
+	t.fnErr = t.run.callWatched(ctx, t.run.ends(time.Now()))
 	return t.fnErr
 }
 
@@ -58,9 +58,6 @@ func (t *transaction) explain(err error) error {
 	text := fmt.Sprintf("the transaction did not end within StoreTimeout (%v)", t.run.storeTimeout)
 	if t.phase == beginning {
 		text = fmt.Sprintf("the transaction did not begin within RunTimeout (%v)", t.run.runTimeout)
-	}
-	if err == nil {
-		return errors.New(text)
 	}
 	return fmt.Errorf("%s: %w", text, err)
 }

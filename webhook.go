@@ -84,10 +84,10 @@ type Endpoint struct {
 	// Binding), and a static webhook reports every job of the project. Nil
 	// accepts every event. Return
 	//
-	//	nil                                  // the event is ours
-	//	fmt.Errorf("...: %w", ErrForbidden)  // a stranger's: 403
-	//	Permanent(err)                       // genuine, but not for this program: 200
-	//	err                                  // could not decide, such as after a database error: 503
+	//	nil                                 // the event is for this program
+	//	fmt.Errorf("...: %w", ErrForbidden) // a stranger's: 403
+	//	Permanent(err)                      // genuine, but not for this program: 200
+	//	err                                 // could not decide, such as a failed query: 503
 	//
 	// After an error the event is not claimed. With a Permanent error, the
 	// Result is Ignored.
