@@ -100,17 +100,17 @@ func TestSomebodyElsesJob(t *testing.T) {
 		{name: "static, with", static: true, delivery: webhooktest.NewBody(body(mine), signer), status: 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			store := &countingStore{Store: &geminihook.MemoryStore{}}
+			store := &hookedStore{}
 			b := &geminihook.Binding{Secrets: b.Secrets, RequireStatic: tt.static}
 			rc := newReceiver(t, &geminihook.Endpoint{
 				Verifier:  geminihook.AnyOf(newVerifier(t), newKeySet(0, 1, 2)),
 				Authorize: b.Authorize, Store: store,
-			}, nil)
+			}, succeed)
 			assert.Equal(t, tt.status, rc.send(t, tt.delivery).status)
 			if tt.status == 403 {
 				assert.Zero(t, store.calls.Load(), "no claim is made")
-				assert.Zero(t, rc.runCount(tt.delivery.ID()))
-				rc.outcome()
+				assert.Zero(t, rc.of(tt.delivery.ID()))
+				rc.next()
 				assert.Contains(t, rc.log(), tt.log)
 			}
 		})

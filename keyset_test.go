@@ -123,12 +123,12 @@ func TestKeySetUnavailable(t *testing.T) {
 	source := &keySource{}
 	source.fail()
 	keys := &geminihook.KeySet{Client: &http.Client{Transport: source}}
-	rc := newReceiver(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(newVerifier(t), keys)}, nil)
+	rc := newReceiver(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(newVerifier(t), keys)}, succeed)
 	dynamic := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(1)))
 	got := rc.send(t, dynamic)
 	assert.Equal(t, 503, got.status)
 	assert.NotEmpty(t, got.header.Get("Retry-After"))
-	assert.Equal(t, geminihook.Unavailable, rc.outcome().Result)
+	assert.Equal(t, geminihook.Unavailable, rc.next().Result)
 	assert.Contains(t, rc.log(), "connection refused")
 	assert.Equal(t, 200, rc.send(t, newBatch()).status, "static deliveries go on")
 }

@@ -127,8 +127,9 @@ func (c *claiming) callRenewing(ctx context.Context, began, now time.Time) error
 	}
 	held, lose := context.WithCancelCause(ctx)
 	defer lose(nil)
+	first := earlier(began.Add(c.lease/3), end) // most functions return before that
 	watch := func() { c.watch(held, lose, began.Add(c.lease), end) }
-	timer := time.AfterFunc(min(c.lease/3, end.Sub(now)), watch) // most functions return before
+	timer := time.AfterFunc(first.Sub(now), watch)
 	defer timer.Stop()
 	return c.call(held, end)
 }
@@ -160,9 +161,9 @@ func (c *claiming) renew(
 	defer expiry.Stop()
 	next := expires.Add(c.lease/3 - c.lease) // a third after the claim began
 	failing := false
-	for sleepUntil(held, next) && next.Before(until) {
+	for sleepUntil(held, earlier(next, until)) && next.Before(until) {
 		began := time.Now()
-		ctx, cancel := context.WithDeadline(held, expires)
+		ctx, cancel := context.WithDeadline(held, earlier(expires, until))
 		err := c.store.Renew(ctx, c.key, c.token, c.lease)
 		cancel()
 		switch {

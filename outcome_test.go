@@ -2,8 +2,9 @@ package geminihook_test
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -18,39 +19,31 @@ import (
 // TestObserveAfterResponse: the client has its whole response while Observe is
 // still running. If it did not, nothing in the bubble could go on.
 func TestObserveAfterResponse(t *testing.T) {
-	reply := func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "thanks") }
+	thanks := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "thanks") })
+	handler := func(e *geminihook.Endpoint) http.Handler { return e.Handler(succeed) }
+	middleware := func(e *geminihook.Endpoint) http.Handler { return e.Middleware(thanks) }
 	for _, tt := range []struct {
-		name    string
-		handler func(*geminihook.Endpoint) http.Handler
-		change  func(*webhooktest.Delivery) *webhooktest.Delivery
-		status  int
-		body    string
+		name     string
+		handler  func(*geminihook.Endpoint) http.Handler
+		delivery func() *webhooktest.Delivery // made in the bubble, by its clock
+		status   int
+		body     string
 	}{
-		{name: "processed", status: 200},
-		{name: "rejected", change: (*webhooktest.Delivery).Tampered, status: 400, body: "Bad Request\n"},
-		{
-			name: "middleware", status: 200, body: "thanks",
-			handler: func(e *geminihook.Endpoint) http.Handler { return e.Middleware(http.HandlerFunc(reply)) },
-		},
+		{"processed", handler, newBatch, 200, ""},
+		{"rejected", handler, func() *webhooktest.Delivery { return newBatch().Tampered() }, 400, "Bad Request\n"},
+		{"middleware", middleware, newBatch, 200, "thanks"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rc := record(t, &geminihook.Endpoint{})
+				e := &geminihook.Endpoint{}
+				observe(t, e)
 				hasResponse, observed := make(chan struct{}), make(chan geminihook.Outcome, 1)
-				rc.Observe = func(_ context.Context, o geminihook.Outcome) {
+				e.Observe = func(_ context.Context, o geminihook.Outcome) {
 					<-hasResponse
 					observed <- o
 				}
-				h := rc.Handler(rc.countRuns(nil))
-				if tt.handler != nil {
-					h = tt.handler(rc.Endpoint)
-				}
-				rc.startPipe(t, h)
-				d := newBatch()
-				if tt.change != nil {
-					d = tt.change(d)
-				}
-				got := rc.send(t, d)
+				s := servePipe(t, tt.handler(e))
+				got := s.send(t, tt.delivery())
 				close(hasResponse)
 				assert.Equal(t, tt.status, got.status)
 				assert.Equal(t, tt.body, got.body)
@@ -60,21 +53,44 @@ func TestObserveAfterResponse(t *testing.T) {
 	}
 }
 
+// TestObserveContext: the context that Observe gets does not end with the sender's
+// connection.
+func TestObserveContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	e := &geminihook.Endpoint{}
+	observe(t, e)
+	var got error
+	e.Observe = func(ctx context.Context, _ geminihook.Outcome) { got = ctx.Err() }
+	cancel()
+	e.Process(ctx, newEvent(t), succeed)
+	require.NoError(t, got)
+	e.Handler(succeed).ServeHTTP(&discard{header: http.Header{}}, newBatch().Request("/").WithContext(ctx))
+	require.NoError(t, got)
+}
+
+// discard is an http.ResponseWriter.
+type discard struct{ header http.Header }
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(int)             {}
+
 // TestEmptyResponse: an empty response is not chunked, whoever sets its
 // Content-Length.
 func TestEmptyResponse(t *testing.T) {
 	for _, observed := range []bool{false, true} {
 		t.Run(fmt.Sprint("observed ", observed), func(t *testing.T) {
-			rc := record(t, &geminihook.Endpoint{})
+			e := &geminihook.Endpoint{}
+			observe(t, e)
 			if !observed {
-				rc.Observe = nil
+				e.Observe = nil
 			}
-			rc.start(t, rc.Handler(rc.countRuns(nil)))
+			s := serve(t, e.Handler(succeed))
 			d := newBatch()
 			for _, state := range []string{"processed", "duplicate"} {
-				req, err := d.ClientRequest(rc.url)
+				req, err := d.ClientRequest(s.url)
 				require.NoError(t, err)
-				resp, err := rc.client.Do(req)
+				resp, err := s.client.Do(req)
 				require.NoError(t, err)
 				resp.Body.Close()
 				assert.Equal(t, 200, resp.StatusCode, state)
@@ -85,70 +101,57 @@ func TestEmptyResponse(t *testing.T) {
 	}
 }
 
-// TestLogAttempt: the line has an attempt only if the function ran and the
-// store counts.
-func TestLogAttempt(t *testing.T) {
-	committed := scriptedTransactor(func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
-		return geminihook.Acquired, fn(ctx)
-	})
-	d := newBatch()
-	for _, tt := range []struct {
-		name       string
-		transactor geminihook.Transactor
-		deliveries []*webhooktest.Delivery
-		want       []string // for each line, its attempt
-	}{
-		{"a run and its duplicate", nil, []*webhooktest.Delivery{d, d}, []string{"attempt=1", ""}},
-		{"rejected", nil, []*webhooktest.Delivery{d.Tampered()}, []string{""}},
-		{"transactional", committed, []*webhooktest.Delivery{d}, []string{""}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			rc := newReceiver(t, &geminihook.Endpoint{Transactor: tt.transactor}, nil)
-			for _, d := range tt.deliveries {
-				rc.send(t, d)
-				rc.outcome()
-			}
-			lines := strings.Split(strings.TrimSpace(rc.log()), "\n")
-			require.Len(t, lines, len(tt.want))
-			for i, line := range lines {
-				assert.Contains(t, line, tt.want[i])
-				assert.Equal(t, tt.want[i] != "", strings.Contains(line, "attempt="), line)
-			}
-		})
-	}
-}
-
-// TestOutcomeID: a refused delivery has its webhook-id as it was claimed, if
-// that has the right form.
+// TestOutcomeID: a refused delivery has its webhook-id as it arrived, if that has
+// the right form.
 func TestOutcomeID(t *testing.T) {
-	header := func(values ...string) *webhooktest.Delivery {
+	withID := func(values ...string) *webhooktest.Delivery {
 		d := newBatch()
 		d.Header["Webhook-Id"] = values
 		return d
 	}
-	refuse := func(context.Context, *geminihook.Event) error { return errors.New("not ours") }
-	processed, stale := newBatch(), newBatch().Stale()
+	genuine := newBatch()
 	for _, tt := range []struct {
-		name      string
-		authorize func(context.Context, *geminihook.Event) error
-		delivery  *webhooktest.Delivery
-		want      string
-		event     bool
+		name     string
+		delivery *webhooktest.Delivery
+		want     string
 	}{
-		{name: "processed", delivery: processed, want: processed.ID(), event: true},
-		{name: "tampered", delivery: header("msg_2").Tampered(), want: "msg_2"},
-		{name: "stale", delivery: stale, want: stale.ID()},
-		{name: "forbidden", authorize: refuse, delivery: processed, want: processed.ID(), event: true},
-		{name: "none", delivery: header(), want: ""},
-		{name: "malformed", delivery: header("msg 4"), want: ""},
-		{name: "too long", delivery: header(strings.Repeat("x", 257)), want: ""},
+		{"genuine", genuine, genuine.ID()},
+		{"forged", withID("msg_2").Tampered(), "msg_2"},
+		{"none", withID(), ""},
+		{"two", withID("msg_2", "msg_3"), ""},
+		{"malformed", withID("msg 4"), ""},
+		{"too long", withID(strings.Repeat("x", 257)), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rc := newReceiver(t, &geminihook.Endpoint{Authorize: tt.authorize}, nil)
+			rc := newReceiver(t, &geminihook.Endpoint{}, succeed)
 			rc.send(t, tt.delivery)
-			out := rc.outcome()
-			assert.Equal(t, tt.want, out.ID)
-			assert.Equal(t, tt.event, out.Event != nil)
+			assert.Equal(t, tt.want, rc.next().ID)
 		})
+	}
+}
+
+// TestOutcomeIsNotShown: whoever logs or encodes an outcome does not show the body
+// or the header.
+func TestOutcomeIsNotShown(t *testing.T) {
+	rc := newReceiver(t, &geminihook.Endpoint{}, succeed)
+	d := newBatch()
+	rc.send(t, d)
+	out := rc.next()
+	require.NotEmpty(t, out.Body)
+	var text strings.Builder
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x", "%q"} {
+		fmt.Fprintf(&text, format+format+format+"\n", out, &out, []geminihook.Outcome{out})
+	}
+	for _, h := range []slog.Handler{slog.NewTextHandler(&text, nil), slog.NewJSONHandler(&text, nil)} {
+		slog.New(h).Info("x", "outcome", out, "pointer", &out, "list", []any{out})
+	}
+	assertNoSecrets(t, text.String(), d)
+	assert.NotContains(t, text.String(), fmt.Sprintf("%x", d.Body[:8]))
+	assert.Contains(t, text.String(), d.ID())
+
+	for name, value := range map[string]any{"value": out, "pointer": &out, "list": []geminihook.Outcome{out}} {
+		b, err := json.Marshal(value)
+		require.ErrorContains(t, err, "an Outcome cannot be encoded as JSON", name)
+		assert.Empty(t, b)
 	}
 }

@@ -30,10 +30,17 @@ type run struct {
 // ends returns when the context of a function that is called now ends.
 func (r *run) ends(now time.Time) time.Time {
 	end := now.Add(r.runTimeout)
-	if !r.deadline.IsZero() && r.deadline.Before(end) {
-		return r.deadline
+	if r.deadline.IsZero() {
+		return end
 	}
-	return end
+	return earlier(end, r.deadline)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // call calls the function with a context that ends at the given time. If the

@@ -175,15 +175,20 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, err
 }
 
 // explainLength adds to the error of a signature that does not match that the body
-// is not as long as the sender said. Alone, that is no error: a middleware may
-// have decompressed the body before the endpoint read it.
+// is empty, or not as long as the sender said. Alone, that is no error: a
+// middleware may have decompressed the body before the endpoint read it.
 func explainLength(err error, read, announced int64) error {
-	if !errors.Is(err, ErrSignature) || announced < 0 || read == announced && read > 0 {
+	complete := read > 0 && (read == announced || announced < 0)
+	if complete || !errors.Is(err, ErrSignature) {
 		return err
 	}
-	return fmt.Errorf("%w; the endpoint read %d bytes of a body that has %d by its Content-Length: something read or changed it "+
-		"before the endpoint, for example a middleware that logs it: register the endpoint outside that middleware, "+
-		"or have it restore the body", err, read, announced)
+	length := "no Content-Length"
+	if announced >= 0 {
+		length = fmt.Sprintf("Content-Length %d", announced)
+	}
+	return fmt.Errorf("%w; the endpoint read %d bytes of a request with %s: something read or changed the body before "+
+		"the endpoint, for example a middleware that logs it: register the endpoint outside that middleware, or have it "+
+		"restore the body", err, read, length)
 }
 
 // limitRead sets a read deadline unless the server has one. The returned function

@@ -88,13 +88,13 @@ func TestRecordedDeliveries(t *testing.T) {
 	for _, n := range []int{0, 1, 2} {
 		keys.Keys = append(keys.Keys, webhooktest.Public(webhooktest.Key(n)))
 	}
-	rc := newReceiver(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(v, keys)}, nil)
+	rc := newReceiver(t, &geminihook.Endpoint{Verifier: geminihook.AnyOf(v, keys)}, succeed)
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
 			require.Equal(t, r.delivery.Header, byName[r.name].Header, "go test -run TestRecordedDeliveries -update writes it anew")
 			require.True(t, bytes.Equal(r.delivery.Body, byName[r.name].Body))
 			got := rc.send(t, byName[r.name])
-			out := rc.outcome()
+			out := rc.next()
 			require.ErrorIs(t, out.Err, r.want)
 			assert.Equal(t, geminihook.StatusCode(r.want), got.status)
 			if r.name == "duplicate" {
@@ -102,5 +102,5 @@ func TestRecordedDeliveries(t *testing.T) {
 			}
 		})
 	}
-	assert.Equal(t, 1, rc.runCount(rows[0].delivery.ID()))
+	assert.Equal(t, 1, rc.of(rows[0].delivery.ID()))
 }
