@@ -223,7 +223,7 @@ func TestRenewDeadline(t *testing.T) {
 // TestRenewAfterSlowClaim: the lease counts from the start of the claim, however
 // late its response was.
 func TestRenewAfterSlowClaim(t *testing.T) {
-	for name, fails := range map[string]bool{"the store answers": false, "the store is away": true} {
+	for name, fails := range map[string]bool{"the store responds": false, "the store is away": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &hookedStore{before: func(_ context.Context, method string) error {
