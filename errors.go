@@ -74,10 +74,12 @@ func StatusCode(err error) int {
 	switch {
 	case err == nil || is(ErrPermanent):
 		return http.StatusOK
-	case is(ErrUnavailable) || is(ErrInProgress) || is(ErrStore):
+	case is(ErrUnavailable): // first: who could not decide has refused nothing
 		return http.StatusServiceUnavailable
 	case is(ErrForbidden):
 		return http.StatusForbidden
+	case is(ErrInProgress) || is(ErrStore):
+		return http.StatusServiceUnavailable
 	case is(ErrMethod):
 		return http.StatusMethodNotAllowed
 	case is(ErrTooLarge):

@@ -3,7 +3,6 @@ package geminihook
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -55,7 +54,7 @@ func (r *run) call(ctx context.Context, end time.Time) error {
 	defer r.returned.Store(true)
 	err := r.fn(ctx, r.event)
 	if err != nil && ctx.Err() != nil {
-		return &endedError{err: err, cause: context.Cause(ctx)}
+		return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
 	}
 	return err
 }
@@ -98,15 +97,3 @@ func (d runTimeoutError) Error() string {
 func (runTimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 var errDeadline = fmt.Errorf("the deadline of the request passed: %w", context.DeadlineExceeded)
-
-// endedError is the error of a function whose context had ended.
-type endedError struct{ err, cause error }
-
-func (e *endedError) Unwrap() []error { return []error{e.err, e.cause} }
-
-func (e *endedError) Error() string {
-	if errors.Is(e.err, e.cause) || e.err == context.DeadlineExceeded || e.err == context.Canceled {
-		return e.cause.Error()
-	}
-	return e.err.Error() + " (" + e.cause.Error() + ")"
-}

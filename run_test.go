@@ -84,7 +84,7 @@ func TestRunTimeoutError(t *testing.T) {
 	}{
 		{"its own error, in time", time.Second, errDisk, "disk full"},
 		{"its own error, too late", 61 * time.Second, errDisk, "disk full (" + cause + ")"},
-		{"the context's error", 61 * time.Second, context.DeadlineExceeded, cause},
+		{"the context's error", 61 * time.Second, context.DeadlineExceeded, "context deadline exceeded (" + cause + ")"},
 		{"success, too late", 61 * time.Second, nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -54,7 +54,7 @@ func TestAllocations(t *testing.T) {
 		})
 	}
 	genuine := func() *webhooktest.Delivery { return newBatch() }
-	assert.LessOrEqual(t, allocations(200, 200, genuine), 28.0, "genuine")
+	assert.LessOrEqual(t, allocations(200, 200, genuine), 30.0, "genuine")
 	duplicate := newBatch()
 	assert.LessOrEqual(t, allocations(200, 200, func() *webhooktest.Delivery { return duplicate }), 20.0, "duplicate")
 	assert.LessOrEqual(t, allocations(200, 400, func() *webhooktest.Delivery { return newBatch().WrongSecret() }), 18.0, "forged")

@@ -25,9 +25,9 @@
 // # What is promised
 //
 // Each event is handled at least once. At most one run of the function is active
-// at a time, as long as it returns when its context ends. What the function
-// writes in the store's own database through a [Transactor] happens exactly once.
-// For any other effect, use [Event.ID] as an idempotency key.
+// at a time, as long as the function returns when its context ends. What the
+// function writes in the store's own database through a [Transactor] happens
+// exactly once. For any other effect, use [Event.ID] as an idempotency key.
 //
 // # How a delivery is handled
 //
@@ -42,8 +42,8 @@
 //
 // Without a Store, events are remembered in memory, which is enough for a single
 // instance that may forget them when it restarts. Instances that serve the same
-// webhook must share a store. If the function writes to PostgreSQL or SQLite, set
-// [Endpoint.Transactor]: the modules pgstore and sqlitestore commit those writes
+// webhook must share a store. If the function writes to an SQL database, set
+// [Endpoint.Transactor]: the modules pgstore and sqlstore commit those writes
 // together with the mark that the event was handled. Otherwise, set
 // [Endpoint.Store], for example to one of the module redisstore.
 //
