@@ -90,23 +90,40 @@ func (s *secret) token(label string, at int64) string {
 	m := s.macs.Get().(*mac)
 	defer s.macs.Put(m)
 	m.hash.Reset()
-	_, _ = fmt.Fprintf(m.hash, "geminihook binding\n%d\n%s", at, label) // a hash never returns an error
-	enc := base64.RawURLEncoding
-	return enc.EncodeToString([]byte(label)) + "." + strconv.FormatInt(at, 10) + "." + enc.EncodeToString(m.hash.Sum(nil))
+	// A hash never returns an error.
+	_, _ = fmt.Fprintf(m.hash, "geminihook binding\n%d\n%s", at, label)
+	encodedLabel := base64.RawURLEncoding.EncodeToString([]byte(label))
+	encodedMAC := base64.RawURLEncoding.EncodeToString(m.hash.Sum(nil))
+	return fmt.Sprintf("%s.%d.%s", encodedLabel, at, encodedMAC)
 }
 
 // Check returns the label of a genuine token that is not older than MaxAge. For
 // any other text, ok is false.
 func (b *Binding) Check(token string) (label string, ok bool) {
-	encoded, rest, _ := strings.Cut(token, ".")
-	seconds, _, _ := strings.Cut(rest, ".")
-	text, err := base64.RawURLEncoding.DecodeString(encoded)
-	at, err2 := strconv.ParseInt(seconds, 10, 64)
-	if b == nil || err != nil || err2 != nil || b.MaxAge != 0 && clock(b.Now).Sub(time.Unix(at, 0)) > b.MaxAge {
+	if b == nil {
 		return "", false
 	}
-	for _, s := range b.Secrets { // compare the whole token, so that it has only one spelling
-		if s.s != nil && hmac.Equal([]byte(token), []byte(s.s.token(string(text), at))) {
+	encoded, rest, _ := strings.Cut(token, ".")
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return "", false
+	}
+	seconds, _, _ := strings.Cut(rest, ".")
+	at, err := strconv.ParseInt(seconds, 10, 64)
+	if err != nil {
+		return "", false
+	}
+	age := clock(b.Now).Sub(time.Unix(at, 0))
+	if b.MaxAge != 0 && age > b.MaxAge {
+		return "", false
+	}
+	for _, secret := range b.Secrets {
+		if secret.s == nil {
+			continue
+		}
+		genuine := secret.s.token(string(text), at)
+		// Compare all of the token, so that it has only one spelling.
+		if hmac.Equal([]byte(token), []byte(genuine)) {
 			return string(text), true
 		}
 	}
@@ -121,16 +138,21 @@ func (b *Binding) Label(ev *Event) (label string, ok bool) {
 }
 
 // Authorize accepts an event with a genuine token, and a static event without
-// one unless RequireStatic is set. Its error says why. Use it as [Endpoint.Authorize].
+// one unless RequireStatic is set. Otherwise its error wraps [ErrForbidden] and says
+// why. Use it as [Endpoint.Authorize].
 func (b *Binding) Authorize(_ context.Context, ev *Event) error {
-	if ev.Proof.Scheme == SchemeHMAC && (b == nil || !b.RequireStatic) {
+	requireStatic := b != nil && b.RequireStatic
+	if ev.Proof.Scheme == SchemeHMAC && !requireStatic {
 		return nil
 	}
 	if _, ok := b.Label(ev); ok {
 		return nil
 	}
 	if _, present := ev.UserMetadata[BindingKey]; present {
-		return fmt.Errorf("the %s in the event's user_metadata was made by another program or with a secret that is not in Binding.Secrets, or is older than Binding.MaxAge", BindingKey)
+		return refuse(ErrForbidden, "the "+BindingKey+" in the event's user_metadata was made "+
+			"by another program or with a secret that is not in Binding.Secrets, "+
+			"or is older than Binding.MaxAge")
 	}
-	return fmt.Errorf("the event's user_metadata has no %s: it is somebody else's job, or one that was created without Binding.Metadata", BindingKey)
+	return refuse(ErrForbidden, "the event's user_metadata has no "+BindingKey+": "+
+		"it is somebody else's job, or one that was created without Binding.Metadata")
 }

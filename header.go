@@ -1,7 +1,6 @@
 package geminihook
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -20,11 +19,12 @@ const (
 // time, in either direction.
 const defaultTolerance = 5 * time.Minute
 
-// The header names of Standard Webhooks 1.0.0, in net/http's canonical form.
+// The header names of Standard Webhooks 1.0.0, in net/http's canonical form and in
+// lower case, which some adapters for serverless platforms leave as it arrived.
 const (
-	headerID        = "Webhook-Id"
-	headerTimestamp = "Webhook-Timestamp"
-	headerSignature = "Webhook-Signature"
+	headerID, lowerID               = "Webhook-Id", "webhook-id"
+	headerTimestamp, lowerTimestamp = "Webhook-Timestamp", "webhook-timestamp"
+	headerSignature, lowerSignature = "Webhook-Signature", "webhook-signature"
 )
 
 // Limits on what an unauthenticated request can make the package do.
@@ -41,7 +41,8 @@ type delivery struct {
 	sentAt        int64  // timestamp in Unix seconds
 	found         found
 	list          [maxSignatures]signature
-	listed        int
+	listed        int // entries of list
+	seen          int // entries of webhook-signature, also those that list leaves out
 }
 
 // signature is one entry of webhook-signature, "<scheme>,<value>".
@@ -52,14 +53,13 @@ type found struct{ hmac, ed25519, jwt int }
 
 // parse checks the form of the headers. Its errors wrap ErrHeader.
 func (d *delivery) parse(header http.Header) error {
-	ids, timestamps := header[headerID], header[headerTimestamp]
-	if len(ids) != 1 {
-		return refuseCount("webhook-id", len(ids))
+	var err error
+	if d.id, err = single(header, headerID, lowerID); err != nil {
+		return err
 	}
-	if len(timestamps) != 1 {
-		return refuseCount("webhook-timestamp", len(timestamps))
+	if d.timestamp, err = single(header, headerTimestamp, lowerTimestamp); err != nil {
+		return err
 	}
-	d.id, d.timestamp = ids[0], timestamps[0]
 	if !validID(d.id) {
 		return errID
 	}
@@ -68,48 +68,79 @@ func (d *delivery) parse(header http.Header) error {
 		return errTimestampForm
 	}
 	d.sentAt = int64(seconds)
-	return d.parseSignatures(header[headerSignature])
-}
-
-func refuseCount(name string, n int) error {
-	return refuse(ErrHeader, fmt.Sprintf("%s must be present exactly once, but the request has %d: "+
-		"the request is not a Standard Webhooks delivery, or a proxy drops or repeats the header", name, n))
-}
-
-// parseSignatures reads the space-delimited list. It may arrive in several
-// lines, because a proxy has repeated the header or because an adapter has split
-// it at its commas, as those for AWS Lambda do. Or a proxy may have folded several
-// lists into one with commas between them.
-func (d *delivery) parseSignatures(lines []string) error {
-	separator := " "
-	if len(lines) > 1 && !strings.Contains(strings.Join(lines, ""), ",") {
-		separator = ","
-	}
-	list := strings.Join(lines, separator)
-	seen := 0
-	for rest := list[:min(len(list), maxList)]; rest != "" && seen < maxSignatures; {
-		entry, after, _ := strings.Cut(rest, " ")
-		scheme, value, _ := strings.Cut(entry, ",")
-		// In a folded list, value runs on into the entries that follow. They are
-		// cut off by slicing, because copying would make this loop quadratic.
-		if i := strings.IndexByte(value, ','); i >= 0 && isEntry(value[i+1:]) {
-			value, after = value[:i], rest[len(scheme)+1+i+1:]
-		}
-		if scheme != "" || value != "" {
-			seen++
-			d.add(signature{scheme: scheme, value: value})
-		}
-		rest = after
-	}
-	if seen == 0 {
+	d.parseSignatures(values(header, headerSignature, lowerSignature))
+	if d.seen == 0 {
 		return errNoSignature
 	}
 	return nil
 }
 
-// isEntry reports whether a list can go on with s after a comma.
-func isEntry(s string) bool {
-	return s == "" || strings.HasPrefix(s, SchemeHMAC+",") || strings.HasPrefix(s, SchemeEd25519+",")
+// values returns the values of a header that may be present in either form.
+func values(header http.Header, canonical, lower string) []string {
+	values, inLower := header[canonical], header[lower]
+	switch {
+	case len(inLower) == 0:
+		return values
+	case len(values) == 0:
+		return inLower
+	}
+	return slices.Concat(values, inLower)
+}
+
+// single returns the value of a header that must be present exactly once.
+func single(header http.Header, canonical, lower string) (string, error) {
+	values := values(header, canonical, lower)
+	if len(values) == 1 {
+		return values[0], nil
+	}
+	return "", refuse(ErrHeader, fmt.Sprintf(
+		"%s must be present exactly once, but the request has %d: the request is not "+
+			"a Standard Webhooks delivery, or a proxy drops or repeats the header",
+		lower, len(values)))
+}
+
+// parseSignatures reads the list of "<scheme>,<value>" entries, which spaces
+// separate.
+func (d *delivery) parseSignatures(lines []string) {
+	list := joinLines(lines)
+	if len(list) > maxList {
+		list = list[:maxList]
+	}
+	for part := range strings.SplitSeq(list, " ") {
+		d.parsePart(part)
+	}
+}
+
+// joinLines makes one list of the lines. There are several if a proxy repeated the
+// header, or if an adapter split the list at its commas, as those for AWS Lambda
+// do: then no line has a comma.
+func joinLines(lines []string) string {
+	if len(lines) == 1 {
+		return lines[0]
+	}
+	hasComma := func(line string) bool { return strings.Contains(line, ",") }
+	if slices.ContainsFunc(lines, hasComma) {
+		return strings.Join(lines, " ")
+	}
+	return strings.Join(lines, ",")
+}
+
+// parsePart reads a part of the list that has no space: an entry or, if a proxy
+// folded several lists into one, entries with commas between them.
+func (d *delivery) parsePart(part string) {
+	part = strings.Trim(part, ",") // the last one in "v1,AAAA, v1,BBBB"
+	commas := strings.Count(part, ",")
+	if commas > 0 && commas%2 == 0 { // such as "v1,AAAA,BBBB"
+		d.seen++
+		return
+	}
+	for part != "" && d.seen < maxSignatures {
+		var s signature
+		s.scheme, part, _ = strings.Cut(part, ",")
+		s.value, part, _ = strings.Cut(part, ",")
+		d.seen++
+		d.add(s)
+	}
 }
 
 // add appends s unless it is in the list or is one "v1a" entry too many.
@@ -134,19 +165,28 @@ func (d *delivery) add(s signature) {
 func (d *delivery) signatures() []signature { return d.list[:d.listed] }
 
 var (
-	errID            = refuse(ErrHeader, "webhook-id must be 1 to 256 bytes of visible ASCII")
-	errTimestampForm = refuse(ErrHeader, "webhook-timestamp must be Unix seconds in decimal digits, without a sign or leading zero")
-	errNoSignature   = refuse(ErrHeader, "webhook-signature is missing: the request is not a signed delivery, or a proxy drops the header")
+	errID = refuse(ErrHeader,
+		"webhook-id must be 1 to 256 bytes of visible ASCII")
+	errTimestampForm = refuse(ErrHeader,
+		"webhook-timestamp must be Unix seconds in decimal digits, without a sign or leading zero")
+	errNoSignature = refuse(ErrHeader,
+		"webhook-signature is missing: the request is not a signed delivery, "+
+			"or a proxy drops the header")
+	errMilliseconds = refuse(ErrTimestamp,
+		"webhook-timestamp is in milliseconds, but must be in seconds")
 )
 
 // validID reports whether id is 1 to 256 bytes of visible ASCII.
 func validID(id string) bool {
-	for i := range min(len(id), maxID) {
+	if id == "" || len(id) > maxID {
+		return false
+	}
+	for i := range len(id) {
 		if id[i] < '!' || id[i] > '~' {
 			return false
 		}
 	}
-	return id != "" && len(id) <= maxID
+	return true
 }
 
 // appendPrefix appends what is signed before the body, byte for byte as the
@@ -156,31 +196,40 @@ func (d *delivery) appendPrefix(b []byte) []byte {
 	return append(append(b, d.timestamp...), '.')
 }
 
-// check parses the headers and checks that the timestamp is within the
-// tolerance, in either direction. A nil now means time.Now and a zero tolerance
-// defaultTolerance. Its errors wrap ErrHeader or ErrTimestamp.
-func (d *delivery) check(header http.Header, now func() time.Time, tolerance time.Duration) error {
+// parseWithin parses the headers and checks that the timestamp is within the
+// tolerance of now, in either direction. A zero tolerance means defaultTolerance,
+// and a nil now means time.Now. Its errors wrap ErrHeader or ErrTimestamp.
+func (d *delivery) parseWithin(
+	tolerance time.Duration, now func() time.Time, header http.Header,
+) error {
 	if err := d.parse(header); err != nil {
 		return err
 	}
-	tolerance = cmp.Or(tolerance, defaultTolerance)
+	if tolerance == 0 {
+		tolerance = defaultTolerance
+	}
 	late := clock(now).Sub(time.Unix(d.sentAt, 0)) // saturates, and so does Abs
 	if late.Abs() <= tolerance {
 		return nil
 	}
 	if d.sentAt > 1e11 { // in seconds, the year 5138
-		return refuse(ErrTimestamp, "webhook-timestamp is in milliseconds, but must be in seconds")
+		return errMilliseconds
 	}
-	direction := map[bool]string{false: "behind", true: "ahead of"}[late < 0]
-	return refuse(ErrTimestamp, fmt.Sprintf("the delivery is %v %s this machine's clock, and the tolerance is %v: set the clock, "+
-		"unless the delivery is forged or an old one is replayed (Google signs each retry afresh)",
+	direction := "behind"
+	if late < 0 {
+		direction = "ahead of"
+	}
+	return refuse(ErrTimestamp, fmt.Sprintf(
+		"the delivery is %v %s this machine's clock, and the tolerance is %v: "+
+			"set the clock, unless the delivery is forged or an old one is replayed "+
+			"(Google signs each retry afresh)",
 		late.Abs().Round(time.Second), direction, tolerance))
 }
 
 // deliveryID returns a copy of the webhook-id, or "" if there is not exactly one or
 // it is malformed.
 func deliveryID(header http.Header) string {
-	ids := header[headerID]
+	ids := values(header, headerID, lowerID)
 	if len(ids) != 1 || !validID(ids[0]) {
 		return ""
 	}

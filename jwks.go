@@ -8,8 +8,8 @@ import (
 	"fmt"
 )
 
-// maxKeys bounds the usable keys, and also the unusable ones. When either bound
-// is reached, the rest of the set is not read. Google publishes three keys.
+// maxKeys bounds the usable keys, each of which may be tried for each delivery, and
+// the reasons why others are skipped. Google publishes three keys.
 const maxKeys = 16
 
 // namedKey is a usable key with its "kid" or, if it has none, its thumbprint.
@@ -18,52 +18,66 @@ type namedKey struct {
 	name string
 }
 
-// parseKeySet returns the Ed25519 keys of a JWK Set (RFC 7517, RFC 8037), and
-// why others cannot be used. It is an error if there is no usable key.
-func parseKeySet(body []byte) (keys []namedKey, unusable []string, err error) {
+// parseKeySet returns the first Ed25519 keys of a JWK Set (RFC 7517, RFC 8037), and
+// why it skipped others. It is an error if there is no usable key.
+func parseKeySet(body []byte) (keys []namedKey, skipped []string, err error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if json.Unmarshal(body, &set) != nil {
 		return nil, nil, errors.New(`the key set is not JSON with a list "keys"`)
 	}
+	others := 0
 	for i, text := range set.Keys {
-		if len(keys) == maxKeys || len(unusable) == maxKeys {
-			unusable = append(unusable, fmt.Sprintf("only the first %d of %d keys were read", i, len(set.Keys)))
+		if len(keys) == maxKeys {
+			skipped = append(skipped, fmt.Sprintf("only the first %d usable keys are used: "+
+				"the set has %d more", maxKeys, len(set.Keys)-i))
 			break
 		}
 		key, err := parseKey(text)
-		if err != nil {
-			unusable = append(unusable, fmt.Sprintf("key %d of %d %v", i+1, len(set.Keys), err))
-			continue
+		switch {
+		case err == nil:
+			keys = append(keys, key)
+		case len(skipped) < maxKeys:
+			skipped = append(skipped, fmt.Sprintf("key %d of %d: %v", i+1, len(set.Keys), err))
+		default:
+			others++
 		}
-		keys = append(keys, key)
+	}
+	if others > 0 {
+		skipped = append(skipped, fmt.Sprintf("%d other keys cannot be used either", others))
 	}
 	if len(keys) == 0 {
-		return nil, unusable, errors.New("the key set has no usable Ed25519 key")
+		return nil, skipped, errors.New("the key set has no usable Ed25519 key")
 	}
-	return keys, unusable, nil
+	return keys, skipped, nil
 }
 
-// parseKey reads one JWK. The text of its errors continues a sentence about
-// the key.
+// parseKey reads one JWK.
 func parseKey(text json.RawMessage) (namedKey, error) {
-	var jwk struct{ Kty, Crv, X, Use, Alg, Kid string }
+	// The members are of any type, so that an unexpected one does not hide the others.
+	var jwk struct{ Kty, Crv, X, Use, Alg, Kid any }
 	if json.Unmarshal(text, &jwk) != nil {
-		return namedKey{}, errors.New("is not a JWK")
+		return namedKey{}, errors.New("a JWK must be a JSON object")
 	}
-	key, err := base64.RawURLEncoding.DecodeString(jwk.X)
-	switch {
-	case jwk.Kty != "OKP" || jwk.Crv != "Ed25519":
-		return namedKey{}, errors.New(`does not have "kty" OKP and "crv" Ed25519`)
-	case jwk.Use != "" && jwk.Use != "sig", jwk.Alg != "" && jwk.Alg != "EdDSA" && jwk.Alg != "Ed25519":
-		return namedKey{}, errors.New(`has a "use" that is not "sig" or an "alg" that is not for Ed25519`)
-	case err != nil:
-		return namedKey{}, errors.New(`has an "x" that is not base64url without padding`)
-	case checkKey(key) != nil:
-		return namedKey{}, checkKey(key)
+	if jwk.Kty != "OKP" || jwk.Crv != "Ed25519" {
+		return namedKey{}, errors.New(`"kty" is not OKP or "crv" is not Ed25519`)
 	}
-	name := jwk.Kid
+	if jwk.Use != nil && jwk.Use != "sig" {
+		return namedKey{}, errors.New(`"use" is not "sig"`)
+	}
+	if jwk.Alg != nil && jwk.Alg != "EdDSA" && jwk.Alg != "Ed25519" {
+		return namedKey{}, errors.New(`"alg" is not for Ed25519`)
+	}
+	x, _ := jwk.X.(string)
+	key, err := base64.RawURLEncoding.DecodeString(x)
+	if err != nil {
+		return namedKey{}, errors.New(`"x" is not base64url without padding`)
+	}
+	if err := checkPublicKey(key); err != nil {
+		return namedKey{}, err
+	}
+	name, _ := jwk.Kid.(string)
 	if !validID(name) { // it goes into logs
 		name = thumbprint(key)
 	}

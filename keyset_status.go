@@ -1,7 +1,6 @@
 package geminihook
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -10,7 +9,7 @@ import (
 // KeySetStatus is the state of a [KeySet], for metrics.
 type KeySetStatus struct {
 	Keys      int       // that verify deliveries now
-	FetchedAt time.Time // when they were fetched, by KeySet.Now; zero before the first success
+	FetchedAt time.Time // when they were fetched; zero before the first success
 	Failures  int       // fetches that have failed since then
 	LastError error     // from the last fetch; nil if it succeeded or there was none
 }
@@ -18,11 +17,19 @@ type KeySetStatus struct {
 // Status returns the current state, without a fetch. Even if fetches fail, the keys
 // serve until 24 hours after FetchedAt. A nil KeySet has the zero KeySetStatus.
 func (k *KeySet) Status() KeySetStatus {
-	k = cmp.Or(k, &KeySet{})
+	if k == nil {
+		return KeySetStatus{}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	usable, last := cmp.Or(k.usable(clock(k.Now)), &cachedKeys{}), cmp.Or(k.cached, &cachedKeys{})
-	return KeySetStatus{Keys: len(usable.keys), FetchedAt: last.fetched, Failures: k.failures, LastError: k.failed}
+	status := KeySetStatus{Failures: k.failures, LastError: k.lastErr}
+	if keys := k.usable(k.now()); keys != nil {
+		status.Keys = len(keys.keys)
+	}
+	if k.cached != nil {
+		status.FetchedAt = k.fetched
+	}
+	return status
 }
 
 // Refresh fetches the keys unless fresh ones are cached. Call it when the program
@@ -36,11 +43,13 @@ func (k *KeySet) Refresh(ctx context.Context) error {
 	if k == nil {
 		return refuse(ErrUnavailable, "the *KeySet is nil")
 	}
-	keys, refresh := k.load(false)
-	if refresh != nil {
-		if newer, err := refresh.wait(ctx); cmp.Or(newer, keys) == nil {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
+	keys, fresh := k.load()
+	if fresh {
+		return nil
+	}
+	newer, err := k.refresh(ctx, keys)
+	if keys == nil && newer == nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return nil
 }

@@ -1,10 +1,8 @@
 package geminihook
 
 import (
-	"cmp"
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
@@ -12,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -40,8 +37,8 @@ type Proof struct {
 	KeyName string // a printable name of the key that matched; not secret
 }
 
-// HMAC verifies "v1" signatures, which static webhooks have. An HMAC without
-// Secrets rejects everything. Do not change it while it is in use.
+// HMAC verifies "v1" signatures, which static webhooks have. Without Secrets, it
+// fails with [ErrUnavailable]. Do not change it while it is in use.
 type HMAC struct {
 	Secrets   []Secret         // any may match: list the new and the old one during a rotation
 	Tolerance time.Duration    // zero means 5 minutes
@@ -72,15 +69,26 @@ func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof
 		h = &HMAC{}
 	}
 	var d delivery
-	if err := d.check(header, h.Now, h.Tolerance); err != nil {
+	if err := d.parseWithin(h.Tolerance, h.Now, header); err != nil {
 		return Proof{}, err
 	}
-	for _, s := range h.Secrets {
-		if s.s != nil && d.found.hmac > 0 && s.s.matches(&d, body) {
-			return Proof{Scheme: SchemeHMAC, KeyName: s.s.name}, nil
+	configured := false
+	for _, secret := range h.Secrets {
+		if secret.s == nil {
+			continue
+		}
+		configured = true
+		if d.found.hmac > 0 && secret.s.matches(&d, body) {
+			return Proof{Scheme: SchemeHMAC, KeyName: secret.Name()}, nil
 		}
 	}
-	return Proof{}, &mismatchError{scheme: SchemeHMAC, found: d.found, meant: d.found.hmac > 0, secrets: h.Secrets, keys: len(h.Secrets)}
+	if !configured {
+		return Proof{}, errNoSecret
+	}
+	if d.found.hmac == 0 {
+		return Proof{}, &schemeError{scheme: SchemeHMAC, found: d.found}
+	}
+	return Proof{}, &secretsError{secrets: h.Secrets}
 }
 
 // matches computes the MAC once and compares it with every "v1" entry in
@@ -99,111 +107,90 @@ func (s *secret) matches(d *delivery, body []byte) bool {
 }
 
 // Ed25519 verifies "v1a" signatures with given public keys. Use [KeySet] for
-// Gemini's dynamic webhooks, whose keys are published at a URL. An Ed25519
-// without Keys rejects everything. Do not change it while it is in use.
+// Gemini's dynamic webhooks, whose keys are published at a URL. Without Keys that can
+// be used, it fails with [ErrUnavailable]. Do not change it while it is in use.
 type Ed25519 struct {
-	Keys      []ed25519.PublicKey
-	Tolerance time.Duration    // zero means 5 minutes
-	Now       func() time.Time // nil means time.Now
-}
-
-// ParsePublicKey reads an Ed25519 public key in the form of Standard Webhooks,
-// "whpk_" followed by base64, or base64 alone. It refuses keys of small order,
-// under which anyone can sign.
-func ParsePublicKey(s string) (ed25519.PublicKey, error) {
-	text := trimPrefix(strings.TrimSpace(s), publicKeyPrefix)
-	key, ok := decodeBase64(text)
-	switch {
-	case trimPrefix(text, secretPrefix) != text, trimPrefix(text, privateKeyPrefix) != text:
-		return nil, errors.New(`geminihook: a secret was given where a public key ("whpk_") is needed`)
-	case !ok:
-		return nil, errors.New("geminihook: public key is not base64")
-	}
-	if err := checkKey(key); err != nil {
-		return nil, fmt.Errorf("geminihook: public key %w", err)
-	}
-	return key, nil
-}
-
-// smallOrder has the y coordinates of the points of small order, in every
-// encoding and without the sign bit. Anyone can sign under such a key (RFC 8032,
-// section 8, and "Taming the Many EdDSAs", table 1).
-var smallOrder = []string{
-	strings.Repeat("\x00", 32),
-	"\x01" + strings.Repeat("\x00", 31),
-	"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
-	"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
-	"\xec" + strings.Repeat("\xff", 30) + "\x7f",
-	"\xed" + strings.Repeat("\xff", 30) + "\x7f",
-	"\xee" + strings.Repeat("\xff", 30) + "\x7f",
-}
-
-// checkKey tells why a public key cannot be used. Its text continues a sentence
-// about the key.
-func checkKey(key []byte) error {
-	if len(key) != ed25519.PublicKeySize { // ed25519.Verify would panic
-		return fmt.Errorf("has %d bytes, but an Ed25519 key has %d", len(key), ed25519.PublicKeySize)
-	}
-	y := [ed25519.PublicKeySize]byte(key)
-	y[31] &= 0x7f
-	if slices.Contains(smallOrder, string(y[:])) {
-		return errors.New("is all zeros or another point of small order, under which anyone can sign")
-	}
-	return nil
+	Keys      []ed25519.PublicKey // any may match; those that ParsePublicKey refuses never do
+	Tolerance time.Duration       // zero means 5 minutes
+	Now       func() time.Time    // nil means time.Now
 }
 
 // Verify implements [Verifier]. The KeyName of its Proof is the RFC 7638 thumbprint
 // of the public key.
 func (e *Ed25519) Verify(_ context.Context, header http.Header, body []byte) (Proof, error) {
-	e = cmp.Or(e, &Ed25519{})
+	if e == nil {
+		e = &Ed25519{}
+	}
 	var d delivery
-	if err := d.check(header, e.Now, e.Tolerance); err != nil {
+	if err := d.parseWithin(e.Tolerance, e.Now, header); err != nil {
 		return Proof{}, err
 	}
-	m := d.signed(body)
+	message := d.ed25519Message(body)
+	configured := false
 	for _, key := range e.Keys {
-		if checkKey(key) == nil && m.matches(key) {
+		if checkPublicKey(key) != nil {
+			continue
+		}
+		configured = true
+		if message.signedBy(key) {
 			return Proof{Scheme: SchemeEd25519, KeyName: thumbprint(key)}, nil
 		}
 	}
-	return Proof{}, &mismatchError{scheme: SchemeEd25519, found: d.found, meant: d.found.ed25519 > 0, keys: len(e.Keys)}
+	if !configured {
+		return Proof{}, errNoPublicKey
+	}
+	return Proof{}, d.ed25519Mismatch()
 }
 
-// signed is the message of a "v1a" signature in one piece, as ed25519.Verify
-// needs it, with the signatures to try.
-type signed struct {
+// ed25519Message is what a "v1a" delivery signs, in one piece, as ed25519.Verify
+// needs it, and the signatures to try. Without a signature, message is nil, so that
+// the body is not copied for nothing.
+type ed25519Message struct {
 	message    []byte
 	signatures [][]byte
 }
 
-func (d *delivery) signed(body []byte) signed {
-	var m signed
+func (d *delivery) ed25519Message(body []byte) *ed25519Message {
+	m := &ed25519Message{}
 	for _, s := range d.signatures() {
-		b, err := base64.StdEncoding.Strict().DecodeString(s.value)
-		if s.scheme == SchemeEd25519 && err == nil && len(b) == ed25519.SignatureSize {
-			m.signatures = append(m.signatures, b)
+		if s.scheme != SchemeEd25519 {
+			continue
+		}
+		signature, err := base64.StdEncoding.Strict().DecodeString(s.value)
+		if err == nil && len(signature) == ed25519.SignatureSize {
+			m.signatures = append(m.signatures, signature)
 		}
 	}
-	if len(m.signatures) > 0 { // do not copy the body for nothing
-		m.message = append(d.appendPrefix(make([]byte, 0, len(d.id)+len(d.timestamp)+2+len(body))), body...)
+	if len(m.signatures) > 0 {
+		size := len(d.id) + len(".") + len(d.timestamp) + len(".") + len(body)
+		m.message = append(d.appendPrefix(make([]byte, 0, size)), body...)
 	}
 	return m
 }
 
-func (m *signed) matches(key ed25519.PublicKey) bool {
-	return slices.ContainsFunc(m.signatures, func(s []byte) bool { return ed25519.Verify(key, m.message, s) })
+// signedBy reports whether the key made one of the signatures.
+func (m *ed25519Message) signedBy(key ed25519.PublicKey) bool {
+	for _, signature := range m.signatures {
+		if ed25519.Verify(key, m.message, signature) {
+			return true
+		}
+	}
+	return false
 }
 
-// thumbprint returns the RFC 7638 thumbprint of the key's JWK (RFC 8037).
-func thumbprint(key ed25519.PublicKey) string {
-	sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + base64.RawURLEncoding.EncodeToString(key) + `"}`))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+// ed25519Mismatch is the error if no key matches a "v1a" entry, or if there is none.
+func (d *delivery) ed25519Mismatch() error {
+	if d.found.ed25519 == 0 {
+		return &schemeError{scheme: SchemeEd25519, found: d.found}
+	}
+	return errPublicKeys
 }
 
 // AnyOf returns a Verifier that accepts what any of the verifiers accepts, so
-// that one endpoint receives static and dynamic webhooks. It asks them in order.
-// Without verifiers it rejects everything. Its errors wrap those of all
-// verifiers; if a verifier itself failed, the response is 503.
+// that one endpoint receives static and dynamic webhooks. It asks them in order and
+// returns the Proof of the first that accepts. If none does, its error wraps theirs;
+// if one of them failed, it also wraps [ErrUnavailable]. A nil verifier counts as
+// failed, and so does a list without any.
 func AnyOf(verifiers ...Verifier) Verifier {
 	return anyOf(slices.Clone(verifiers))
 }
@@ -211,6 +198,9 @@ func AnyOf(verifiers ...Verifier) Verifier {
 type anyOf []Verifier
 
 func (a anyOf) Verify(ctx context.Context, header http.Header, body []byte) (Proof, error) {
+	if len(a) == 0 {
+		return noVerifier{}.Verify(ctx, header, body)
+	}
 	var errs []error
 	for _, v := range a {
 		proof, err := verify(ctx, v, header, body)
@@ -219,28 +209,39 @@ func (a anyOf) Verify(ctx context.Context, header http.Header, body []byte) (Pro
 		}
 		errs = append(errs, err)
 	}
-	if len(errs) == 0 {
-		return Proof{}, errNoVerifier
-	}
 	return Proof{}, &anyOfError{errs: errs}
 }
 
-// verify calls v. If the error does not refuse the delivery, or is Permanent,
-// which would mean 200, it makes the error wrap ErrUnavailable.
+// noVerifier takes the place of a verifier that is missing.
+type noVerifier struct{}
+
+func (noVerifier) Verify(_ context.Context, header http.Header, _ []byte) (Proof, error) {
+	var d delivery
+	if err := d.parse(header); err != nil {
+		return Proof{}, err
+	}
+	return Proof{}, errNoVerifier
+}
+
+// verify calls v. Its error refuses the delivery or wraps ErrUnavailable. It never
+// wraps ErrPermanent, which would mean that the response is 200.
 func verify(ctx context.Context, v Verifier, header http.Header, body []byte) (Proof, error) {
 	if v == nil {
-		return Proof{}, errNoVerifier
+		v = noVerifier{}
 	}
 	proof, err := v.Verify(ctx, header, body)
-	if err == nil {
+	switch {
+	case err == nil:
 		return proof, nil
-	}
-	for _, kind := range []error{ErrHeader, ErrTimestamp, ErrSignature, ErrUnavailable} {
-		if errors.Is(err, kind) && !errors.Is(err, ErrPermanent) {
-			return Proof{}, err
-		}
+	case errors.Is(err, ErrPermanent):
+		return Proof{}, refuse(ErrUnavailable, "the verifier failed: "+err.Error())
+	case isRefusal(err) || errors.Is(err, ErrUnavailable):
+		return Proof{}, err
 	}
 	return Proof{}, fmt.Errorf("%w: the verifier failed: %w", ErrUnavailable, err)
 }
 
-var errNoVerifier = refuse(ErrSignature, "no verifier is configured: set Endpoint.Verifier, or pass verifiers to AnyOf")
+// isRefusal reports whether the error of a verifier refuses the delivery.
+func isRefusal(err error) bool {
+	return errors.Is(err, ErrHeader) || errors.Is(err, ErrTimestamp) || errors.Is(err, ErrSignature)
+}
