@@ -3,9 +3,9 @@ package geminihook_test
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/webhooktest"
@@ -53,8 +54,7 @@ func (s *keySource) fail() {
 
 func httpResponse(status int, body string, header ...string) *http.Response {
 	r := &http.Response{
-		StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)),
-		Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+		StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
 	}
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
@@ -62,51 +62,78 @@ func httpResponse(status int, body string, header ...string) *http.Response {
 	return r
 }
 
-// jwks is a key set as Google serves it, of webhooktest's keys.
-func jwks(n ...int) string {
+// publicKeys returns the given of webhooktest's keys.
+func publicKeys(n ...int) []ed25519.PublicKey {
 	keys := make([]ed25519.PublicKey, len(n))
 	for i, n := range n {
 		keys[i] = webhooktest.Public(webhooktest.Key(n))
 	}
-	return string(webhooktest.JWKS(keys...))
+	return keys
 }
 
-// keySetTest is a KeySet with a clock and a source that the test holds.
-type keySetTest struct {
-	*testing.T
-	*geminihook.KeySet
+// jwks is a key set as Google serves it, of webhooktest's keys.
+func jwks(n ...int) string { return string(webhooktest.JWKS(publicKeys(n...)...)) }
+
+// newDynamic is a dynamic delivery that was signed at a time with one of
+// webhooktest's keys.
+func newDynamic(key int, at time.Time) *webhooktest.Delivery {
+	return webhooktest.New(geminihook.EventVideoGenerated).
+		Sign(at, webhooktest.Dynamic(webhooktest.Key(key)))
+}
+
+// testKeySet is a KeySet with a clock and a key server that the test holds.
+type testKeySet struct {
+	keys   *geminihook.KeySet
 	clock  *testClock
 	source *keySource
-	logs   *strings.Builder
+	logs   *logBuffer
 }
 
-func newKeySetTest(t *testing.T, n ...int) *keySetTest {
-	kt := &keySetTest{T: t, clock: &testClock{now: at}, source: &keySource{}, logs: &strings.Builder{}}
-	var mu sync.Mutex
-	kt.KeySet = &geminihook.KeySet{
-		Now: kt.clock.Now, Client: &http.Client{Transport: kt.source},
-		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: kt.logs, mu: &mu}, nil)),
+func newTestKeySet(t testing.TB, n ...int) *testKeySet {
+	t.Helper()
+	ks := &testKeySet{clock: &testClock{now: at}, source: &keySource{}, logs: &logBuffer{}}
+	ks.keys = &geminihook.KeySet{
+		Now: ks.clock.Now, Client: &http.Client{Transport: ks.source},
+		Logger: slog.New(slog.NewTextHandler(ks.logs, nil)),
 	}
-	kt.source.serveKeys(n...)
-	return kt
+	ks.source.serveKeys(n...)
+	return ks
 }
 
 // verify verifies a delivery signed now with a key.
-func (kt *keySetTest) verify(key int) (geminihook.Proof, error) {
-	d := webhooktest.New(geminihook.EventVideoGenerated).Sign(kt.clock.Now(), webhooktest.Dynamic(webhooktest.Key(key)))
-	return kt.Verify(context.Background(), d.Header, d.Body)
+func (ks *testKeySet) verify(key int) (geminihook.Proof, error) {
+	d := newDynamic(key, ks.clock.Now())
+	return ks.keys.Verify(context.Background(), d.Header, d.Body)
 }
 
-func (kt *keySetTest) accepts(key int) {
-	kt.Helper()
-	_, err := kt.verify(key)
-	require.NoError(kt, err)
+func (ks *testKeySet) requireAccepts(t testing.TB, key int) {
+	t.Helper()
+	_, err := ks.verify(key)
+	require.NoError(t, err)
 }
 
-func (kt *keySetTest) refuses(key int, want error) {
-	kt.Helper()
-	_, err := kt.verify(key)
-	require.ErrorIs(kt, err, want)
+func (ks *testKeySet) requireRefuses(t testing.TB, key int, want error) {
+	t.Helper()
+	_, err := ks.verify(key)
+	require.ErrorIs(t, err, want)
+}
+
+// logBuffer holds what was logged.
+type logBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // vector is a delivery signed by another implementation.
@@ -126,12 +153,39 @@ type vector struct {
 
 func (v *vector) header() http.Header {
 	h := http.Header{}
-	for name, value := range map[string]string{"webhook-id": v.ID, "webhook-timestamp": v.Timestamp, "webhook-signature": v.Signature} {
+	for name, value := range map[string]string{
+		"webhook-id": v.ID, "webhook-timestamp": v.Timestamp, "webhook-signature": v.Signature,
+	} {
 		if value != "" {
 			h.Set(name, value)
 		}
 	}
 	return h
+}
+
+// publicKeys returns the keys of the vector's key set.
+func (v *vector) publicKeys(t testing.TB) []ed25519.PublicKey {
+	t.Helper()
+	keys := make([]ed25519.PublicKey, len(v.JWKS))
+	for i, jwk := range v.JWKS {
+		x, err := base64.RawURLEncoding.DecodeString(jwk.X)
+		require.NoError(t, err)
+		keys[i] = x
+	}
+	return keys
+}
+
+// kind is the kind of the error of a vector that is not valid.
+func (v *vector) kind() error {
+	switch {
+	case v.Error == "header":
+		return geminihook.ErrHeader
+	case v.Error == "timestamp":
+		return geminihook.ErrTimestamp
+	case len(v.Secrets) == 0 && len(v.JWKS) == 0:
+		return geminihook.ErrUnavailable // there is no verifier that could refuse it
+	}
+	return geminihook.ErrSignature
 }
 
 func vectors(t testing.TB) []vector {
@@ -148,7 +202,9 @@ func vectors(t testing.TB) []vector {
 func newKeySet(n ...int) *geminihook.KeySet {
 	source := &keySource{}
 	source.serveKeys(n...)
-	return &geminihook.KeySet{Client: &http.Client{Transport: source}, Logger: slog.New(slog.DiscardHandler)}
+	return &geminihook.KeySet{
+		Client: &http.Client{Transport: source}, Logger: slog.New(slog.DiscardHandler),
+	}
 }
 
 type lockedWriter struct {

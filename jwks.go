@@ -8,9 +8,12 @@ import (
 	"fmt"
 )
 
-// maxKeys bounds the usable keys, each of which may be tried for each delivery, and
-// the reasons why others are skipped. Google publishes three keys.
+// maxKeys bounds the usable keys, each of which may be tried for each delivery.
+// Google publishes three.
 const maxKeys = 16
+
+// maxReasons bounds the reasons why keys cannot be used, which are logged.
+const maxReasons = 16
 
 // namedKey is a usable key with its "kid" or, if it has none, its thumbprint.
 type namedKey struct {
@@ -19,39 +22,43 @@ type namedKey struct {
 }
 
 // parseKeySet returns the first Ed25519 keys of a JWK Set (RFC 7517, RFC 8037), and
-// why it skipped others. It is an error if there is no usable key.
-func parseKeySet(body []byte) (keys []namedKey, skipped []string, err error) {
+// why others cannot be used. It is an error if there is no usable key.
+func parseKeySet(body []byte) (keys []namedKey, unusable []string, err error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if json.Unmarshal(body, &set) != nil {
 		return nil, nil, errors.New(`the key set is not JSON with a list "keys"`)
 	}
-	others := 0
+	more := 0
 	for i, text := range set.Keys {
 		if len(keys) == maxKeys {
-			skipped = append(skipped, fmt.Sprintf("only the first %d usable keys are used: "+
-				"the set has %d more", maxKeys, len(set.Keys)-i))
+			unusable = append(unusable, fmt.Sprintf("key %d of %d and those after it are not read: "+
+				"at most %d are used", i+1, len(set.Keys), maxKeys))
 			break
 		}
 		key, err := parseKey(text)
 		switch {
 		case err == nil:
 			keys = append(keys, key)
-		case len(skipped) < maxKeys:
-			skipped = append(skipped, fmt.Sprintf("key %d of %d: %v", i+1, len(set.Keys), err))
+		case err == errOtherKind:
+		case len(unusable) < maxReasons:
+			unusable = append(unusable, fmt.Sprintf("key %d of %d: %v", i+1, len(set.Keys), err))
 		default:
-			others++
+			more++
 		}
 	}
-	if others > 0 {
-		skipped = append(skipped, fmt.Sprintf("%d other keys cannot be used either", others))
+	if more > 0 {
+		unusable = append(unusable, fmt.Sprintf("%d more keys cannot be used", more))
 	}
 	if len(keys) == 0 {
-		return nil, skipped, errors.New("the key set has no usable Ed25519 key")
+		return nil, unusable, errors.New("the key set has no usable Ed25519 key")
 	}
-	return keys, skipped, nil
+	return keys, unusable, nil
 }
+
+// errOtherKind means that a key is not an Ed25519 key. A key set may have such keys.
+var errOtherKind = errors.New(`"kty" is not OKP or "crv" is not Ed25519`)
 
 // parseKey reads one JWK.
 func parseKey(text json.RawMessage) (namedKey, error) {
@@ -61,7 +68,7 @@ func parseKey(text json.RawMessage) (namedKey, error) {
 		return namedKey{}, errors.New("a JWK must be a JSON object")
 	}
 	if jwk.Kty != "OKP" || jwk.Crv != "Ed25519" {
-		return namedKey{}, errors.New(`"kty" is not OKP or "crv" is not Ed25519`)
+		return namedKey{}, errOtherKind
 	}
 	if jwk.Use != nil && jwk.Use != "sig" {
 		return namedKey{}, errors.New(`"use" is not "sig"`)

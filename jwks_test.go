@@ -3,80 +3,197 @@ package geminihook_test
 import (
 	"encoding/base64"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/geminihook/geminihook"
-	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// TestKeySetRefuses what a broken or hostile key server may serve; each has a
-// separate log line.
+// jwkSet is a JWK Set with the given keys in JSON.
+func jwkSet(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
+
+// jwk is the first of webhooktest's keys with further members.
+func jwk(members string) string {
+	x := base64.RawURLEncoding.EncodeToString(publicKeys(1)[0])
+	return `{"kty":"OKP","crv":"Ed25519","x":"` + x + `"` + members + `}`
+}
+
+const (
+	rsaKey    = `{"kty":"RSA","alg":"RS256","use":"sig","kid":"other","n":"AQAB","e":"AQAB"}`
+	x25519Key = `{"kty":"OKP","crv":"X25519","x":"AAAA"}`
+)
+
+// TestKeySetRefuses what a broken or hostile key server may serve.
 func TestKeySetRefuses(t *testing.T) {
-	key := webhooktest.Public(webhooktest.Key(1))
-	x := base64.RawURLEncoding.EncodeToString(key)
-	one := func(jwk string) string { return `{"keys":[` + jwk + `]}` }
+	const notList, noKey = `the key set is not JSON with a list "keys"`, "the key set has no usable Ed25519 key"
 	for _, tt := range []struct {
-		name string
-		body string
-		log  string
+		name   string
+		body   string
+		reason string
 	}{
-		{"empty", "", "not JSON"},
-		{"not JSON", "<html>", "not JSON"},
-		{"a list", "[]", "not JSON with a list"},
-		{"keys is no list", `{"keys":5}`, "not JSON with a list"},
-		{"no keys", `{"keys":[]}`, "no usable Ed25519 key"},
-		{"no field", `{}`, "no usable Ed25519 key"},
-		{"2 MiB", one(`{}`) + strings.Repeat(" ", 2<<20), "longer than 1048576 bytes"},
-		{"RSA", one(`{"kty":"RSA","n":"AQAB","e":"AQAB"}`), "OKP"},
-		{"X25519", one(`{"kty":"OKP","crv":"X25519","x":"` + x + `"}`), "OKP"},
-		{"31 bytes", one(`{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(key[1:]) + `"}`), "31 bytes"},
-		{"33 bytes", one(`{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(append(key[:32:32], 1)) + `"}`), "33 bytes"},
-		{"no x", one(`{"kty":"OKP","crv":"Ed25519"}`), "0 bytes"},
-		{"x not base64url", one(`{"kty":"OKP","crv":"Ed25519","x":"*"}`), "not base64url"},
-		{"all zeros", one(`{"kty":"OKP","crv":"Ed25519","x":"` + strings.Repeat("A", 43) + `"}`), "all zeros"},
-		{"for encryption", one(`{"kty":"OKP","crv":"Ed25519","use":"enc","x":"` + x + `"}`), "not \\\"sig\\\""},
-		{"for another algorithm", one(`{"kty":"OKP","crv":"Ed25519","alg":"RS256","x":"` + x + `"}`), "not for Ed25519"},
-		{"not an object", one(`7`), "not a JWK"},
-		{"a thousand bad keys", one(strings.Repeat("7,", 999) + "7"), "only the first 16 of 1000 keys"},
+		{"empty", "", notList},
+		{"not JSON", "<html>", notList},
+		{"a list", "[]", notList},
+		{"keys is no list", `{"keys":5}`, notList},
+		{"no keys", `{"keys":[]}`, noKey},
+		{"no field", `{}`, noKey},
+		{"null", `{"keys":null}`, noKey},
+		{"2 MiB", jwkSet(jwk("")) + strings.Repeat(" ", 2<<20), "the key set is longer than 1048576 bytes"},
+		{"only keys of other kinds", jwkSet(rsaKey, x25519Key, `{}`, `null`), noKey},
+		{"only keys that cannot be used", jwkSet(jwk(`,"use":"enc"`)), noKey},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			kt := newKeySetTest(t)
-			kt.source.serve(tt.body)
-			kt.refuses(1, geminihook.ErrUnavailable)
-			assert.Contains(t, kt.logs.String(), tt.log)
-			assert.LessOrEqual(t, strings.Count(kt.logs.String(), "\n"), 20, "a stranger cannot flood the log")
+			ks := newTestKeySet(t)
+			ks.source.serve(tt.body)
+			_, err := ks.verify(1)
+			requireVerdict(t, err, geminihook.ErrUnavailable, tt.reason)
+			assert.Contains(t, unquote(ks.logs), `reason="`+tt.reason+`"`)
 		})
 	}
 	t.Run("status 500", func(t *testing.T) {
-		kt := newKeySetTest(t)
-		kt.source.set(func(*http.Request) (*http.Response, error) { return httpResponse(500, jwks(1)), nil })
-		kt.refuses(1, geminihook.ErrUnavailable)
-		assert.Contains(t, kt.logs.String(), "500 Internal Server Error")
+		ks := newTestKeySet(t)
+		ks.source.set(func(*http.Request) (*http.Response, error) { return httpResponse(500, jwks(1)), nil })
+		_, err := ks.verify(1)
+		requireVerdict(t, err, geminihook.ErrUnavailable,
+			"the key server responded with 500 Internal Server Error")
 	})
-	t.Run("good beside bad", func(t *testing.T) {
-		kt := newKeySetTest(t)
-		kt.source.serve(one(`{"kty":"RSA"},{"kty":"OKP","crv":"Ed25519","use":"sig","alg":"EdDSA","kid":"a\u0000b","x":"` + x + `"}`))
-		proof, err := kt.verify(1)
-		require.NoError(t, err)
-		assert.Len(t, proof.KeyName, 43, "an unprintable kid is not used")
+	t.Run("after a good set", func(t *testing.T) {
+		ks := newTestKeySet(t, 1)
+		ks.requireAccepts(t, 1)
+		ks.source.serve("<html>")
+		ks.clock.advance(2 * time.Hour)
+		_, err := ks.verify(9)
+		requireVerdict(t, err, geminihook.ErrSignature, "no v1a entry matches the cached public keys, "+
+			"and they could not be fetched again: "+notList)
+		ks.requireAccepts(t, 1)
 	})
-	t.Run("keys beyond the bound", func(t *testing.T) {
-		kt := newKeySetTest(t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
-		kt.accepts(15)
-		kt.refuses(16, geminihook.ErrSignature)
+}
+
+// unquote returns the log without the backslashes before quotation marks.
+func unquote(logs *logBuffer) string { return strings.ReplaceAll(logs.String(), `\"`, `"`) }
+
+// TestUnusableJWK: a key that cannot be used is logged, and the others serve.
+func TestUnusableJWK(t *testing.T) {
+	key := publicKeys(2)[0]
+	withX := func(x []byte) string {
+		return `{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(x) + `"}`
+	}
+	const (
+		noSize = "the public key has 0 bytes, but an Ed25519 key has 32"
+		use    = `"use" is not "sig"`
+		alg    = `"alg" is not for Ed25519`
+		object = "a JWK must be a JSON object"
+	)
+	for _, tt := range []struct {
+		name   string
+		jwk    string
+		reason string
+	}{
+		{"31 bytes", withX(key[1:]), "the public key has 31 bytes, but an Ed25519 key has 32"},
+		{"33 bytes", withX(append(key[:32:32], 1)), "the public key has 33 bytes, but an Ed25519 key has 32"},
+		{"all zeros", withX(make([]byte, 32)), smallOrderKey},
+		{"no x", `{"kty":"OKP","crv":"Ed25519"}`, noSize},
+		{"x is a number", `{"kty":"OKP","crv":"Ed25519","x":5}`, noSize},
+		{"x is not base64url", `{"kty":"OKP","crv":"Ed25519","x":"*"}`, `"x" is not base64url without padding`},
+		{"for encryption", jwk(`,"use":"enc"`), use},
+		{"use is a list", jwk(`,"use":["sig"]`), use},
+		{"for another algorithm", jwk(`,"alg":"RS256"`), alg},
+		{"alg is an object", jwk(`,"alg":{}`), alg},
+		{"a number", `7`, object},
+		{"a list", `[]`, object},
+		{"a text", `"key"`, object},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ks := newTestKeySet(t)
+			ks.source.serve(jwkSet(tt.jwk, withX(key)))
+			ks.requireAccepts(t, 2)
+			assert.Contains(t, unquote(ks.logs), `reason="key 1 of 2: `+tt.reason+`"`)
+			ks.requireRefuses(t, 1, geminihook.ErrSignature)
+		})
+	}
+	t.Run("a thousand", func(t *testing.T) {
+		ks := newTestKeySet(t)
+		ks.source.serve(jwkSet(strings.Repeat("7,", 999) + jwk("")))
+		ks.requireAccepts(t, 1)
+		assert.Contains(t, ks.logs.String(), "983 more keys cannot be used")
+		assert.Equal(t, 18, strings.Count(ks.logs.String(), "\n"), "a stranger cannot flood the log")
 	})
-	t.Run("bad after good", func(t *testing.T) {
-		kt := newKeySetTest(t, 1)
-		kt.accepts(1)
-		kt.source.serve("<html>")
-		kt.clock.advance(2 * time.Hour)
-		_, err := kt.verify(9)
-		require.ErrorIs(t, err, geminihook.ErrSignature)
-		assert.Contains(t, err.Error(), "could not be fetched again: the key set is not JSON")
-		kt.accepts(1)
+}
+
+// TestUsableJWK: members of unexpected types or values do not hide a key.
+func TestUsableJWK(t *testing.T) {
+	const thumbprint = "0KPKgjn3RqT52uWnsqDSQlFa4CaL5dCADS7PKGeU86g"
+	for _, tt := range []struct {
+		name    string
+		jwk     string
+		keyName string
+	}{
+		{"without kid", jwk(""), thumbprint},
+		{"kid", jwk(`,"kid":"key-7"`), "key-7"},
+		{"kid is a number", jwk(`,"kid":7`), thumbprint},
+		{"kid is an object", jwk(`,"kid":{"a":["b"]}`), thumbprint},
+		{"kid is null", jwk(`,"kid":null`), thumbprint},
+		{"kid is empty", jwk(`,"kid":""`), thumbprint},
+		{"kid is not printable", jwk(`,"kid":"a\u0000b"`), thumbprint},
+		{"kid is too long", jwk(`,"kid":"` + strings.Repeat("x", 257) + `"`), thumbprint},
+		{"use and alg", jwk(`,"use":"sig","alg":"EdDSA"`), thumbprint},
+		{"the newer alg", jwk(`,"alg":"Ed25519"`), thumbprint},
+		{"use and alg are null", jwk(`,"use":null,"alg":null`), thumbprint},
+		{"members outside RFC 7517", jwk(`,"not_after":1,"iat":"x","x5c":7`), thumbprint},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ks := newTestKeySet(t)
+			ks.source.serve(jwkSet(tt.jwk))
+			proof, err := ks.verify(1)
+			require.NoError(t, err)
+			assert.Equal(t, geminihook.Proof{Scheme: "v1a", KeyName: tt.keyName}, proof)
+			assert.NotContains(t, ks.logs.String(), "cannot be used")
+		})
+	}
+}
+
+// TestManyKeys: keys of other kinds do not count, and sixteen others are used.
+func TestManyKeys(t *testing.T) {
+	others := strings.TrimSuffix(strings.Repeat(rsaKey+","+x25519Key+",", 1000), ",")
+	t.Run("after keys of other kinds", func(t *testing.T) {
+		ks := newTestKeySet(t)
+		ks.source.serve(jwkSet(others, jwk("")))
+		ks.requireAccepts(t, 1)
+		assert.Equal(t, 1, strings.Count(ks.logs.String(), "\n"), "that is nothing to worry about")
 	})
+	t.Run("after keys that cannot be used", func(t *testing.T) {
+		ks := newTestKeySet(t)
+		ks.source.serve(jwkSet(strings.Repeat(jwk(`,"use":"enc"`)+",", 100) + jwk("")))
+		ks.requireAccepts(t, 1)
+	})
+	t.Run("seventeen", func(t *testing.T) {
+		ks := newTestKeySet(t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
+		ks.requireAccepts(t, 15)
+		ks.requireRefuses(t, 16, geminihook.ErrSignature)
+		assert.Contains(t, ks.logs.String(), "key 17 of 17 and those after it are not read: at most 16 are used")
+	})
+}
+
+// TestHostileKeySet: what the largest set costs grows only with its size.
+func TestHostileKeySet(t *testing.T) {
+	const size = 1<<20 - 100 // as long as a key set may be
+	for name, key := range map[string]string{
+		"numbers": "7", "objects": "{}", "other kinds": x25519Key, "unusable": jwk(`,"use":"enc"`),
+		"deep": strings.Repeat("[", 9000) + strings.Repeat("]", 9000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			ks := newTestKeySet(t)
+			ks.source.serve(jwkSet(strings.Repeat(key+",", size/(len(key)+1)) + "7"))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			ks.requireRefuses(t, 1, geminihook.ErrUnavailable)
+			runtime.ReadMemStats(&after)
+			assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(512*size))
+			assert.Contains(t, ks.logs.String(), "has no usable Ed25519 key")
+		})
+	}
 }

@@ -21,12 +21,12 @@ const maxKeySet = 1 << 20 // bytes
 func (k *KeySet) download(ctx context.Context) ([]namedKey, time.Duration, error) {
 	logger := cmp.Or(k.Logger, slog.Default())
 	var keys []namedKey
-	var skipped []string
+	var unusable []string
 	body, maxAge, err := k.get(ctx)
 	if err == nil {
-		keys, skipped, err = parseKeySet(body)
+		keys, unusable, err = parseKeySet(body)
 	}
-	for _, reason := range skipped {
+	for _, reason := range unusable {
 		logger.WarnContext(ctx, "gemini webhook key cannot be used", "reason", reason)
 	}
 	if err != nil {

@@ -4,38 +4,53 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"regexp"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestKeySetMaxAge(t *testing.T) {
 	for _, tt := range []struct {
+		name         string
 		cacheControl string
 		maxAge       time.Duration
 		want         time.Duration
 	}{
-		{"", 0, time.Hour},
-		{"", 2 * time.Hour, 2 * time.Hour},
-		{"public, max-age=7200", 0, 2 * time.Hour},
-		{"Max-Age=7200, must-revalidate", time.Minute, 2 * time.Hour},
-		{"max-age=5", 0, time.Minute},
-		{"max-age=0", 0, time.Minute},
-		{"no-store", 0, time.Minute},
-		{"max-age=99999999", 0, 24 * time.Hour},
-		{"max-age=99999999999999999999999", 0, 24 * time.Hour},
-		{"max-age=soon", 0, time.Hour},
-		{"max-age=-5", 0, time.Hour},
+		{"default", "", 0, time.Hour},
+		{"MaxAge", "", 2 * time.Hour, 2 * time.Hour},
+		{"max-age", "public, max-age=7200", 0, 2 * time.Hour},
+		{"max-age instead of MaxAge", "Max-Age=7200, must-revalidate", time.Minute, 2 * time.Hour},
+		{"quoted", `max-age="7200"`, 0, 2 * time.Hour},
+		{"five seconds", "max-age=5", 0, time.Minute},
+		{"zero", "max-age=0", 0, time.Minute},
+		{"no-store", "no-store", 0, time.Minute},
+		{"no-cache first", "no-cache, max-age=7200", 0, time.Minute},
+		{"three years", "max-age=99999999", 0, 24 * time.Hour},
+		{"more than fits", "max-age=99999999999999999999999", 0, 24 * time.Hour},
+		{"not a number", "max-age=soon", 0, time.Hour},
+		{"negative", "max-age=-5", 0, time.Hour},
 	} {
-		t.Run(tt.cacheControl, func(t *testing.T) {
-			kt := newKeySetTest(t)
-			kt.MaxAge = tt.maxAge
-			kt.source.serve(jwks(1), "Cache-Control", tt.cacheControl)
-			kt.accepts(1)
-			assert.Contains(t, kt.logs.String(), "max_age="+tt.want.String())
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ks := newTestKeySet(t)
+				ks.keys.MaxAge = tt.maxAge
+				ks.source.serve(jwks(1), "Cache-Control", tt.cacheControl)
+				ks.requireAccepts(t, 1)
+				assert.Contains(t, ks.logs.String(), "max_age="+tt.want.String())
+				ks.clock.advance(tt.want - 1)
+				ks.requireAccepts(t, 1)
+				synctest.Wait()
+				assert.EqualValues(t, 1, ks.source.fetches.Load(), "fresh")
+				ks.clock.advance(1)
+				ks.requireAccepts(t, 1)
+				synctest.Wait()
+				assert.EqualValues(t, 2, ks.source.fetches.Load(), "due")
+			})
 		})
 	}
 }
@@ -43,34 +58,37 @@ func TestKeySetMaxAge(t *testing.T) {
 func TestKeySetSlowServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, respond := range map[string]func(*http.Request) (*http.Response, error){
-			"no response": func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
+			"no response": func(r *http.Request) (*http.Response, error) {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			},
 			"slow body": func(r *http.Request) (*http.Response, error) {
 				resp := httpResponse(200, "")
 				resp.Body = io.NopCloser(slowBody{r.Context()})
 				return resp, nil
 			},
 		} {
-			kt := newKeySetTest(t)
-			kt.clock.now = time.Now()
-			kt.source.set(respond)
+			ks := newTestKeySet(t)
+			ks.clock.now = time.Now()
+			ks.source.set(respond)
 			start := time.Now()
-			kt.refuses(1, geminihook.ErrUnavailable)
+			ks.requireRefuses(t, 1, geminihook.ErrUnavailable)
 			assert.Equal(t, 10*time.Second, time.Since(start), name)
-			assert.Contains(t, kt.logs.String(), "deadline exceeded", name)
+			assert.Contains(t, ks.logs.String(), "deadline exceeded", name)
 		}
 	})
 }
 
 // TestKeySetReadsNoMore than its bound, however long the response is.
 func TestKeySetReadsNoMore(t *testing.T) {
-	kt := newKeySetTest(t)
+	ks := newTestKeySet(t)
 	counted := &zeroBody{}
-	kt.source.set(func(*http.Request) (*http.Response, error) {
+	ks.source.set(func(*http.Request) (*http.Response, error) {
 		resp := httpResponse(200, "")
 		resp.Body = io.NopCloser(io.LimitReader(counted, 64<<20))
 		return resp, nil
 	})
-	kt.refuses(1, geminihook.ErrUnavailable)
+	ks.requireRefuses(t, 1, geminihook.ErrUnavailable)
 	assert.LessOrEqual(t, counted.n, 2<<20)
 }
 
@@ -95,47 +113,56 @@ func (e slowBody) Read(b []byte) (int, error) {
 }
 
 func TestKeySetURLs(t *testing.T) {
+	const (
+		notHTTPS  = "keys are fetched over https only, except from loopback addresses"
+		redirects = "the key server redirects more than three times, or to another scheme"
+	)
 	for _, tt := range []struct {
-		url, redirect string
-		good          bool
+		name, url, redirect string
+		reason              string // the end of it; empty if the keys are fetched
 	}{
-		{"", "", true},
-		{"https://keys.example/jwks.json", "", true},
-		{"http://keys.example/jwks.json", "", false},
-		{"ftp://127.0.0.1/jwks.json", "", false},
-		{"file:///etc/passwd", "", false},
-		{"https://", "", false},
-		{"%", "", false},
-		{"http://127.0.0.1:8080/jwks.json", "", true},
-		{"http://localhost:8080/jwks.json", "", true},
-		{"http://[::1]:8080/jwks.json", "", true},
-		{"http://localhost.example/jwks.json", "", false},
-		{"https://keys.example/", "https://other.example/", true},
-		{"https://keys.example/", "http://keys.example/", false},
-		{"https://keys.example/", "http://127.0.0.1/", false},
-		{"http://127.0.0.1/", "http://keys.example/", false},
-		{"http://127.0.0.1/", "http://127.0.0.2/", true},
+		{"default", "", "", ""},
+		{"https", "https://keys.example/jwks.json", "", ""},
+		{"http", "http://keys.example/jwks.json", "", notHTTPS},
+		{"ftp", "ftp://127.0.0.1/jwks.json", "", notHTTPS},
+		{"file", "file:///etc/passwd", "", notHTTPS},
+		{"no host", "https://", "", notHTTPS},
+		{"no URL", "%", "", `parse "%": invalid URL escape "%"`},
+		{"IPv4 loopback", "http://127.0.0.1:8080/jwks.json", "", ""},
+		{"localhost", "http://localhost:8080/jwks.json", "", ""},
+		{"IPv6 loopback", "http://[::1]:8080/jwks.json", "", ""},
+		{"like localhost", "http://localhost.example/jwks.json", "", notHTTPS},
+		{"redirect to https", "https://keys.example/", "https://other.example/", ""},
+		{"redirect to http", "https://keys.example/", "http://keys.example/", redirects},
+		{"redirect to http, loopback", "https://keys.example/", "http://127.0.0.1/", redirects},
+		{"redirect from loopback", "http://127.0.0.1/", "http://keys.example/", notHTTPS},
+		{"redirect from loopback to loopback", "http://127.0.0.1/", "http://127.0.0.2/", ""},
 	} {
-		t.Run(tt.url+" to "+tt.redirect, func(t *testing.T) {
-			kt := newKeySetTest(t)
-			kt.URL = tt.url
-			kt.source.set(func(r *http.Request) (*http.Response, error) {
+		t.Run(tt.name, func(t *testing.T) {
+			ks := newTestKeySet(t)
+			ks.keys.URL = tt.url
+			ks.source.set(func(r *http.Request) (*http.Response, error) {
 				if tt.redirect != "" && r.URL.String() != tt.redirect {
 					return httpResponse(302, "", "Location", tt.redirect), nil
 				}
 				return httpResponse(200, jwks(1)), nil
 			})
-			if tt.good {
-				kt.accepts(1)
+			_, err := ks.verify(1)
+			if tt.reason == "" {
+				require.NoError(t, err)
 				return
 			}
-			kt.refuses(1, geminihook.ErrUnavailable)
+			require.ErrorIs(t, err, geminihook.ErrUnavailable)
+			assert.Regexp(t, regexp.QuoteMeta(tt.reason)+"$", err.Error())
 		})
 	}
 	t.Run("in circles", func(t *testing.T) {
-		kt := newKeySetTest(t)
-		kt.source.set(func(r *http.Request) (*http.Response, error) { return httpResponse(302, "", "Location", "/again"), nil })
-		kt.refuses(1, geminihook.ErrUnavailable)
-		assert.LessOrEqual(t, kt.source.fetches.Load(), int64(4))
+		ks := newTestKeySet(t)
+		ks.source.set(func(r *http.Request) (*http.Response, error) {
+			return httpResponse(302, "", "Location", "/again"), nil
+		})
+		_, err := ks.verify(1)
+		require.ErrorContains(t, err, redirects)
+		assert.EqualValues(t, 4, ks.source.fetches.Load())
 	})
 }

@@ -18,18 +18,18 @@ import (
 )
 
 func TestKeySetRefresh(t *testing.T) {
-	kt := newKeySetTest(t, 1, 2, 3)
-	assert.Zero(t, kt.Status())
-	require.NoError(t, kt.Refresh(t.Context()))
-	assert.Equal(t, geminihook.KeySetStatus{Keys: 3, FetchedAt: at}, kt.Status())
-	require.NoError(t, kt.Refresh(t.Context()))
-	kt.accepts(1)
-	assert.EqualValues(t, 1, kt.source.fetches.Load(), "the keys are fresh")
+	ks := newTestKeySet(t, 1, 2, 3)
+	assert.Zero(t, ks.keys.Status())
+	require.NoError(t, ks.keys.Refresh(t.Context()))
+	assert.Equal(t, geminihook.KeySetStatus{Keys: 3, FetchedAt: at}, ks.keys.Status())
+	require.NoError(t, ks.keys.Refresh(t.Context()))
+	ks.requireAccepts(t, 1)
+	assert.EqualValues(t, 1, ks.source.fetches.Load(), "the keys are fresh")
 
-	kt.clock.advance(time.Hour)
-	kt.source.serveKeys(4)
-	require.NoError(t, kt.Refresh(t.Context()))
-	assert.Equal(t, geminihook.KeySetStatus{Keys: 1, FetchedAt: kt.clock.Now()}, kt.Status())
+	ks.clock.advance(time.Hour)
+	ks.source.serveKeys(4)
+	require.NoError(t, ks.keys.Refresh(t.Context()))
+	assert.Equal(t, geminihook.KeySetStatus{Keys: 1, FetchedAt: ks.clock.Now()}, ks.keys.Status())
 }
 
 func TestNilKeySet(t *testing.T) {
@@ -41,31 +41,31 @@ func TestNilKeySet(t *testing.T) {
 // TestKeySetRefreshFails checks that old keys suffice, that none do not, and
 // that failures count without more fetches than there may be.
 func TestKeySetRefreshFails(t *testing.T) {
-	kt := newKeySetTest(t, 1)
-	kt.source.fail()
-	require.ErrorIs(t, kt.Refresh(t.Context()), geminihook.ErrUnavailable)
-	require.ErrorContains(t, kt.Refresh(t.Context()), "connection refused")
-	assert.EqualValues(t, 1, kt.source.fetches.Load(), "too early for another fetch")
-	status := kt.Status()
+	ks := newTestKeySet(t, 1)
+	ks.source.fail()
+	require.ErrorIs(t, ks.keys.Refresh(t.Context()), geminihook.ErrUnavailable)
+	require.ErrorContains(t, ks.keys.Refresh(t.Context()), "connection refused")
+	assert.EqualValues(t, 1, ks.source.fetches.Load(), "too early for another fetch")
+	status := ks.keys.Status()
 	assert.Equal(t, 1, status.Failures)
 	require.ErrorContains(t, status.LastError, "connection refused")
 	assert.Zero(t, status.FetchedAt)
 
-	kt.clock.advance(time.Second)
-	kt.source.serveKeys(1)
-	require.NoError(t, kt.Refresh(t.Context()))
-	assert.Equal(t, geminihook.KeySetStatus{Keys: 1, FetchedAt: kt.clock.Now()}, kt.Status())
+	ks.clock.advance(time.Second)
+	ks.source.serveKeys(1)
+	require.NoError(t, ks.keys.Refresh(t.Context()))
+	assert.Equal(t, geminihook.KeySetStatus{Keys: 1, FetchedAt: ks.clock.Now()}, ks.keys.Status())
 
-	fetched := kt.clock.Now()
-	kt.source.fail()
+	fetched := ks.clock.Now()
+	ks.source.fail()
 	for n := range 3 {
-		kt.clock.advance(time.Hour)
-		require.NoError(t, kt.Refresh(t.Context()), "the old keys still serve")
-		assert.Equal(t, n+1, kt.Status().Failures)
+		ks.clock.advance(time.Hour)
+		require.NoError(t, ks.keys.Refresh(t.Context()), "the old keys still serve")
+		assert.Equal(t, n+1, ks.keys.Status().Failures)
 	}
-	kt.clock.advance(24 * time.Hour)
-	require.ErrorIs(t, kt.Refresh(t.Context()), geminihook.ErrUnavailable)
-	status = kt.Status()
+	ks.clock.advance(24 * time.Hour)
+	require.ErrorIs(t, ks.keys.Refresh(t.Context()), geminihook.ErrUnavailable)
+	status = ks.keys.Status()
 	assert.Zero(t, status.Keys)
 	assert.Equal(t, fetched, status.FetchedAt)
 }
@@ -74,30 +74,30 @@ func TestKeySetRefreshFails(t *testing.T) {
 // canceled one does not end it.
 func TestKeySetRefreshShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kt := newKeySetTest(t, 1)
+		ks := newTestKeySet(t, 1)
 		gate := make(chan struct{})
-		kt.source.set(func(*http.Request) (*http.Response, error) {
+		ks.source.set(func(*http.Request) (*http.Response, error) {
 			<-gate
 			return httpResponse(200, jwks(1)), nil
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			err := kt.Refresh(ctx)
+			err := ks.keys.Refresh(ctx)
 			assert.ErrorIs(t, err, geminihook.ErrUnavailable)
 			assert.ErrorIs(t, err, context.Canceled)
 		})
 		for range 3 {
-			wg.Go(func() { assert.NoError(t, kt.Refresh(t.Context())) })
+			wg.Go(func() { assert.NoError(t, ks.keys.Refresh(t.Context())) })
 		}
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		assert.Zero(t, kt.Status().Keys)
+		assert.Zero(t, ks.keys.Status().Keys)
 		close(gate)
 		wg.Wait()
-		assert.EqualValues(t, 1, kt.source.fetches.Load())
-		assert.Equal(t, 1, kt.Status().Keys)
+		assert.EqualValues(t, 1, ks.source.fetches.Load())
+		assert.Equal(t, 1, ks.keys.Status().Keys)
 	})
 }
 
