@@ -27,34 +27,83 @@ func newBinding(t testing.TB, secrets ...string) *geminihook.Binding {
 	return b
 }
 
+// The reasons for which Binding.Authorize refuses an event.
+const (
+	notOurToken = "the geminihook_binding in the event's user_metadata was made " +
+		"by another program or with a secret that is not in Binding.Secrets, " +
+		"or is older than Binding.MaxAge"
+	noToken = "the event's user_metadata has no geminihook_binding: it is somebody else's job, " +
+		"or one that was created without Binding.Metadata"
+	noBindingSecret = "geminihook: Binding has no secret to make a token with"
+)
+
 func TestBindingToken(t *testing.T) {
 	b := newBinding(t, bindingSecret)
-	for _, label := range []string{"", "order-1042", "a.b.c", "čaj \x00\xff\n", strings.Repeat("x", 1000)} {
-		token, err := b.Token(label)
-		require.NoError(t, err)
-		assert.Regexp(t, regexp.MustCompile(`^[A-Za-z0-9._-]+$`), token)
-		got, ok := b.Check(token)
-		assert.True(t, ok)
-		assert.Equal(t, label, got)
+	for name, label := range map[string]string{
+		"empty": "", "plain": "order-1042", "with dots": "a.b.c", "not UTF-8": "čaj \x00\xff\n",
+		"long": strings.Repeat("x", 1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			token, err := b.Token(label)
+			require.NoError(t, err)
+			assert.Regexp(t, regexp.MustCompile(`^[A-Za-z0-9._-]+$`), token)
+			got, ok := b.Check(token)
+			assert.True(t, ok)
+			assert.Equal(t, label, got)
+		})
 	}
+}
+
+func TestBindingChecks(t *testing.T) {
+	b := newBinding(t, bindingSecret)
 	token, err := b.Token("order-1042")
 	require.NoError(t, err)
 	other, err := b.Token("order-1043")
 	require.NoError(t, err)
-	label, mac, _ := strings.Cut(token, ".")
+	label, rest, _ := strings.Cut(token, ".")
 	otherLabel, _, _ := strings.Cut(other, ".")
-	for _, bad := range []string{
-		"", ".", label, label + ".", "." + mac, otherLabel + "." + mac, token + "x", token[:len(token)-1], "x" + token, token + "." + mac, "*." + mac, label + ".*",
+	for name, bad := range map[string]string{
+		"empty": "", "dot": ".", "label": label, "label and dot": label + ".",
+		"no label": "." + rest, "another label": otherLabel + "." + rest,
+		"longer": token + "x", "shorter": token[:len(token)-1], "more in front": "x" + token,
+		"more behind": token + "." + rest, "label not base64": "*." + rest,
+		"time not a number": label + ".*", "no MAC": label + ".1779364800.",
 	} {
-		_, ok := b.Check(bad)
-		assert.False(t, ok, bad)
+		t.Run(name, func(t *testing.T) {
+			got, ok := b.Check(bad)
+			assert.False(t, ok)
+			assert.Empty(t, got)
+		})
 	}
-	_, err = (&geminihook.Binding{}).Metadata("x")
-	require.ErrorContains(t, err, "no secret")
-	_, ok := (&geminihook.Binding{Secrets: make([]geminihook.Secret, 1)}).Check(token)
-	assert.False(t, ok)
+}
+
+// TestBindingWithoutSecret makes no token and accepts none.
+func TestBindingWithoutSecret(t *testing.T) {
+	token, err := newBinding(t, bindingSecret).Token("job")
+	require.NoError(t, err)
+	ev := &geminihook.Event{
+		UserMetadata: map[string]any{geminihook.BindingKey: token},
+		Proof:        geminihook.Proof{Scheme: "v1a"},
+	}
+	static := &geminihook.Event{Proof: geminihook.Proof{Scheme: "v1"}}
+	for name, b := range map[string]*geminihook.Binding{
+		"nil": nil, "zero": {}, "zero secret": {Secrets: make([]geminihook.Secret, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := b.Token("job")
+			require.EqualError(t, err, noBindingSecret)
+			_, err = b.Metadata("job")
+			require.EqualError(t, err, noBindingSecret)
+			_, ok := b.Check(token)
+			assert.False(t, ok)
+			_, ok = b.Label(ev)
+			assert.False(t, ok)
+			requireVerdict(t, b.Authorize(t.Context(), ev), geminihook.ErrForbidden, notOurToken)
+			require.NoError(t, b.Authorize(t.Context(), static), "a static event needs no token")
+		})
+	}
 	_, err = geminihook.NewBinding()
-	require.Error(t, err)
+	require.ErrorContains(t, err, "at least one is needed")
 }
 
 // TestBindingRotation: the new secret in front makes tokens, the old one is
@@ -75,44 +124,55 @@ func TestBindingRotation(t *testing.T) {
 // TestSomebodyElsesJob: genuine, from Google, and refused before any claim.
 func TestSomebodyElsesJob(t *testing.T) {
 	b := newBinding(t, bindingSecret)
+	required := &geminihook.Binding{Secrets: b.Secrets, RequireStatic: true}
 	mine, err := b.Metadata("order-1042")
 	require.NoError(t, err)
 	mine["own"] = "kept"
 	theirs, err := newBinding(t, oldBindingSecret).Metadata("order-1042")
 	require.NoError(t, err)
-	inData := `{"type":"video.generated","data":{"id":"v","user_metadata":{"geminihook_binding":"` + mine[geminihook.BindingKey].(string) + `"}}}`
-	key := webhooktest.Dynamic(webhooktest.Key(1))
-	body := func(m map[string]any) []byte { return webhooktest.BodyWith(geminihook.EventVideoGenerated, m) }
+	number := map[string]any{geminihook.BindingKey: 7}
+	dynamic, static := webhooktest.Dynamic(webhooktest.Key(1)), signer
+	with := func(metadata map[string]any, signer webhooktest.Signer) *webhooktest.Delivery {
+		body := webhooktest.BodyWith(geminihook.EventVideoGenerated, metadata)
+		return webhooktest.NewBody(body, signer)
+	}
+	token := mine[geminihook.BindingKey].(string)
+	inData := webhooktest.NewBody([]byte(`{"type":"video.generated","data":{"id":"v",`+
+		`"user_metadata":{"geminihook_binding":"`+token+`"}}}`), dynamic)
 	for _, tt := range []struct {
 		name     string
+		binding  *geminihook.Binding
 		delivery *webhooktest.Delivery
-		static   bool
-		status   int
-		log      string
+		reason   string // empty if it is accepted
 	}{
-		{name: "ours", delivery: webhooktest.NewBody(body(mine), key), status: 200},
-		{name: "ours, in data", delivery: webhooktest.NewBody([]byte(inData), key), status: 200},
-		{name: "without a token", delivery: webhooktest.NewBody(body(nil), key), status: 403, log: "somebody else's job"},
-		{name: "another program's token", delivery: webhooktest.NewBody(body(theirs), key), status: 403, log: "by another program"},
-		{name: "token of another type", delivery: webhooktest.NewBody(body(map[string]any{geminihook.BindingKey: 7}), key), status: 403},
-		{name: "static, without", delivery: webhooktest.NewBody(body(nil), signer), status: 200},
-		{name: "static, without, although required", static: true, delivery: webhooktest.NewBody(body(nil), signer), status: 403},
-		{name: "static, with", static: true, delivery: webhooktest.NewBody(body(mine), signer), status: 200},
+		{"ours", b, with(mine, dynamic), ""},
+		{"ours, in data", b, inData, ""},
+		{"without a token", b, with(nil, dynamic), noToken},
+		{"another program's token", b, with(theirs, dynamic), notOurToken},
+		{"token of another type", b, with(number, dynamic), notOurToken},
+		{"static, without", b, with(nil, static), ""},
+		{"static, without, although required", required, with(nil, static), noToken},
+		{"static, another program's", required, with(theirs, static), notOurToken},
+		{"static, with", required, with(mine, static), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			store := &hookedStore{}
-			b := &geminihook.Binding{Secrets: b.Secrets, RequireStatic: tt.static}
+			store := &countingStore{Store: &geminihook.MemoryStore{}}
 			rc := newReceiver(t, &geminihook.Endpoint{
 				Verifier:  geminihook.AnyOf(newVerifier(t), newKeySet(0, 1, 2)),
-				Authorize: b.Authorize, Store: store,
-			}, succeed)
-			assert.Equal(t, tt.status, rc.send(t, tt.delivery).status)
-			if tt.status == 403 {
-				assert.Zero(t, store.calls.Load(), "no claim is made")
-				assert.Zero(t, rc.of(tt.delivery.ID()))
-				rc.next()
-				assert.Contains(t, rc.log(), tt.log)
+				Authorize: tt.binding.Authorize, Store: store,
+			}, nil)
+			got := rc.send(t, tt.delivery)
+			out := rc.outcome()
+			if tt.reason == "" {
+				assert.Equal(t, 200, got.status)
+				assert.Equal(t, 1, rc.runCount(tt.delivery.ID()))
+				return
 			}
+			assert.Equal(t, 403, got.status)
+			assert.Equal(t, geminihook.Forbidden, out.Result)
+			requireVerdict(t, out.Err, geminihook.ErrForbidden, tt.reason)
+			assert.Zero(t, store.calls.Load(), "no claim is made")
+			assert.Zero(t, rc.runCount(tt.delivery.ID()))
 		})
 	}
 }
@@ -122,29 +182,28 @@ func TestSomebodyElsesJob(t *testing.T) {
 func TestBindingMutations(t *testing.T) {
 	b := newBinding(t, bindingSecret)
 	b.Now = func() time.Time { return at }
-	for _, label := range []string{"", "j", "order-1042"} {
-		token, err := b.Token(label)
-		require.NoError(t, err)
-		_, ok := b.Check(token)
-		require.True(t, ok)
-		refuse := func(kind string, i int, changed string) {
-			if _, ok := b.Check(changed); ok && changed != token {
-				t.Errorf("%s at %d: %q is accepted for %q", kind, i, changed, token)
+	token, err := b.Token("order-1042")
+	require.NoError(t, err)
+	_, ok := b.Check(token)
+	require.True(t, ok)
+	refuse := func(kind string, i int, changed string) {
+		if _, ok := b.Check(changed); ok && changed != token {
+			t.Errorf("%s at %d: %q is accepted for %q", kind, i, changed, token)
+		}
+	}
+	for i := range len(token) + 1 {
+		before, after := token[:i], token[i:]
+		for c := range 256 {
+			char := string([]byte{byte(c)})
+			refuse("insertion", i, before+char+after)
+			if after != "" {
+				refuse("change", i, before+char+after[1:])
 			}
 		}
-		for i := range len(token) + 1 {
-			for c := range 256 {
-				char := string([]byte{byte(c)})
-				refuse("insertion", i, token[:i]+char+token[i:])
-				if i < len(token) {
-					refuse("change", i, token[:i]+char+token[i+1:])
-				}
-			}
-			if i < len(token) {
-				refuse("deletion", i, token[:i]+token[i+1:])
-			}
-			refuse("CRLF", i, token[:i]+"\r\n"+token[i:])
+		if after != "" {
+			refuse("deletion", i, before+after[1:])
 		}
+		refuse("CRLF", i, before+"\r\n"+after)
 	}
 }
 
@@ -171,65 +230,46 @@ func TestBindingMaxAge(t *testing.T) {
 			label, ok := b.Check(metadata[geminihook.BindingKey].(string))
 			assert.Equal(t, tt.want, ok)
 			assert.Equal(t, tt.want, label == "job")
-			err = b.Authorize(t.Context(), &geminihook.Event{UserMetadata: metadata, Proof: geminihook.Proof{Scheme: "v1a"}})
+			ev := &geminihook.Event{UserMetadata: metadata, Proof: geminihook.Proof{Scheme: "v1a"}}
+			err = b.Authorize(t.Context(), ev)
 			if tt.want {
 				require.NoError(t, err)
 				return
 			}
-			require.ErrorContains(t, err, "older than Binding.MaxAge")
-			assert.NotContains(t, err.Error(), metadata[geminihook.BindingKey])
+			requireVerdict(t, err, geminihook.ErrForbidden, notOurToken)
 		})
 	}
 }
 
-func TestNilBinding(t *testing.T) {
-	var b *geminihook.Binding
-	token, err := newBinding(t, bindingSecret).Token("job")
-	require.NoError(t, err)
-	_, ok := b.Check(token)
-	assert.False(t, ok)
-	ev := &geminihook.Event{UserMetadata: map[string]any{geminihook.BindingKey: token}, Proof: geminihook.Proof{Scheme: "v1a"}}
-	_, ok = b.Label(ev)
-	assert.False(t, ok)
-	require.Error(t, b.Authorize(t.Context(), ev))
-	ev.Proof.Scheme = "v1"
-	require.NoError(t, b.Authorize(t.Context(), ev), "a static event needs no token")
-	_, err = b.Token("job")
-	require.ErrorContains(t, err, "no secret")
-	_, err = b.Metadata("job")
-	require.ErrorContains(t, err, "no secret")
-}
-
-// TestTokenIsNotShown when an event is printed, logged or encoded.
+// TestTokenIsNotShown when an event is printed, logged or encoded, or if that fails.
 func TestTokenIsNotShown(t *testing.T) {
-	metadata, err := newBinding(t, bindingSecret).Metadata("order-1042")
+	token, err := newBinding(t, bindingSecret).Token("order-1042")
 	require.NoError(t, err)
-	d := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, metadata), signer)
-	ev, err := geminihook.ParseUnverified(d.Body)
+	metadata := map[string]any{geminihook.BindingKey: token}
+	body := webhooktest.BodyWith(geminihook.EventVideoGenerated, metadata)
+	ev, err := geminihook.ParseUnverified(body)
 	require.NoError(t, err)
-	ev.ID, ev.Attempt = d.ID(), 2
-	token := ev.UserMetadata[geminihook.BindingKey].(string)
-	require.NotEmpty(t, token)
+	ev.ID, ev.Attempt = "msg_1", 2
+	require.Equal(t, token, ev.UserMetadata[geminihook.BindingKey])
+	outcome := geminihook.Outcome{Event: ev, Body: body}
 
-	encode := func(v any) string {
-		b, err := json.Marshal(v)
-		require.NoError(t, err)
-		return string(b)
-	}
-	assert.JSONEq(t, `{"id":"`+ev.ID+`","type":"video.generated","attempt":2}`, encode(ev))
-	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "event", ev, "value", *ev, "outcome", geminihook.Outcome{Event: ev})
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "event", ev, "value", *ev, "list", []*geminihook.Event{ev})
-	shown := map[string]string{
-		"log": log.String(), "JSON": encode(ev), "JSON of the value": encode(*ev),
-		"JSON of a struct": encode(struct{ Event *geminihook.Event }{ev}), "JSON of an outcome": encode(geminihook.Outcome{Event: ev}),
-	}
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-		shown[verb] = fmt.Sprintf(verb, ev) + fmt.Sprintf(verb, *ev) + fmt.Sprintf(verb, []geminihook.Event{*ev}) + fmt.Sprintf(verb, geminihook.Outcome{Event: ev})
-	}
-	for name, s := range shown {
-		for _, form := range []string{"%s", "%x", "%X", "%d"} {
-			assert.NotContains(t, s, strings.Trim(fmt.Sprintf(form, []byte(token)), "[]"), name)
-		}
+	for name, value := range map[string]any{
+		"event": ev, "value": *ev, "list": []geminihook.Event{*ev}, "field": struct{ E any }{ev},
+		"outcome": outcome, "pointer to outcome": &outcome,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var shown strings.Builder
+			slog.New(slog.NewJSONHandler(&shown, nil)).Info("x", "value", value)
+			slog.New(slog.NewTextHandler(&shown, nil)).Info("x", "value", value)
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+				fmt.Fprintf(&shown, verb, value)
+			}
+			encoded, err := json.Marshal(value)
+			fmt.Fprintln(&shown, string(encoded), err)
+			for _, form := range []string{"%s", "%x", "%X", "%d"} {
+				printed := strings.Trim(fmt.Sprintf(form, []byte(token)), "[]")
+				assert.NotContains(t, shown.String(), printed)
+			}
+		})
 	}
 }

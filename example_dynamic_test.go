@@ -8,14 +8,13 @@ import (
 	"net/http"
 	"os"
 	"path"
-	"strings"
 
 	"github.com/geminihook/geminihook"
 )
 
 // One endpoint receives static and dynamic webhooks.
 func ExampleAnyOf() {
-	static, err := geminihook.NewHMAC(strings.Split(os.Getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
+	static, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -27,7 +26,9 @@ func ExampleAnyOf() {
 		Verifier:  geminihook.AnyOf(static, &geminihook.KeySet{}), // Google's keys
 		Authorize: binding.Authorize,
 	}
-	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil }))
+	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
+		return fetchResults(ctx, ev.JobID())
+	}))
 }
 
 func ExampleBinding() {

@@ -98,7 +98,7 @@ func TestListsAgainstSpecification(t *testing.T) {
 	values := []string{good, good[:43], "A" + good[1:], "AAAA", "v1", "x.y:z"}
 	random := rand.New(rand.NewPCG(1, 2))
 	accepted := 0
-	for range 3000 {
+	for range 1000 {
 		entries := make([]string, 1+random.IntN(8))
 		for i := range entries {
 			version := versions[random.IntN(len(versions))]
@@ -108,6 +108,7 @@ func TestListsAgainstSpecification(t *testing.T) {
 		list := strings.Join(entries, " ")
 		split := 1 + random.IntN(len(entries))
 		mixed := strings.Join(entries[:split], " ") + "," + strings.Join(entries[split:], " ")
+		folded := strings.Join(entries[split:], ",")
 		d.Header["Webhook-Signature"] = []string{list}
 		want := reference.Verify(d.Body, d.Header) == nil
 		if want {
@@ -121,7 +122,7 @@ func TestListsAgainstSpecification(t *testing.T) {
 			"folded, some of it":     {mixed},
 			"split at commas":        splitAtCommas([]string{list}),
 			"folded, split again":    splitAtCommas([]string{strings.Join(entries, ", ")}),
-			"two lines":              {strings.Join(entries[:split], " "), strings.Join(entries[split:], ",")},
+			"two lines":              {strings.Join(entries[:split], " "), folded},
 			"empty lines around it":  {"", list, ""},
 			"blanks and commas more": {" , " + strings.Join(entries, " , ") + ", "},
 		} {
@@ -130,8 +131,8 @@ func TestListsAgainstSpecification(t *testing.T) {
 			require.Equal(t, want, err == nil, "%s: %q: %v", form, lines, err)
 		}
 	}
-	assert.Greater(t, accepted, 300)
-	assert.Less(t, accepted, 2700)
+	assert.Greater(t, accepted, 100)
+	assert.Less(t, accepted, 900)
 }
 
 // TestHostileLists: only the first 4 KiB of a list are looked at, and a list as
@@ -144,7 +145,9 @@ func TestHostileLists(t *testing.T) {
 		"entries": "v1,A ", "no commas": "v1 ", "long values": strings.Repeat("A", 5000),
 	} {
 		hostile := strings.Repeat(filler, size/len(filler))
-		for lines, list := range map[string][]string{"one line": {hostile}, "two lines": {hostile, "v1,AAAA"}} {
+		for lines, list := range map[string][]string{
+			"one line": {hostile}, "two lines": {hostile, "v1,AAAA"},
+		} {
 			t.Run(name+", "+lines, func(t *testing.T) {
 				v, d := newVerifier(t), newBatch()
 				d.Header["Webhook-Signature"] = list
@@ -165,10 +168,11 @@ func TestHostileLists(t *testing.T) {
 		v, d := newVerifier(t), newBatch()
 		good := d.Header.Get("webhook-signature")
 		for _, separator := range []string{" ", ","} {
-			d.Header["Webhook-Signature"] = []string{strings.Repeat(separator, 4<<10-len(good)) + good}
+			list := strings.Repeat(separator, 4<<10-len(good)) + good
+			d.Header.Set("webhook-signature", list)
 			_, err := v.Verify(t.Context(), d.Header, d.Body)
 			require.NoError(t, err)
-			d.Header["Webhook-Signature"][0] = separator + d.Header["Webhook-Signature"][0]
+			d.Header.Set("webhook-signature", separator+list)
 			_, err = v.Verify(t.Context(), d.Header, d.Body)
 			requireVerdict(t, err, geminihook.ErrSignature, secretMismatch)
 		}

@@ -31,7 +31,8 @@ const (
 // counted is the reason if a header is not present exactly once.
 func counted(name string, n int) string {
 	return fmt.Sprintf("%s must be present exactly once, but the request has %d: "+
-		"the request is not a Standard Webhooks delivery, or a proxy drops or repeats the header", name, n)
+		"the request is not a Standard Webhooks delivery, "+
+		"or a proxy drops or repeats the header", name, n)
 }
 
 // TestHeaders has the forms that the vectors lack.
@@ -182,8 +183,9 @@ func TestTolerance(t *testing.T) {
 	const sent = 1_779_364_800
 	d := newBatch().Sign(time.Unix(sent, 0), signer)
 	refused := func(off, tolerance string) string {
-		return "the delivery is " + off + " this machine's clock, and the tolerance is " + tolerance +
-			": set the clock, unless the delivery is forged or an old one is replayed " +
+		return "the delivery is " + off + " this machine's clock, " +
+			"and the tolerance is " + tolerance + ": set the clock, " +
+			"unless the delivery is forged or an old one is replayed " +
 			"(Google signs each retry afresh)"
 	}
 	for _, tt := range []struct {
@@ -204,7 +206,8 @@ func TestTolerance(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newVerifier(t)
-			v.Tolerance, v.Now = tt.tolerance, func() time.Time { return time.Unix(sent, 0).Add(tt.off) }
+			v.Tolerance = tt.tolerance
+			v.Now = func() time.Time { return time.Unix(sent, 0).Add(tt.off) }
 			_, err := v.Verify(t.Context(), d.Header, d.Body)
 			if tt.reason == "" {
 				require.NoError(t, err)

@@ -43,13 +43,17 @@ func (s *keySource) set(respond func(*http.Request) (*http.Response, error)) {
 }
 
 func (s *keySource) serve(body string, header ...string) {
-	s.set(func(*http.Request) (*http.Response, error) { return httpResponse(200, body, header...), nil })
+	s.set(func(*http.Request) (*http.Response, error) {
+		return httpResponse(200, body, header...), nil
+	})
 }
 
 func (s *keySource) serveKeys(n ...int) { s.serve(jwks(n...)) }
 
 func (s *keySource) fail() {
-	s.set(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") })
+	s.set(func(*http.Request) (*http.Response, error) {
+		return nil, errors.New("connection refused")
+	})
 }
 
 func httpResponse(status int, body string, header ...string) *http.Response {

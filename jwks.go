@@ -1,6 +1,7 @@
 package geminihook
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
@@ -41,7 +42,7 @@ func parseKeySet(body []byte) (keys []namedKey, unusable []string, err error) {
 		switch {
 		case err == nil:
 			keys = append(keys, key)
-		case err == errOtherKind:
+		case err == errOtherKind: // which is no mistake
 		case len(unusable) < maxReasons:
 			unusable = append(unusable, fmt.Sprintf("key %d of %d: %v", i+1, len(set.Keys), err))
 		default:
@@ -57,15 +58,20 @@ func parseKeySet(body []byte) (keys []namedKey, unusable []string, err error) {
 	return keys, unusable, nil
 }
 
-// errOtherKind means that a key is not an Ed25519 key. A key set may have such keys.
-var errOtherKind = errors.New(`"kty" is not OKP or "crv" is not Ed25519`)
+var (
+	errNotObject = errors.New("a JWK must be a JSON object")
+	errOtherKind = errors.New(`"kty" is not OKP or "crv" is not Ed25519`)
+)
 
 // parseKey reads one JWK.
 func parseKey(text json.RawMessage) (namedKey, error) {
+	if !bytes.HasPrefix(text, []byte("{")) {
+		return namedKey{}, errNotObject
+	}
 	// The members are of any type, so that an unexpected one does not hide the others.
 	var jwk struct{ Kty, Crv, X, Use, Alg, Kid any }
-	if json.Unmarshal(text, &jwk) != nil {
-		return namedKey{}, errors.New("a JWK must be a JSON object")
+	if err := json.Unmarshal(text, &jwk); err != nil {
+		return namedKey{}, err
 	}
 	if jwk.Kty != "OKP" || jwk.Crv != "Ed25519" {
 		return namedKey{}, errOtherKind

@@ -22,6 +22,8 @@ func jwk(members string) string {
 	return `{"kty":"OKP","crv":"Ed25519","x":"` + x + `"` + members + `}`
 }
 
+const noUsableKey = "the key set has no usable Ed25519 key"
+
 const (
 	rsaKey    = `{"kty":"RSA","alg":"RS256","use":"sig","kid":"other","n":"AQAB","e":"AQAB"}`
 	x25519Key = `{"kty":"OKP","crv":"X25519","x":"AAAA"}`
@@ -29,7 +31,7 @@ const (
 
 // TestKeySetRefuses what a broken or hostile key server may serve.
 func TestKeySetRefuses(t *testing.T) {
-	const notList, noKey = `the key set is not JSON with a list "keys"`, "the key set has no usable Ed25519 key"
+	const notList = `the key set is not JSON with a list "keys"`
 	for _, tt := range []struct {
 		name   string
 		body   string
@@ -39,12 +41,12 @@ func TestKeySetRefuses(t *testing.T) {
 		{"not JSON", "<html>", notList},
 		{"a list", "[]", notList},
 		{"keys is no list", `{"keys":5}`, notList},
-		{"no keys", `{"keys":[]}`, noKey},
-		{"no field", `{}`, noKey},
-		{"null", `{"keys":null}`, noKey},
+		{"no keys", `{"keys":[]}`, noUsableKey},
+		{"no field", `{}`, noUsableKey},
+		{"null", `{"keys":null}`, noUsableKey},
 		{"2 MiB", jwkSet(jwk("")) + strings.Repeat(" ", 2<<20), "the key set is longer than 1048576 bytes"},
-		{"only keys of other kinds", jwkSet(rsaKey, x25519Key, `{}`, `null`), noKey},
-		{"only keys that cannot be used", jwkSet(jwk(`,"use":"enc"`)), noKey},
+		{"only keys of other kinds", jwkSet(rsaKey, x25519Key, `{}`, `null`), noUsableKey},
+		{"only keys that cannot be used", jwkSet(jwk(`,"use":"enc"`)), noUsableKey},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ks := newTestKeySet(t)
@@ -56,7 +58,9 @@ func TestKeySetRefuses(t *testing.T) {
 	}
 	t.Run("status 500", func(t *testing.T) {
 		ks := newTestKeySet(t)
-		ks.source.set(func(*http.Request) (*http.Response, error) { return httpResponse(500, jwks(1)), nil })
+		ks.source.set(func(*http.Request) (*http.Response, error) {
+			return httpResponse(500, jwks(1)), nil
+		})
 		_, err := ks.verify(1)
 		requireVerdict(t, err, geminihook.ErrUnavailable,
 			"the key server responded with 500 Internal Server Error")
@@ -67,8 +71,7 @@ func TestKeySetRefuses(t *testing.T) {
 		ks.source.serve("<html>")
 		ks.clock.advance(2 * time.Hour)
 		_, err := ks.verify(9)
-		requireVerdict(t, err, geminihook.ErrSignature, "no v1a entry matches the cached public keys, "+
-			"and they could not be fetched again: "+notList)
+		requireVerdict(t, err, geminihook.ErrSignature, notRefreshed+notList)
 		ks.requireAccepts(t, 1)
 	})
 }
@@ -120,7 +123,8 @@ func TestUnusableJWK(t *testing.T) {
 		ks.source.serve(jwkSet(strings.Repeat("7,", 999) + jwk("")))
 		ks.requireAccepts(t, 1)
 		assert.Contains(t, ks.logs.String(), "983 more keys cannot be used")
-		assert.Equal(t, 18, strings.Count(ks.logs.String(), "\n"), "a stranger cannot flood the log")
+		lines := strings.Count(ks.logs.String(), "\n")
+		assert.Equal(t, 18, lines, "a stranger cannot flood the log")
 	})
 }
 
@@ -174,13 +178,14 @@ func TestManyKeys(t *testing.T) {
 		ks := newTestKeySet(t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
 		ks.requireAccepts(t, 15)
 		ks.requireRefuses(t, 16, geminihook.ErrSignature)
-		assert.Contains(t, ks.logs.String(), "key 17 of 17 and those after it are not read: at most 16 are used")
+		assert.Contains(t, ks.logs.String(),
+			"key 17 of 17 and those after it are not read: at most 16 are used")
 	})
 }
 
-// TestHostileKeySet: what the largest set costs grows only with its size.
+// TestHostileKeySet: what a set costs grows only with its size.
 func TestHostileKeySet(t *testing.T) {
-	const size = 1<<20 - 100 // as long as a key set may be
+	const size = 1 << 18 // a quarter of what a key set may have
 	for name, key := range map[string]string{
 		"numbers": "7", "objects": "{}", "other kinds": x25519Key, "unusable": jwk(`,"use":"enc"`),
 		"deep": strings.Repeat("[", 9000) + strings.Repeat("]", 9000),

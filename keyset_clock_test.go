@@ -102,7 +102,7 @@ func TestKeySetBackOff(t *testing.T) {
 				require.EqualValues(t, i+1, ks.source.fetches.Load())
 				ks.clock.advance(time.Duration(seconds)*time.Second - 1)
 				ks.requireRefuses(t, 1, geminihook.ErrUnavailable)
-				require.EqualValues(t, i+1, ks.source.fetches.Load(), "too early after fetch %d", i+1)
+				require.EqualValues(t, i+1, ks.source.fetches.Load(), "too early")
 				ks.clock.advance(1)
 			}
 			ks.source.serveKeys(1)
@@ -116,7 +116,7 @@ func TestKeySetBackOff(t *testing.T) {
 			for range 2 {
 				fetches++
 				ks.requireRefuses(t, 1, geminihook.ErrUnavailable)
-				require.Equal(t, fetches, ks.source.fetches.Load(), "the back-off starts with a second again")
+				require.Equal(t, fetches, ks.source.fetches.Load(), "after a second again")
 				ks.clock.advance(time.Second)
 			}
 		})
@@ -136,13 +136,12 @@ func TestKeySetBackOff(t *testing.T) {
 // TestKeySetTooEarly: a mismatch that may be due to a rotation is not called a
 // forgery when the keys could not be fetched again.
 func TestKeySetTooEarly(t *testing.T) {
-	const notFetched = "no v1a entry matches the cached public keys, and they could not be fetched again: "
 	ks := newTestKeySet(t, 1)
 	ks.requireAccepts(t, 1)
 	ks.clock.advance(10 * time.Second)
 	_, err := ks.verify(2)
 	requireVerdict(t, err, geminihook.ErrSignature,
-		notFetched+"the last fetch was 10s ago, and there is at most one per 1m0s")
+		notRefreshed+"the last fetch was 10s ago, and there is at most one per 1m0s")
 	ks.clock.advance(time.Minute)
 	_, err = ks.verify(2)
 	requireVerdict(t, err, geminihook.ErrSignature, publicKeyMismatch) // the keys are new
@@ -150,7 +149,7 @@ func TestKeySetTooEarly(t *testing.T) {
 	ks.clock.advance(time.Minute)
 	for range 2 {
 		_, err = ks.verify(2)
-		requireVerdict(t, err, geminihook.ErrSignature, notFetched+refusedConnection)
+		requireVerdict(t, err, geminihook.ErrSignature, notRefreshed+refusedConnection)
 	}
 }
 

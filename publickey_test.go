@@ -96,7 +96,8 @@ func forge(t *testing.T, key ed25519.PublicKey) *webhooktest.Delivery {
 			_, err := hex.Decode(signature, []byte(r.encoding))
 			require.NoError(t, err)
 			if ed25519.Verify(key, []byte(message), signature) {
-				d.Header.Set("webhook-signature", "v1a,"+base64.StdEncoding.EncodeToString(signature))
+				encoded := base64.StdEncoding.EncodeToString(signature)
+				d.Header.Set("webhook-signature", "v1a,"+encoded)
 				return d
 			}
 		}
@@ -135,7 +136,7 @@ func TestSmallOrderKeys(t *testing.T) {
 			ks.keys.Now = nil
 			ks.source.serve(string(webhooktest.JWKS(key)))
 			_, err = ks.keys.Verify(t.Context(), d.Header, d.Body)
-			requireVerdict(t, err, geminihook.ErrUnavailable, "the key set has no usable Ed25519 key")
+			requireVerdict(t, err, geminihook.ErrUnavailable, noUsableKey)
 		})
 	}
 }

@@ -17,17 +17,24 @@ const (
 		"or because JSON was decoded and encoded again): geminihook verify tells which"
 	secretMismatch = "no v1 entry matches the secrets whsec_...MDAx: " +
 		"the secret belongs to another webhook or was rotated, or " + bodyChanged
-	publicKeyMismatch = "no v1a entry matches the public keys: the delivery is forged, or " + bodyChanged
-	notAJWT           = "webhook-signature is a JWT, which is not accepted: Google's page shows one for " +
+	publicKeyMismatch = "no v1a entry matches the public keys: " +
+		"the delivery is forged, or " + bodyChanged
+	notAJWT = "webhook-signature is a JWT, which is not accepted: Google's page shows one for " +
 		"dynamic webhooks, but Gemini signs them with v1a in the Standard Webhooks format"
-	dynamicWebhook = "no v1 entry, but a v1a entry: this is a dynamic webhook: verify it with a KeySet"
-	staticWebhook  = "no v1a entry, but a v1 entry: this is a static webhook: verify it with an HMAC"
-	noV1Entry      = `webhook-signature has no v1 entry of the form "v1,<base64>"`
-	noV1aEntry     = `webhook-signature has no v1a entry of the form "v1a,<base64>"`
+	dynamicWebhook = "no v1 entry, but a v1a entry: " +
+		"this is a dynamic webhook: verify it with a KeySet"
+	staticWebhook = "no v1a entry, but a v1 entry: " +
+		"this is a static webhook: verify it with an HMAC"
+	noV1Entry  = `webhook-signature has no v1 entry of the form "v1,<base64>"`
+	noV1aEntry = `webhook-signature has no v1a entry of the form "v1a,<base64>"`
 
 	noSecret    = "no secret is configured: set HMAC.Secrets"
-	noPublicKey = "no v1a key is configured: use a non-nil KeySet, or set Ed25519.Keys to usable keys"
-	noVerifier  = "no verifier is configured: set Endpoint.Verifier, and pass AnyOf non-nil verifiers"
+	noPublicKey = "no v1a key is configured: " +
+		"use a non-nil KeySet, or set Ed25519.Keys to usable keys"
+	noVerifier = "no verifier is configured: " +
+		"set Endpoint.Verifier, and pass AnyOf non-nil verifiers"
+	notRefreshed = "no v1a entry matches the cached public keys, " +
+		"and they could not be fetched again: "
 )
 
 // requireVerdict checks the kind of an error and its reason. A nil kind means that
