@@ -186,6 +186,12 @@ func badEntry(n byte) string {
 	return "v1a," + base64.StdEncoding.EncodeToString(signature)
 }
 
+// setUnusedBit changes a bit of padded base64 that lenient decoders skip.
+func setUnusedBit(entry string) string {
+	last := len(entry) - len("x==")
+	return entry[:last] + string(entry[last]+1) + entry[last+1:]
+}
+
 // TestEd25519Entries counts the verifications by the positions at which a good
 // entry is still found: at most three distinct v1a entries are looked at, equal
 // ones once, and at most eight entries of any kind.
@@ -220,6 +226,7 @@ func TestEd25519Entries(t *testing.T) {
 		{"after v1 entries", repeat(7, "v1,AAAA") + " good", ""},
 		{"after v1 and two v1a entries", "v1,A v1,B v1,C " + distinct(2) + " good", ""},
 		{"after v1 and three v1a entries", "v1,A v1,B v1,C " + distinct(3) + " good", publicKeyMismatch},
+		{"with unused bits that are not zero", "unused", publicKeyMismatch},
 		{"after three that are no signatures", "v1a,AAAA v1a,BBBB v1a,CCCC good", publicKeyMismatch},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -227,7 +234,8 @@ func TestEd25519Entries(t *testing.T) {
 			fixed := &geminihook.Ed25519{Keys: publicKeys(1), Now: ks.clock.Now}
 			d := newDynamic(1, at)
 			good := d.Header.Get("webhook-signature")
-			d.Header.Set("webhook-signature", strings.ReplaceAll(tt.entries, "good", good))
+			entries := strings.NewReplacer("good", good, "unused", setUnusedBit(good)).Replace(tt.entries)
+			d.Header.Set("webhook-signature", entries)
 			for _, v := range []geminihook.Verifier{ks.keys, fixed} {
 				_, err := v.Verify(t.Context(), d.Header, d.Body)
 				if tt.reason == "" {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/webhooktest"
@@ -177,6 +178,22 @@ func TestEndpointHeaderNames(t *testing.T) {
 			assert.Equal(t, tt.id, got.ID)
 		})
 	}
+}
+
+// TestOutcomeIDIsCopied: a server may reuse the memory of a request.
+func TestOutcomeIDIsCopied(t *testing.T) {
+	var got geminihook.Outcome
+	e := &geminihook.Endpoint{
+		Verifier: newVerifier(t), Logger: slog.New(slog.DiscardHandler),
+		Observe: func(_ context.Context, o geminihook.Outcome) { got = o },
+	}
+	memory := []byte("msg_1")
+	d := newBatch().WrongSecret()
+	d.Header["Webhook-Id"] = []string{unsafe.String(unsafe.SliceData(memory), len(memory))}
+	e.Handler(func(context.Context, *geminihook.Event) error { return nil }).
+		ServeHTTP(httptest.NewRecorder(), d.Request("/"))
+	copy(memory, "#####")
+	assert.Equal(t, "msg_1", got.ID)
 }
 
 func TestTolerance(t *testing.T) {

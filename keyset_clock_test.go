@@ -150,6 +150,8 @@ func TestKeySetTooEarly(t *testing.T) {
 	for range 2 {
 		_, err = ks.verify(2)
 		requireVerdict(t, err, geminihook.ErrSignature, notRefreshed+refusedConnection)
+		assert.EqualValues(t, 3, ks.source.fetches.Load(), "a failed fetch counts, too")
+		ks.clock.advance(2 * time.Second)
 	}
 }
 

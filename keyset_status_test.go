@@ -24,6 +24,8 @@ func TestKeySetRefresh(t *testing.T) {
 	assert.Equal(t, geminihook.KeySetStatus{Keys: 3, FetchedAt: at}, ks.keys.Status())
 	require.NoError(t, ks.keys.Refresh(t.Context()))
 	ks.requireAccepts(t, 1)
+	ks.clock.advance(30 * time.Minute)
+	require.NoError(t, ks.keys.Refresh(t.Context()))
 	assert.EqualValues(t, 1, ks.source.fetches.Load(), "the keys are fresh")
 
 	ks.clock.advance(time.Hour)
@@ -98,6 +100,26 @@ func TestKeySetRefreshShared(t *testing.T) {
 		wg.Wait()
 		assert.EqualValues(t, 1, ks.source.fetches.Load())
 		assert.Equal(t, 1, ks.keys.Status().Keys)
+	})
+}
+
+// TestKeySetRefreshCanceled: if the context ends, old keys suffice.
+func TestKeySetRefreshCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ks := newTestKeySet(t, 1)
+		require.NoError(t, ks.keys.Refresh(t.Context()))
+		ks.clock.advance(time.Hour)
+		gate := make(chan struct{})
+		ks.source.set(func(*http.Request) (*http.Response, error) {
+			<-gate
+			return httpResponse(200, jwks(1)), nil
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.NoError(t, ks.keys.Refresh(ctx))
+		ks.clock.advance(24 * time.Hour)
+		require.ErrorIs(t, ks.keys.Refresh(ctx), context.Canceled)
+		close(gate)
 	})
 }
 

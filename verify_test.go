@@ -79,6 +79,8 @@ func TestAnyOf(t *testing.T) {
 		{"after one that failed", geminihook.AnyOf(failing, newVerifier(t)), 200},
 		{"nested", geminihook.AnyOf(geminihook.AnyOf(), geminihook.AnyOf(newVerifier(t))), 200},
 		{"all refuse", geminihook.AnyOf(other, refusing), 400},
+		{"all refuse, one with ErrTimestamp", geminihook.AnyOf(other, failingVerifier{geminihook.ErrTimestamp}), 400},
+		{"all refuse, one with ErrHeader", geminihook.AnyOf(other, failingVerifier{geminihook.ErrHeader}), 400},
 		{"one failed", geminihook.AnyOf(other, failing), 503},
 		{"one failed, another refuses afterwards", geminihook.AnyOf(failing, refusing), 503},
 		{"one failed, nested", geminihook.AnyOf(other, geminihook.AnyOf(failing)), 503},
