@@ -87,6 +87,23 @@ func TestSignatureLists(t *testing.T) {
 	}
 }
 
+// TestLinesBesideOthers: a line that is no entry does not hide those of other lines.
+func TestLinesBesideOthers(t *testing.T) {
+	for name, line := range map[string]string{
+		"JWT": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "empty": "", "word": "v1", "odd": "v1,AAAA,v1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newBatch()
+			good := d.Header.Get("webhook-signature")
+			for _, lines := range [][]string{{line, good}, {good, line}} {
+				d.Header["Webhook-Signature"] = lines
+				_, err := newVerifier(t).Verify(t.Context(), d.Header, d.Body)
+				require.NoError(t, err)
+			}
+		})
+	}
+}
+
 // TestListsAgainstSpecification: whatever carries a list of at most eight
 // entries, the verdict is the reference library's on the list as it was sent.
 func TestListsAgainstSpecification(t *testing.T) {
