@@ -156,23 +156,23 @@ func TestSomebodyElsesJob(t *testing.T) {
 		{"static, with", required, with(mine, static), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			store := &countingStore{Store: &geminihook.MemoryStore{}}
+			store := &hookedStore{}
 			rc := newReceiver(t, &geminihook.Endpoint{
 				Verifier:  geminihook.AnyOf(newVerifier(t), newKeySet(0, 1, 2)),
 				Authorize: tt.binding.Authorize, Store: store,
-			}, nil)
+			}, succeed)
 			got := rc.send(t, tt.delivery)
-			out := rc.outcome()
+			out := rc.next()
 			if tt.reason == "" {
 				assert.Equal(t, 200, got.status)
-				assert.Equal(t, 1, rc.runCount(tt.delivery.ID()))
+				assert.Equal(t, 1, rc.of(tt.delivery.ID()))
 				return
 			}
 			assert.Equal(t, 403, got.status)
 			assert.Equal(t, geminihook.Forbidden, out.Result)
 			requireVerdict(t, out.Err, geminihook.ErrForbidden, tt.reason)
 			assert.Zero(t, store.calls.Load(), "no claim is made")
-			assert.Zero(t, rc.runCount(tt.delivery.ID()))
+			assert.Zero(t, rc.of(tt.delivery.ID()))
 		})
 	}
 }

@@ -210,14 +210,3 @@ func newKeySet(n ...int) *geminihook.KeySet {
 		Client: &http.Client{Transport: source}, Logger: slog.New(slog.DiscardHandler),
 	}
 }
-
-type lockedWriter struct {
-	mu *sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
-}

@@ -118,11 +118,11 @@ func TestKeySetUnavailable(t *testing.T) {
 		Client: &http.Client{Transport: source}, Logger: slog.New(slog.DiscardHandler),
 	}
 	both := geminihook.AnyOf(newVerifier(t), keys)
-	rc := newReceiver(t, &geminihook.Endpoint{Verifier: both}, nil)
+	rc := newReceiver(t, &geminihook.Endpoint{Verifier: both}, succeed)
 	got := rc.send(t, newDynamic(1, time.Now()))
 	assert.Equal(t, 503, got.status)
 	assert.NotEmpty(t, got.header.Get("Retry-After"))
-	assert.Equal(t, geminihook.Unavailable, rc.outcome().Result)
+	assert.Equal(t, geminihook.Unavailable, rc.next().Result)
 	assert.Contains(t, rc.log(), "connection refused")
 	assert.Equal(t, 200, rc.send(t, newBatch()).status, "static deliveries go on")
 }

@@ -65,8 +65,8 @@ func TestVectors(t *testing.T) {
 func TestAnyOf(t *testing.T) {
 	d := webhooktest.New(geminihook.EventBatchFailed, signer)
 	other := &geminihook.Ed25519{Keys: publicKeys(1)}
-	refusing := failingVerifier{fmt.Errorf("unknown tenant: %w", geminihook.ErrSignature)}
-	failing := failingVerifier{errors.New("the database is down")}
+	refusing := fixedVerifier{err: fmt.Errorf("unknown tenant: %w", geminihook.ErrSignature)}
+	failing := fixedVerifier{err: errors.New("the database is down")}
 	for _, tt := range []struct {
 		name   string
 		any    geminihook.Verifier
@@ -79,8 +79,8 @@ func TestAnyOf(t *testing.T) {
 		{"after one that failed", geminihook.AnyOf(failing, newVerifier(t)), 200},
 		{"nested", geminihook.AnyOf(geminihook.AnyOf(), geminihook.AnyOf(newVerifier(t))), 200},
 		{"all refuse", geminihook.AnyOf(other, refusing), 400},
-		{"all refuse, one with ErrTimestamp", geminihook.AnyOf(other, failingVerifier{geminihook.ErrTimestamp}), 400},
-		{"all refuse, one with ErrHeader", geminihook.AnyOf(other, failingVerifier{geminihook.ErrHeader}), 400},
+		{"all refuse, one with ErrTimestamp", geminihook.AnyOf(other, fixedVerifier{err: geminihook.ErrTimestamp}), 400},
+		{"all refuse, one with ErrHeader", geminihook.AnyOf(other, fixedVerifier{err: geminihook.ErrHeader}), 400},
 		{"one failed", geminihook.AnyOf(other, failing), 503},
 		{"one failed, another refuses afterwards", geminihook.AnyOf(failing, refusing), 503},
 		{"one failed, nested", geminihook.AnyOf(other, geminihook.AnyOf(failing)), 503},
@@ -126,7 +126,7 @@ func TestPermanentVerifier(t *testing.T) {
 		{"ErrPermanent itself", geminihook.ErrPermanent},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v := geminihook.AnyOf(newVerifier(t), failingVerifier{tt.err})
+			v := geminihook.AnyOf(newVerifier(t), fixedVerifier{err: tt.err})
 			_, err := v.Verify(t.Context(), newBatch().Tampered().Header, []byte("{}"))
 			assert.Equal(t, 503, geminihook.StatusCode(err))
 			assert.NotErrorIs(t, err, geminihook.ErrPermanent)
