@@ -10,16 +10,16 @@ import (
 	"fmt"
 	"hash"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 const (
 	secretPrefix     = "whsec_"
 	publicKeyPrefix  = "whpk_"
 	privateKeyPrefix = "whsk_"
-	minSecret        = 16 // bytes; the specification asks senders for 24 to 64
+	minSecret        = 24 // bytes; the specification asks senders for 24 to 64
 )
 
 // Secret is the signing secret of a static webhook or of a [Binding]. In fmt,
@@ -33,7 +33,7 @@ type Secret struct{ s *secret }
 type secret struct {
 	name      string
 	macs      sync.Pool // of *mac
-	guessable bool      // anyone may know the key
+	published bool      // everybody can read the key
 }
 
 // mac is the working memory of one verification.
@@ -47,76 +47,127 @@ type mac struct {
 // ParseSecret reads a signing secret as Google shows it once, when a webhook is
 // created or its secret is rotated: "whsec_" followed by base64, or base64
 // alone, in the standard or the URL alphabet, with or without padding. White
-// space around it is ignored. It refuses keys shorter than 16 bytes and keys
-// that are all zeros. The error says what is wrong and never shows the text.
+// space around it is ignored.
+//
+// It refuses keys shorter than 24 bytes, the minimum of Standard Webhooks 1.0.0,
+// keys that are all zeros or repeat a pattern, and what is often mistaken for a
+// secret although it may be base64: a secret with another or a damaged prefix, one
+// that is encoded twice, quoted, or truncated to "whsec_...abcd" as Google lists
+// it, a placeholder such as "your_webhook_secret", a Google API key, a UUID, and
+// hexadecimal. The error says which it is and never shows the text. It refuses a
+// random key with a probability of less than one in a million.
 func ParseSecret(s string) (Secret, error) {
-	s = strings.TrimSpace(s)
-	text := trimPrefix(s, secretPrefix)
-	switch {
-	case text == "":
-		return Secret{}, errors.New("geminihook: secret is empty")
-	case strings.Contains(strings.NewReplacer(`"`, "", "'", "").Replace(strings.ToLower(s)), "="+secretPrefix):
-		return Secret{}, errors.New(`geminihook: secret has the name of a variable before it: remove everything before "whsec_"`)
-	case strings.ContainsAny(s, "\"'`"):
-		return Secret{}, errors.New("geminihook: secret is quoted: remove the quotation marks")
-	case strings.Contains(s, ".."), strings.Contains(s, "…"):
-		return Secret{}, errors.New("geminihook: secret is the truncated form that Google lists: " +
-			"the whole secret is shown only when it is created or rotated; rotate it to get a new one")
-	case strings.HasPrefix(s, "v1,"):
-		return Secret{}, errors.New(`geminihook: secret starts with "v1,": remove everything before "whsec_"`)
-	case trimPrefix(text, secretPrefix) != text:
-		return Secret{}, errors.New(`geminihook: secret has the prefix "whsec_" twice`)
-	case trimPrefix(text, publicKeyPrefix) != text, trimPrefix(text, privateKeyPrefix) != text:
-		return Secret{}, errors.New(`geminihook: secret is an Ed25519 key ("whpk_" or "whsk_"), not a signing secret ("whsec_")`)
-	case strings.Contains(text, ","):
-		return Secret{}, errors.New("geminihook: secret has a comma: split a list and parse each secret by itself")
+	secret, problem := parseSecret(strings.TrimSpace(s))
+	if problem != "" {
+		return Secret{}, errors.New("geminihook: secret " + problem)
 	}
-	key, ok := decodeBase64(text)
-	if !ok {
-		return Secret{}, errors.New("geminihook: secret is not base64")
-	}
-	return newSecret(key, text)
+	return secret, nil
 }
 
-// NewSecret makes a Secret from a raw key, which it copies. It refuses a key
-// shorter than 16 bytes and one that is all zeros.
-func NewSecret(key []byte) (Secret, error) {
-	return newSecret(bytes.Clone(key), base64.StdEncoding.EncodeToString(key))
-}
-
-func newSecret(key []byte, text string) (Secret, error) {
-	if len(key) < minSecret {
-		return Secret{}, fmt.Errorf("geminihook: secret is too short: %d bytes, at least %d are needed", len(key), minSecret)
-	}
-	if len(bytes.Trim(key, "\x00")) == 0 { // HMAC pads keys with zeros, so this is like the empty key
-		return Secret{}, errors.New("geminihook: secret is all zeros")
-	}
-	s := &secret{name: secretPrefix + "..." + text[len(text)-4:], guessable: guessable(key)}
-	s.macs.New = func() any { return &mac{hash: hmac.New(sha256.New, key)} }
-	return Secret{s: s}, nil
-}
-
-func parseSecrets(texts []string) ([]Secret, error) {
-	if len(texts) == 0 {
-		return nil, errors.New("geminihook: no secret given: at least one is needed")
-	}
-	secrets := make([]Secret, len(texts))
-	for i, text := range texts {
-		var err error
-		if secrets[i], err = ParseSecret(text); err != nil {
-			return nil, fmt.Errorf("secret %d of %d: %w", i+1, len(texts), err)
-		}
+// ParseSecrets reads a list of secrets, each in a form that [ParseSecret] accepts,
+// separated by commas or white space. During a rotation, put the newest first. It
+// fails if the list has no secret or if one is refused.
+func ParseSecrets(list string) ([]Secret, error) {
+	secrets, problem := parseList(list)
+	if problem != "" {
+		return nil, errors.New("geminihook: " + problem)
 	}
 	return secrets, nil
+}
+
+// parseSecrets reads several lists for [ParseSecrets] into one.
+func parseSecrets(lists []string) ([]Secret, error) {
+	if len(lists) == 0 {
+		return nil, errors.New("geminihook: no secret given: at least one is needed")
+	}
+	var all []Secret
+	for i, list := range lists {
+		secrets, problem := parseList(list)
+		switch {
+		case problem == "":
+			all = append(all, secrets...)
+		case len(lists) == 1:
+			return nil, errors.New("geminihook: " + problem)
+		default:
+			return nil, fmt.Errorf("geminihook: argument %d of %d: %s", i+1, len(lists), problem)
+		}
+	}
+	return all, nil
+}
+
+// parseList is [ParseSecrets] with the text of the error, or "".
+func parseList(list string) ([]Secret, string) {
+	var secrets []Secret
+	texts := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+	if len(texts) == 0 {
+		return nil, "secret is empty"
+	}
+	for i, text := range texts {
+		secret, problem := parseSecret(text)
+		switch {
+		case problem == "":
+			secrets = append(secrets, secret)
+		case len(texts) == 1:
+			return nil, "secret " + problem
+		default:
+			return nil, fmt.Sprintf("secret %d of %d %s", i+1, len(texts), problem)
+		}
+	}
+	return secrets, ""
+}
+
+// parseSecret is [ParseSecret] with the end of a sentence about the secret, or "".
+func parseSecret(s string) (Secret, string) {
+	if problem := notSecret(s); problem != "" {
+		return Secret{}, problem
+	}
+	text := strings.TrimPrefix(s, secretPrefix)
+	key, ok := decodeBase64(text)
+	if !ok {
+		return Secret{}, "is not base64: perhaps it was not copied completely"
+	}
+	if problem := notKey(key, text); problem != "" {
+		return Secret{}, problem
+	}
+	return newSecret(key, text), ""
+}
+
+// NewSecret makes a Secret from a raw key, which it copies, for senders whose
+// secret is a text or anything else than base64. It refuses a key shorter than 24
+// bytes and one that is all zeros.
+func NewSecret(key []byte) (Secret, error) {
+	if problem := unusable(key); problem != "" {
+		return Secret{}, errors.New("geminihook: secret " + problem)
+	}
+	return newSecret(bytes.Clone(key), base64.StdEncoding.EncodeToString(key)), nil
+}
+
+func newSecret(key []byte, text string) Secret {
+	s := &secret{name: secretPrefix + "..." + text[len(text)-4:], published: isPublished(key)}
+	s.macs.New = func() any { return &mac{hash: hmac.New(sha256.New, key)} }
+	return Secret{s: s}
 }
 
 // published has the beginnings of keys in webhooktest, in this package's
 // documentation and in the Standard Webhooks specification.
 var published = []string{"geminihook-test-secret-", "a secret of your own, keep it", "1\xf2\x90\xf6\xbf\x06)\x8a"}
 
-func guessable(key []byte) bool {
-	return bytes.Count(key, key[:1]) == len(key) ||
-		slices.ContainsFunc(published, func(start string) bool { return bytes.HasPrefix(key, []byte(start)) })
+func isPublished(key []byte) bool {
+	for _, start := range published {
+		if bytes.HasPrefix(key, []byte(start)) {
+			return true
+		}
+	}
+	return false
+}
+
+// warnOfPublished logs a line for each secret that everybody can read.
+func warnOfPublished(logger *slog.Logger, secrets []Secret) {
+	for _, s := range secrets {
+		if s.s.published {
+			logger.Warn("gemini webhook: anyone can sign with this secret: it is published", "secret", s)
+		}
+	}
 }
 
 // sign stores the "v1" signature of the delivery in m.encoded.
@@ -147,19 +198,3 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.Name()) }
 // MarshalText returns the name for JSON and other encodings. There is no
 // UnmarshalText.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.Name()), nil }
-
-// decodeBase64 accepts the standard and the URL alphabet, padded or not.
-func decodeBase64(s string) ([]byte, bool) {
-	unpadded := strings.TrimSuffix(strings.TrimSuffix(s, "="), "=")
-	b, err := base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(unpadded))
-	return b, err == nil && !strings.ContainsAny(s, "\r\n") // which the decoder would skip
-}
-
-// trimPrefix is [strings.TrimPrefix] for a prefix in lower case that s may have in
-// upper or lower case.
-func trimPrefix(s, prefix string) string {
-	if strings.HasPrefix(strings.ToLower(s), prefix) {
-		return s[len(prefix):]
-	}
-	return s
-}

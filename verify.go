@@ -45,20 +45,18 @@ type HMAC struct {
 	Now       func() time.Time // nil means time.Now
 }
 
-// NewHMAC makes an HMAC from secrets that [ParseSecret] reads. It fails if there
-// are none or if one is refused, so that a missing environment variable stops
-// the program when it starts. It logs a warning with [slog.Default] if a secret
-// is published or repeats a single byte: anyone could sign with it.
+// NewHMAC makes an HMAC from secrets that [ParseSecrets] reads: each argument is a
+// secret or a list of secrets, separated by commas or white space, the newest
+// first. It fails if there is no argument, if one is empty, or if a secret is
+// refused, so that a missing environment variable stops the program when it
+// starts. It logs a warning with [slog.Default] if a secret is a published one,
+// such as that of package webhooktest: anyone could sign with it.
 func NewHMAC(secrets ...string) (*HMAC, error) {
 	parsed, err := parseSecrets(secrets)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range parsed {
-		if s.s.guessable {
-			slog.Warn("gemini webhook: anyone can sign with this secret: it is published or repeats a single byte", "secret", s)
-		}
-	}
+	warnOfPublished(slog.Default(), parsed)
 	return &HMAC{Secrets: parsed}, nil
 }
 
