@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -45,10 +46,42 @@ func ExampleVerifier() {
 	static.current.Store(verifier)
 }
 
-// The secrets come from one environment variable, separated by commas.
+// The environment variable has one secret or, during a rotation, a list: the new
+// one and the previous one, separated by a comma.
 func ExampleNewHMAC() {
-	verifier, err := geminihook.NewHMAC(strings.Split(os.Getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
-	fmt.Println(verifier != nil, err)
+	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
+	if err != nil {
+		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil }))
+}
+
+// A secret that Kubernetes or Cloud Run mounts as a file.
+func ExampleSecretFile() {
+	verifier := &geminihook.SecretFile{Path: "/etc/gemini/secret"}
+	if err := verifier.Refresh(context.Background()); err != nil {
+		log.Fatal(err) // the file is missing, or a secret in it is refused
+	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil }))
+}
+
+// The .env file that "geminihook rotate -env" writes.
+func ExampleSecretFile_variable() {
+	path := filepath.Join(os.TempDir(), "geminihook-example.env")
+	defer os.Remove(path)
+	line := "export GEMINI_WEBHOOK_SECRET=" + newSecret + "," + previousSecret + "\n"
+	if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
+		log.Fatal(err)
+	}
+
+	verifier := &geminihook.SecretFile{Path: path, Variable: "GEMINI_WEBHOOK_SECRET"}
+	verifier.Logger = slog.New(slog.DiscardHandler)
+	err := verifier.Refresh(context.Background())
+	fmt.Println(verifier.Status().Secrets, err)
+	// Output:
+	// 2 <nil>
 }
 
 func ExampleOutcome() {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/envfile"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,6 +30,7 @@ func TestRotate(t *testing.T) {
 	}
 	all := fake.Secrets("webhook-1")
 	require.Len(t, all, 3)
+	assertReads(t, path, all)
 	out := ok(t, with(vars, "GEMINI_WEBHOOK_SECRET", all[0]), "rotate", "webhook-1")
 	fresh := fake.Secrets("webhook-1")[0]
 	assert.Contains(t, out, "GEMINI_WEBHOOK_SECRET="+fresh+","+all[0]+"\n")
@@ -40,6 +44,44 @@ func TestRotate(t *testing.T) {
 
 	listed := ok(t, vars, "list")
 	assert.Equal(t, 5, strings.Count(listed, " until "), listed)
+}
+
+// assertReads requires that a program which reads the file accepts what is signed with
+// any of the secrets: with NewHMAC, as the README's first program does, and with
+// SecretFile.
+func assertReads(t *testing.T, path string, secrets []string) {
+	t.Helper()
+	value, err := envfile.Get(path, secretVariable)
+	require.NoError(t, err)
+	parsed, err := geminihook.ParseSecrets(value)
+	require.NoError(t, err)
+	assert.Len(t, parsed, len(secrets))
+	static, err := geminihook.NewHMAC(value)
+	require.NoError(t, err)
+	file := &geminihook.SecretFile{Path: path, Variable: secretVariable, Logger: slog.New(slog.DiscardHandler)}
+	for _, secret := range secrets {
+		d := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(secret))
+		for _, verifier := range []geminihook.Verifier{static, file} {
+			_, err := verifier.Verify(t.Context(), d.Header, d.Body)
+			require.NoError(t, err)
+		}
+	}
+}
+
+// TestRotateWithoutRestart: the running program notices each rotation at its next delivery.
+func TestRotateWithoutRestart(t *testing.T) {
+	fake, vars := newAPI(t)
+	path := filepath.Join(t.TempDir(), ".env")
+	ok(t, vars, "setup", "-url", endpoint, "-env", path)
+	file := &geminihook.SecretFile{Path: path, Variable: secretVariable, Logger: slog.New(slog.DiscardHandler)}
+	require.NoError(t, file.Refresh(t.Context()))
+	for range 3 {
+		ok(t, vars, "rotate", "-url", endpoint, "-env", path)
+		d := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(fake.Secrets("webhook-1")[0]))
+		_, err := file.Verify(t.Context(), d.Header, d.Body)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 4, file.Status().Secrets)
 }
 
 // TestRotateLeavesOut: a configured secret that no receiver could use is not kept.

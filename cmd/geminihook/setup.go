@@ -151,7 +151,7 @@ func (f *setupFlags) existing(ctx context.Context, e *env, client *api.Client, k
 // advise says how the webhook differs from what was asked for.
 func (f *setupFlags) advise(e *env, w api.Webhook, known bool, events []string) {
 	if known {
-		fmt.Fprint(e.out, "Its secret is configured.\n")
+		fmt.Fprint(e.out, "A secret of this name is configured.\n")
 	}
 	lacks := slices.ContainsFunc(events, func(t string) bool { return !slices.Contains(w.Events, t) })
 	if !w.Enabled() || f.events != "" && lacks {

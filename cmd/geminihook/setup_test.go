@@ -131,7 +131,7 @@ func TestSetupFound(t *testing.T) {
 	assert.Len(t, fake.IDs(), 3)
 
 	vars = with(vars, "GEMINI_WEBHOOK_SECRET", fake.Secrets("webhook-3")[0])
-	assert.Contains(t, ok(t, vars, "setup", "-url", endpoint), "Its secret is configured.")
+	assert.Contains(t, ok(t, vars, "setup", "-url", endpoint), "A secret of this name is configured.")
 	fake.SetState("webhook-3", "disabled_due_to_failed_deliveries")
 	fake.SetEvents("webhook-3", "batch.failed")
 	assert.Contains(t, ok(t, vars, "setup", "-url", endpoint), "add -update")

@@ -17,7 +17,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -35,7 +34,7 @@ func main() {
 }
 
 func run(ctx context.Context, logger *slog.Logger, getenv func(string) string) error {
-	verifier, err := geminihook.NewHMAC(strings.Split(getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
+	verifier, err := geminihook.NewHMAC(getenv("GEMINI_WEBHOOK_SECRET"))
 	if err != nil {
 		return fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err)
 	}

@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -33,7 +32,7 @@ const lease = 9 * time.Second
 
 // run serves until SIGTERM, and then waits for the deliveries that are under way.
 func run(fn func(context.Context, *geminihook.Event) error) error {
-	verifier, err := geminihook.NewHMAC(strings.Split(os.Getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
+	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
 	if err != nil {
 		return fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err)
 	}

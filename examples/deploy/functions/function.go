@@ -6,7 +6,6 @@ import (
 	"context"
 	"log"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
@@ -19,7 +18,7 @@ func init() {
 	if os.Getenv("FUNCTION_TARGET") == "" {
 		return
 	}
-	verifier, err := geminihook.NewHMAC(strings.Split(os.Getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
+	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
 	if err != nil {
 		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
 	}

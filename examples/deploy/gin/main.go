@@ -8,7 +8,6 @@ import (
 	"log"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook"
@@ -16,7 +15,7 @@ import (
 )
 
 func main() {
-	verifier, err := geminihook.NewHMAC(strings.Split(os.Getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
+	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
 	if err != nil {
 		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
 	}

@@ -34,6 +34,9 @@ func Configured(secrets []string) (usable []string, results []Result) {
 // published has secrets that everybody can read.
 var published = []string{webhooktest.TestSecret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"} // the second is the specification's
 
+// equalNames says what the comparison of names leaves open.
+const equalNames = ", as far as its last four characters tell, which are all that Google lists"
+
 // Secrets compares the configured secrets with those of the webhooks, of which the
 // API tells the last four characters. A webhook for another program than the one
 // at the URL endpoint is no failure; if endpoint is empty, that is a webhook of
@@ -103,7 +106,7 @@ func ofWebhook(w api.Webhook, names map[string]bool) Result {
 		return failure(check, "missing: the newest, "+w.Secrets[0].Name+", is not configured; deliveries are accepted only as long as the older is valid: "+
 			strings.Join(expiring, ", "), "Configure it or, if it is lost, make a new one.", "geminihook", "rotate", w.ID)
 	case len(expiring) > 0:
-		return ok(check, w.Secrets[0].Name+" is configured, and so is "+strings.Join(expiring, ", "))
+		return ok(check, w.Secrets[0].Name+" is configured, and so is "+strings.Join(expiring, ", ")+equalNames)
 	}
-	return ok(check, w.Secrets[0].Name+" is configured")
+	return ok(check, w.Secrets[0].Name+" is configured"+equalNames)
 }

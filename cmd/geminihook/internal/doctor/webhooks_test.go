@@ -8,6 +8,7 @@ import (
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/doctor"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 const url = "https://example.com/gemini"
@@ -56,8 +57,26 @@ func TestConfigured(t *testing.T) {
 	usable, results := doctor.Configured([]string{good, "whsec_...abcd", webhooktest.TestSecret})
 	assert.Equal(t, []string{good}, usable)
 	assert.Equal(t, "secrets; secret whsec_...MDAx", names(results, doctor.Failure))
+	for _, bad := range []string{"sec_" + good[6:], "your_gemini_webhook_secret"} {
+		usable, results := doctor.Configured([]string{bad})
+		assert.Empty(t, usable)
+		assert.Equal(t, "secrets", names(results, doctor.Failure))
+	}
 	_, results = doctor.Configured(nil)
 	assert.Equal(t, "secrets", names(results, doctor.Failure))
+}
+
+// TestEqualNames: Google lists four characters, which do not prove that the whole
+// secret is right.
+func TestEqualNames(t *testing.T) {
+	good := webhooktest.RandomSecret()
+	damaged := webhooktest.RandomSecret()
+	damaged = damaged[:len(damaged)-4] + good[len(good)-4:]
+	listed := hook("a", func(w *api.Webhook) { w.Secrets = []api.Secret{{Name: "whsec_..." + good[len(good)-4:]}} })
+	results := doctor.Secrets([]api.Webhook{listed}, []string{damaged}, "")
+	require.Len(t, results, 1)
+	assert.Equal(t, doctor.OK, results[0].Level)
+	assert.Contains(t, results[0].Text, "as far as its last four characters tell")
 }
 
 func TestSecretsOfWebhooks(t *testing.T) {

@@ -37,7 +37,7 @@ const (
 	Changed     Cause = "bytes of the body changed"
 
 	// In the configuration.
-	Secret       Cause = "wrong secret"
+	Secret       Cause = "wrong secret, or body replaced"
 	OtherWebhook Cause = "from another webhook, or replaced"
 	RawSecret    Cause = "secret used as text"
 	Forged       Cause = "forged or changed"

@@ -225,6 +225,9 @@ func TestExplain(t *testing.T) {
 		breakage{name: "replaced, and the secret is right", damage: foreign, others: []explain.Delivery{elsewhere}, cause: explain.OtherWebhook, hint: "verify another of these deliveries"},
 		breakage{name: "wrong secret", keys: explain.Keys{Secrets: []string{webhooktest.RandomSecret()}}, cause: explain.Secret, hint: "did not make the signature"},
 		breakage{name: "wrong secrets", keys: explain.Keys{Secrets: []string{webhooktest.RandomSecret(), webhooktest.RandomSecret()}}, cause: explain.Secret, hint: "None of the secrets whsec_..."},
+		// Its name equals that of the right one:
+		breakage{name: "damaged secret", keys: explain.Keys{Secrets: []string{webhooktest.RandomSecret()[:40] + webhooktest.TestSecret[40:]}}, cause: explain.Secret, hint: "whsec_...MDAx did not make the signature"},
+		breakage{name: "damaged secret, in words", keys: explain.Keys{Secrets: []string{webhooktest.RandomSecret()[:40] + webhooktest.TestSecret[40:]}}, cause: explain.Secret, hint: "If they are the same, it may be the secret nonetheless"},
 		breakage{name: "text of the secret as key", keys: explain.Keys{Secrets: []string{webhooktest.TestSecret}}, damage: func(d *explain.Delivery) {
 			raw := webhooktest.Static(base64.StdEncoding.EncodeToString([]byte(webhooktest.TestSecret)))
 			d.Header.Set("webhook-signature", raw.Sign(d.Header.Get("webhook-id"), sent, d.Body))

@@ -46,17 +46,20 @@ func unmatched(c *checker, d Delivery, others []Delivery) (Cause, string) {
 	}
 	if hasEntry(d.Header, "v1") && len(c.secrets) > 1 {
 		return Secret, fmt.Sprintf("None of the secrets %s made the signature, whatever usual change of the body is undone: the delivery is from "+
-			"another webhook, or its secret was rotated. Compare their last four characters with truncated_secret in Google's list of "+
-			"webhooks; only if one of them is there, the body was replaced.", c.names())
+			"another webhook, its secret was rotated, or the body was replaced. Compare their last four characters with truncated_secret in "+
+			"Google's list of webhooks: if none of them is there, it is the secret. %s", c.names(), equalName)
 	}
 	if hasEntry(d.Header, "v1") && len(c.secrets) > 0 {
 		return Secret, fmt.Sprintf("The secret %s did not make the signature, whatever usual change of the body is undone: it belongs to "+
-			"another webhook or was rotated. Compare its last four characters with truncated_secret in Google's list of webhooks; "+
-			"only if they are the same, the body was replaced.", c.names())
+			"another webhook, was rotated, or the body was replaced. Compare its last four characters with truncated_secret in Google's "+
+			"list of webhooks: if they differ, it is the secret. %s", c.names(), equalName)
 	}
 	return Forged, "None of the public keys made the signature, whatever usual change of the body is undone: the delivery is forged, " +
 		"or it was signed with a key that is not in this key set."
 }
+
+// equalName says what does not follow from the name of a secret.
+const equalName = "If they are the same, it may be the secret nonetheless, damaged before them: rotate it and copy the new one completely."
 
 // impossible reports whether the event of the body cannot have been delivered at
 // the time in the header, with a margin of a day. It returns how far away it is.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/lambdaurl"
@@ -26,7 +25,7 @@ func program() {
 		main()
 		return
 	}
-	verifier, err := geminihook.NewHMAC(strings.Split(os.Getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
+	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
 	if err != nil {
 		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
 	}

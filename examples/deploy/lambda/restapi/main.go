@@ -6,7 +6,6 @@ import (
 	"log"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -15,7 +14,7 @@ import (
 )
 
 func main() {
-	verifier, err := geminihook.NewHMAC(strings.Split(os.Getenv("GEMINI_WEBHOOK_SECRET"), ",")...)
+	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
 	if err != nil {
 		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
 	}
