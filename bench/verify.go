@@ -22,7 +22,7 @@ import (
 
 const (
 	right = "whsec_ZxVYr0nqGm1uP4yJb2d8sQ7tW5kE9aLhC3fN6oRiX0M="
-	wrong = "whsec_d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmc="
+	wrong = "whsec_mB4vK8sTq1XzLw7RjYp0HcN3uEaGf6dO9iVtQk2nSxM="
 )
 
 // body is a JSON object of the size, so that a library that decodes can.
