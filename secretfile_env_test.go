@@ -23,6 +23,7 @@ func TestSecretFileVariable(t *testing.T) {
 		{"export and tabs", "\texport\tS=A\n", "A"},
 		{"spaces", "  S = A  \n", "A"},
 		{"quotation marks", `S="A"` + "\n", "A"},
+		{"quotation marks after spaces", `S = "A" ` + "\r\n", "A"},
 		{"single ones", "S='A,B'\n", "A B"},
 		{"a list with spaces", `S="A, B"` + "\n", "A B"},
 		{"a comment", "S=A # since Monday\n", "A"},

@@ -200,15 +200,15 @@ func TestSecretFileRefusesFirst(t *testing.T) {
 func TestSecretFileTolerance(t *testing.T) {
 	f, _ := newSecretFile(t, webhooktest.TestSecret)
 	f.Now = func() time.Time { return at }
-	f.Tolerance = time.Minute
+	f.Tolerance = time.Hour
 	for _, tt := range []struct {
 		name string
 		late time.Duration
 		want error
 	}{
-		{"in time", time.Minute, nil},
-		{"late", time.Minute + time.Second, geminihook.ErrTimestamp},
-		{"early", -time.Minute - time.Second, geminihook.ErrTimestamp},
+		{"in time", time.Hour, nil},
+		{"late", time.Hour + time.Second, geminihook.ErrTimestamp},
+		{"early", -time.Hour - time.Second, geminihook.ErrTimestamp},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newBatch().Sign(at.Add(-tt.late), signer)
@@ -217,6 +217,77 @@ func TestSecretFileTolerance(t *testing.T) {
 		})
 	}
 	assert.Equal(t, geminihook.SecretFileStatus{Secrets: 1, ReadAt: at}, f.Status())
+}
+
+// TestSecretFileLooksChanged: each sign of a change is enough.
+func TestSecretFileLooksChanged(t *testing.T) {
+	old, fresh := webhooktest.RandomSecret(), webhooktest.RandomSecret()
+	for _, tt := range []struct {
+		name   string
+		change func(t *testing.T, path string)
+	}{
+		{"modification time", func(t *testing.T, path string) {
+			writeSecrets(t, path, fresh)
+			setTime(t, path, at.Add(time.Nanosecond))
+		}},
+		{"size", func(t *testing.T, path string) {
+			writeSecrets(t, path, fresh+"\n")
+			setTime(t, path, at)
+		}},
+		{"identity", func(t *testing.T, path string) {
+			writeSecrets(t, path+".new", fresh)
+			setTime(t, path+".new", at)
+			require.NoError(t, os.Rename(path+".new", path))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, _ := newSecretFile(t, old)
+			f.MinRefresh = 24 * time.Hour
+			setTime(t, f.Path, at)
+			require.NoError(t, f.Refresh(t.Context()))
+			tt.change(t, f.Path)
+			require.NoError(t, verifySigned(f, fresh))
+		})
+	}
+}
+
+// TestSecretFileReadsBadFileAgain: a bad file is read again after MinRefresh, also if
+// the old secrets verify the deliveries, and logged again once it is good.
+func TestSecretFileReadsBadFileAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, fresh := webhooktest.RandomSecret(), webhooktest.RandomSecret()
+		f, log := newSecretFile(t, old)
+		require.NoError(t, f.Refresh(t.Context()))
+		writeSecrets(t, f.Path, strings.Repeat("!", len(fresh)))
+		setTime(t, f.Path, at)
+		for range 3 {
+			require.NoError(t, verifySigned(f, old))
+			require.NoError(t, verifySigned(f, old))
+			letPass(time.Second)
+		}
+		assert.Equal(t, 3, f.Status().Failures)
+		assert.Equal(t, 1, strings.Count(log.String(), "secrets were not read"), log.String())
+		writeSecrets(t, f.Path, strings.Repeat("x", len(fresh)))
+		setTime(t, f.Path, at)
+		require.NoError(t, verifySigned(f, old))
+		assert.Equal(t, 2, strings.Count(log.String(), "secrets were not read"), "another reason is logged")
+		letPass(time.Second)
+
+		writeSecrets(t, f.Path, fresh)
+		setTime(t, f.Path, at)
+		require.NoError(t, f.Refresh(t.Context()))
+		require.NoError(t, verifySigned(f, fresh))
+		assert.Equal(t, 2, strings.Count(log.String(), "secrets were read"), log.String())
+	})
+}
+
+// TestSecretFileWarns about a secret that everybody can read, once.
+func TestSecretFileWarns(t *testing.T) {
+	f, log := newSecretFile(t, webhooktest.TestSecret)
+	for range 3 {
+		require.NoError(t, verifySigned(f, webhooktest.TestSecret))
+	}
+	assert.Equal(t, 1, strings.Count(log.String(), "anyone can sign with this secret"), log.String())
 }
 
 // TestSecretFileMinRefresh: a file that changes without looking changed is read
