@@ -2,7 +2,6 @@ package geminihook
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -143,14 +142,21 @@ func NewSecret(key []byte) (Secret, error) {
 }
 
 func newSecret(key []byte, text string) Secret {
-	s := &secret{name: secretPrefix + "..." + text[len(text)-4:], published: isPublished(key)}
+	s := &secret{
+		name:      secretPrefix + "..." + text[len(text)-4:],
+		published: isPublished(key),
+	}
 	s.macs.New = func() any { return &mac{hash: hmac.New(sha256.New, key)} }
 	return Secret{s: s}
 }
 
 // published has the beginnings of keys in webhooktest, in this package's
 // documentation and in the Standard Webhooks specification.
-var published = []string{"geminihook-test-secret-", "a secret of your own, keep it", "1\xf2\x90\xf6\xbf\x06)\x8a"}
+var published = []string{
+	"geminihook-test-secret-",
+	"a secret of your own, keep it",
+	"1\xf2\x90\xf6\xbf\x06)\x8a",
+}
 
 func isPublished(key []byte) bool {
 	for _, start := range published {
@@ -163,9 +169,10 @@ func isPublished(key []byte) bool {
 
 // warnOfPublished logs a line for each secret that everybody can read.
 func warnOfPublished(logger *slog.Logger, secrets []Secret) {
-	for _, s := range secrets {
-		if s.s.published {
-			logger.Warn("gemini webhook: anyone can sign with this secret: it is published", "secret", s)
+	for _, secret := range secrets {
+		if secret.s.published {
+			logger.Warn("gemini webhook: anyone can sign with this secret: it is published",
+				"secret", secret)
 		}
 	}
 }
@@ -183,7 +190,10 @@ func (m *mac) sign(d *delivery, body []byte) {
 // Name returns "whsec_..." and the last four characters of the secret, the form
 // in which Google lists it. It is not secret. The zero Secret has no name.
 func (s Secret) Name() string {
-	return cmp.Or(s.s, &secret{}).name
+	if s.s == nil {
+		return ""
+	}
+	return s.s.name
 }
 
 // String returns the name.

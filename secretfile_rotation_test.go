@@ -1,7 +1,6 @@
 package geminihook_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -56,7 +55,9 @@ var replacements = []struct {
 		writeSecrets(t, path+".new", text)
 		require.NoError(t, os.Rename(path+".new", path))
 	}},
-	{"truncate and write", func(t *testing.T, path, text string) { writeSecrets(t, path, text) }},
+	{"truncate and write", func(t *testing.T, path, text string) {
+		writeSecrets(t, path, text)
+	}},
 	{"truncate and write in pieces", func(t *testing.T, path, text string) {
 		file, err := os.Create(path)
 		require.NoError(t, err)
@@ -82,8 +83,9 @@ var replacements = []struct {
 		require.NoError(t, err)
 		writeSecrets(t, filepath.Join(folder, "secrets"), text)
 		old, _ := os.Readlink(filepath.Join(volume, "..data")) // there is none at first
-		require.NoError(t, os.Symlink(filepath.Base(folder), filepath.Join(volume, "..data_tmp")))
-		require.NoError(t, os.Rename(filepath.Join(volume, "..data_tmp"), filepath.Join(volume, "..data")))
+		fresh := filepath.Join(volume, "..data_tmp")
+		require.NoError(t, os.Symlink(filepath.Base(folder), fresh))
+		require.NoError(t, os.Rename(fresh, filepath.Join(volume, "..data")))
 		if old == "" {
 			require.NoError(t, os.Symlink("..data/secrets", path))
 			return
@@ -104,10 +106,11 @@ func TestSecretFileRotation(t *testing.T) {
 			f := &geminihook.SecretFile{Path: filepath.Join(t.TempDir(), "link")}
 			first, _ := google.next()
 			tt.replace(t, f.Path, first)
-			rc := record(t, &geminihook.Endpoint{Verifier: f})
-			f.Logger = rc.Logger
+			endpoint := &geminihook.Endpoint{Verifier: f}
+			observed := observe(t, endpoint)
+			f.Logger = endpoint.Logger
 			require.NoError(t, f.Refresh(t.Context()))
-			handler := rc.Handler(func(context.Context, *geminihook.Event) error { return nil })
+			handler := endpoint.Handler(succeed)
 			send := func(d *webhooktest.Delivery) int {
 				w := httptest.NewRecorder()
 				handler.ServeHTTP(w, d.Request("/gemini"))
@@ -130,12 +133,13 @@ func TestSecretFileRotation(t *testing.T) {
 				if i%20 == 10 {
 					list, newest := google.next()
 					tt.replace(t, f.Path, list)
-					alone := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(newest))
-					assert.Equal(t, http.StatusOK, send(alone), "signed with the new secret alone")
+					alone := webhooktest.Static(newest)
+					status := send(webhooktest.New(geminihook.EventBatchSucceeded, alone))
+					assert.Equal(t, http.StatusOK, status, "signed with the new secret alone")
 				}
 			}
 			wg.Wait()
-			assert.Equal(t, map[int]int{http.StatusOK: 200}, statuses, rc.log())
+			assert.Equal(t, map[int]int{http.StatusOK: 200}, statuses, observed.log())
 			assert.Equal(t, 12, f.Status().Secrets, fmt.Sprint(f.Status()))
 		})
 	}

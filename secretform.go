@@ -75,7 +75,8 @@ func unusable(key []byte) string {
 	if len(key) < minSecret {
 		return fmt.Sprintf("is too short: %d bytes, at least %d are needed", len(key), minSecret)
 	}
-	if len(bytes.Trim(key, "\x00")) == 0 { // HMAC pads keys with zeros, so this is like the empty key
+	// HMAC pads a key with zeros, so one of zeros is like the empty key.
+	if len(bytes.Trim(key, "\x00")) == 0 {
 		return "is all zeros"
 	}
 	return ""

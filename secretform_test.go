@@ -136,12 +136,14 @@ func TestParseSecretAcceptsNeighbors(t *testing.T) {
 	}
 }
 
-// randomText returns a random key of 24 to 64 bytes in one of the eight forms that
-// a secret can have, without "whsec_".
+// randomText returns a random key of 24 to 64 bytes in one of the four forms of
+// base64.
 func randomText(random *rand.ChaCha8) string {
 	key := make([]byte, 24+random.Uint64()%41)
 	_, _ = random.Read(key) // never fails
-	encodings := []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding}
+	encodings := []*base64.Encoding{
+		base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding,
+	}
 	return encodings[random.Uint64()%4].EncodeToString(key)
 }
 
@@ -178,9 +180,10 @@ func TestParseSecretOtherPrefixes(t *testing.T) {
 	} {
 		t.Run(prefix, func(t *testing.T) {
 			for range 2_000 {
-				text := prefix + strings.TrimLeft(randomText(random), "_") // "whsec" and "_" make "whsec_"
+				// "whsec" and a key that begins with "_" make "whsec_".
+				text := prefix + strings.TrimLeft(randomText(random), "_")
 				_, err := geminihook.ParseSecret(text)
-				require.ErrorContains(t, err, `another prefix than "whsec_", or a damaged one`, text)
+				require.ErrorContains(t, err, "has another prefix", text)
 			}
 		})
 	}
@@ -188,7 +191,8 @@ func TestParseSecretOtherPrefixes(t *testing.T) {
 	for _, prefix := range []string{"ec_", "c_", "_"} {
 		t.Run(prefix, func(t *testing.T) {
 			for range 2_000 {
-				_, err := geminihook.ParseSecret(prefix + strings.TrimPrefix(webhooktest.RandomSecret(), "whsec_"))
+				key := strings.TrimPrefix(webhooktest.RandomSecret(), "whsec_")
+				_, err := geminihook.ParseSecret(prefix + key)
 				require.ErrorContains(t, err, "is not base64")
 			}
 		})

@@ -58,7 +58,9 @@ func assertReads(t *testing.T, path string, secrets []string) {
 	assert.Len(t, parsed, len(secrets))
 	static, err := geminihook.NewHMAC(value)
 	require.NoError(t, err)
-	file := &geminihook.SecretFile{Path: path, Variable: secretVariable, Logger: slog.New(slog.DiscardHandler)}
+	file := &geminihook.SecretFile{
+		Path: path, Variable: secretVariable, Logger: slog.New(slog.DiscardHandler),
+	}
 	for _, secret := range secrets {
 		d := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(secret))
 		for _, verifier := range []geminihook.Verifier{static, file} {
@@ -73,11 +75,14 @@ func TestRotateWithoutRestart(t *testing.T) {
 	fake, vars := newAPI(t)
 	path := filepath.Join(t.TempDir(), ".env")
 	ok(t, vars, "setup", "-url", endpoint, "-env", path)
-	file := &geminihook.SecretFile{Path: path, Variable: secretVariable, Logger: slog.New(slog.DiscardHandler)}
+	file := &geminihook.SecretFile{
+		Path: path, Variable: secretVariable, Logger: slog.New(slog.DiscardHandler),
+	}
 	require.NoError(t, file.Refresh(t.Context()))
 	for range 3 {
 		ok(t, vars, "rotate", "-url", endpoint, "-env", path)
-		d := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(fake.Secrets("webhook-1")[0]))
+		newest := webhooktest.Static(fake.Secrets("webhook-1")[0])
+		d := webhooktest.New(geminihook.EventBatchFailed, newest)
 		_, err := file.Verify(t.Context(), d.Header, d.Body)
 		require.NoError(t, err)
 	}
