@@ -13,12 +13,12 @@ import (
 var claimBehaviors = []behavior{
 	{
 		name: "claim of a new key", test: newKey,
-		contract: "The first Claim of a key is Acquired, with a token and Attempt 1. " +
+		contract: "The first Claim of a key is Acquired with Attempt 1. " +
 			"An event that nobody has seen must be handled.",
 	},
 	{
 		name: "claim while in progress", test: whileInProgress,
-		contract: "While the lease of another runs, Claim is InProgress, without a token, and RetryIn is positive. " +
+		contract: "While the lease of another runs, Claim is InProgress, and RetryIn is positive. " +
 			"Otherwise two runs of the same event are active at once, or the sender is told to come back at once.",
 	},
 	{
@@ -40,7 +40,7 @@ var claimBehaviors = []behavior{
 			"Otherwise the key is forgotten at once.",
 	},
 	{
-		name: "two handles", test: twoHandles,
+		name: "two handles", needs: needsSecond, test: twoHandles,
 		contract: "All handles to the same backend see the same keys, and a token is valid through each of them. " +
 			"Several instances receive for the same webhook.",
 	},
@@ -101,10 +101,8 @@ func (h *harness) retryIn(key string) (problem string) {
 }
 
 func keysApart(h *harness) {
-	one, other := h.acquired(h.first, key, long, long), h.acquired(h.first, key+"2", long, long)
-	if one.Token == other.Token {
-		h.Errorf("the claims of two keys have the same token")
-	}
+	one := h.acquired(h.first, key, long, long)
+	h.acquired(h.first, key+"2", long, long)
 	h.ok(h.first.Complete(h.Context(), key, one.Token, long), "Complete")
 	h.expect(geminihook.Done, h.first, key, "after Complete")
 	h.expect(geminihook.InProgress, h.first, key+"2", "after another key's Complete")
@@ -146,15 +144,15 @@ func twoHandles(h *harness) {
 func canceled(h *harness) {
 	ctx, cancel := context.WithCancel(h.Context())
 	cancel()
-	c, err := h.first.Claim(ctx, key, long, long)
+	c, err := h.first.Claim(ctx, key, "1", long, long)
 	h.failed(err, "Claim with a canceled context")
 	if c != (geminihook.Claim{}) {
 		h.Errorf("Claim with a canceled context returned an error and %s", nameOf(c.State))
 	}
-	c = h.acquired(h.first, key, long, long)
-	h.attempt(1, c, "after a claim with a canceled context")
-	h.failed(h.first.Complete(ctx, key, c.Token, long), "Complete with a canceled context")
-	h.failed(h.first.Release(ctx, key, c.Token), "Release with a canceled context")
+	held := h.acquired(h.first, key, long, long)
+	h.attempt(1, held, "after a claim with a canceled context")
+	h.failed(h.first.Complete(ctx, key, held.Token, long), "Complete with a canceled context")
+	h.failed(h.first.Release(ctx, key, held.Token), "Release with a canceled context")
 	h.expect(geminihook.InProgress, h.first, key, "after Complete and Release with a canceled context")
-	h.ok(h.first.Complete(h.Context(), key, c.Token, long), "Complete")
+	h.ok(h.first.Complete(h.Context(), key, held.Token, long), "Complete")
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"crypto/rand"
 	"fmt"
 	"runtime"
 	"sync"
@@ -46,14 +47,19 @@ func (h *harness) rounds(race func(keys []string)) {
 func (h *harness) crowd() (stop func()) {
 	h.Helper()
 	const done = key + "-done"
-	c := h.acquired(h.first, done, long, day)
-	h.ok(h.first.Complete(h.Context(), done, c.Token, day), "Complete")
+	duplicate := func(i int) { _, _ = h.handle(i).Claim(h.Context(), done, "another", long, day) }
+	if h.first == nil {
+		h.runs(h.transactor1, done, day, "for a new key")
+		duplicate = func(i int) { h.transact(h.Context(), h.transactor(i), done, day, succeed) }
+	} else {
+		h.completed(done, day)
+	}
 	var stopped atomic.Bool
 	var all sync.WaitGroup
 	for i := range 4 {
 		all.Go(func() {
 			for !stopped.Load() {
-				_, _ = h.handle(i).Claim(h.Context(), done, long, day)
+				duplicate(i)
 			}
 		})
 	}
@@ -88,7 +94,7 @@ func walk(racers, n int, do func(racer, i int)) {
 
 // call is what became of one call in a race.
 type call struct {
-	claim geminihook.Claim
+	claim claim
 	err   error
 }
 
@@ -120,7 +126,8 @@ func (h *harness) against(keys []string, do func(store geminihook.Store, i int) 
 // claiming returns the call of one who claims the keys.
 func (h *harness) claiming(keys []string) func(store geminihook.Store, i int) call {
 	return func(store geminihook.Store, i int) call {
-		c, err := store.Claim(h.Context(), keys[i], long, long)
-		return call{claim: c, err: err}
+		token := rand.Text()
+		c, err := store.Claim(h.Context(), keys[i], token, long, long)
+		return call{claim: claim{Claim: c, Token: token}, err: err}
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// faults are ways in which a store can be subtly wrong, and the subtest that
+// storeFaults are ways in which a Store can be subtly wrong, and the subtest that
 // is meant to notice.
-var faults = []struct{ fault, subtest string }{
+var storeFaults = []struct{ fault, subtest string }{
 	{"attempts count from zero", "claim of a new key"},
 	{"RetryIn is missing", "claim while in progress"},
 	{"RetryIn is the whole lease", "retry in"},
@@ -27,6 +27,20 @@ var faults = []struct{ fault, subtest string }{
 	{"Claim ignores the context", "canceled context"},
 	{"Complete ignores the context", "canceled context"},
 	{"Release ignores the context", "canceled context"},
+
+	{"a repeated claim is in progress", "same token again"},
+	{"a repeated claim is a new attempt", "same token again"},
+	{"a repeated claim keeps the old lease", "same token again"},
+	{"a repeated claim keeps the old expiry", "same token again"},
+	{"a late repeated claim is a new attempt", "same token after the lease"},
+	{"a repeated claim is a new attempt", "same token at once"},
+	{"Claim is check-then-set", "same token at once"},
+	{"a claim after Release repeats the one before", "same token after release"},
+	{"a claim with the token that completed the key is Acquired", "same token after complete"},
+	{"a claim with an earlier token is Acquired", "same token after a takeover"},
+	{"a token has one key", "same token for two keys"},
+	{"tokens are lowercased", "tokens are apart"},
+	{"tokens are cut at 32 bytes", "tokens are apart"},
 
 	{"Complete ignores a stale token", "stale token"},
 	{"Release ignores a stale token", "stale token"},
@@ -59,6 +73,12 @@ var faults = []struct{ fault, subtest string }{
 	{"claims are forgotten a second after their lease", "a lapsed key is remembered"},
 	{"Release is forgotten after a second", "a lapsed key is remembered"},
 
+	{"an expired key takes the oldest with it", "mixed keeps"},
+	{"the oldest done is evicted first", "bounded evicts what has expired"},
+	{"the newest done is evicted", "bounded evicts released, then the oldest done"},
+	{"done is evicted before released", "bounded evicts released, then the oldest done"},
+	{"keys in progress are evicted", "bounded keeps what is in progress"},
+
 	{"keys are lowercased", "hostile keys"},
 	{"keys are cut at 256 bytes", "long keys"},
 	{"keys end at a NUL", "nul in a key"},
@@ -89,131 +109,148 @@ var faults = []struct{ fault, subtest string }{
 	{"Renew of a completed key succeeds", "renew with a stale token"},
 	{"Renew is check-then-set", "renew against a takeover"},
 	{"Renew ignores the context", "renew with a canceled context"},
-
-	{"Transact makes no mark", "transact commits"},
-	{"Transact drops the context's values", "transact passes context values"},
-	{"Transact drops the context's end", "transact passes context values"},
-	{"Transact is check-then-set", "transact runs once under races"},
-	{"Transact ignores transactions", "transact runs once under races"},
-	{"Transact waits for another", "transact does not wait for another"},
-	{"Transact keeps for half the keep", "transact done ends after keep"},
-	{"Transact ignores claims", "transact respects claims"},
-	{"Transact runs what is done", "transact respects claims"},
-	{"Claim takes the key of a running transaction", "transact is respected by claims"},
-	{"keys are lowercased", "transact hostile keys"},
-	{"Transact ignores the context", "transact canceled context"},
-	{"a gone backend is taken for an empty one", "transact gone"},
-	{"Transact of a gone backend ignores the context for 9 s", "transact gone"},
-	{"an error of Transact does not wrap ErrStore", "transact gone"},
-
-	{"Transact commits on error", "transact rolls back on error"},
-	{"Transact rolls back no writes", "transact rolls back on error"},
-	{"Transact takes the function's error for its own", "transact rolls back on error"},
-	{"Transact commits on panic", "transact rolls back on panic"},
-	{"Transact rolls back no writes", "transact rolls back on panic"},
-	{"Transact swallows the panic", "transact rolls back on panic"},
-	{"Transact commits on Goexit", "transact rolls back on Goexit"},
-	{"Transact runs the function again on an error", "transact runs the function once"},
-	{"Transact rolls back a permanent mark", "transact permanent"},
-	{"Transact commits the writes of a permanent error", "transact permanent"},
-	{"Transact looks at the outermost error only", "transact permanent inside another error"},
-	{"Transact commits the mark alone after the end of the context", "transact canceled while it runs"},
-	{"Transact commits on error", "transact canceled while it runs"},
 }
 
-// suite tests reference stores with the fault, or with none.
-func suite(fault string) storetest.Suite {
+// transactorFaults are ways in which a Transactor can be subtly wrong, and the
+// subtest that is meant to notice.
+var transactorFaults = []struct{ fault, subtest string }{
+	{"Transact makes no mark", "commits"},
+	{"Transact drops the context's values", "passes context values"},
+	{"Transact drops the context's end", "passes context values"},
+	{"Transact is check-then-set", "runs once under races"},
+	{"Transact ignores transactions", "runs once under races"},
+	{"Transact waits for another", "does not wait for another"},
+	{"Transact keeps for half the keep", "done ends after keep"},
+	{"Transact ignores claims", "respects claims"},
+	{"Transact runs what is done", "respects claims"},
+	{"Claim takes the key of a running transaction", "is respected by claims"},
+	{"keys are lowercased", "hostile keys"},
+	{"Transact ignores the context", "canceled context"},
+	{"a gone backend is taken for an empty one", "gone"},
+	{"Transact of a gone backend ignores the context for 9 s", "gone"},
+	{"an error of Transact does not wrap ErrStore", "gone"},
+
+	{"Transact commits on error", "rolls back on error"},
+	{"Transact rolls back no writes", "rolls back on error"},
+	{"Transact takes the function's error for its own", "rolls back on error"},
+	{"Transact commits on panic", "rolls back on panic"},
+	{"Transact rolls back no writes", "rolls back on panic"},
+	{"Transact swallows the panic", "rolls back on panic"},
+	{"Transact commits on Goexit", "rolls back on Goexit"},
+	{"Transact runs the function again on an error", "runs the function once"},
+	{"Transact rolls back a permanent mark", "permanent"},
+	{"Transact commits the writes of a permanent error", "permanent"},
+	{"Transact looks at the outermost error only", "permanent inside another error"},
+	{"Transact commits the mark alone after the end of the context", "canceled while it runs"},
+	{"Transact commits on error", "canceled while it runs"},
+
+	{"Transact does not notice that the transaction was ended", "notices that the function ended the transaction"},
+	{"Transact does not notice that the transaction was restarted", "notices that the function ended the transaction"},
+	{"Transact leaves the mark of a transaction that was ended", "notices that the function ended the transaction"},
+	{"Transact leaves the mark of a transaction that was ended, after an error", "notices that the function ended the transaction"},
+	{"Transact acknowledges a permanent error after the end", "notices that the function ended the transaction"},
+	{"a rolled back transaction is an attempt", "claims after a rollback"},
+	{"Transact keeps for half the keep", "claims after keep"},
+	{"the mark of Transact outlives its keep after a claim", "claims after keep"},
+	{"Transact is check-then-set", "one winner of claims and transactions"},
+	{"Claim is check-then-set", "one winner of claims and transactions"},
+	{"Claim takes the key of a running transaction", "one winner of claims and transactions"},
+}
+
+// storeSuite tests reference stores with the fault, or with none.
+func storeSuite(fault string) storetest.Suite {
 	return storetest.Suite{
-		New: func(*testing.T) geminihook.Store { return newReference(fault, time.Now) },
-		Second: func(_ *testing.T, first geminihook.Store) geminihook.Store {
-			if fault == "handles share nothing" {
-				return newReference(fault, time.Now)
-			}
-			return &reference{backend: first.(*reference).backend, fault: fault}
-		},
-		Gone: func(*testing.T) geminihook.Store {
+		New:    func(*testing.T) geminihook.Store { return newReference(fault, time.Now) },
+		Second: func(_ *testing.T, first geminihook.Store) geminihook.Store { return first.(*reference).second() },
+		Gone:   func(*testing.T) geminihook.Store { return newGoneReference(fault) },
+		Bounded: func(_ *testing.T, keys int) geminihook.Store {
 			r := newReference(fault, time.Now)
-			r.gone = true
+			r.bound = keys
 			return r
 		},
-		Writes: func(_ *testing.T, first geminihook.Store) storetest.Writes {
+	}
+}
+
+// transactorSuite tests reference transactors with the fault, or with none.
+func transactorSuite(fault string) storetest.TransactorSuite {
+	return storetest.TransactorSuite{
+		New: func(*testing.T) geminihook.Transactor { return newReference(fault, time.Now) },
+		Second: func(_ *testing.T, first geminihook.Transactor) geminihook.Transactor {
+			return first.(*reference).second()
+		},
+		Gone: func(*testing.T) geminihook.Transactor { return newGoneReference(fault) },
+		Writes: func(_ *testing.T, first geminihook.Transactor) storetest.Writes {
 			r := first.(*reference)
-			return storetest.Writes{Write: r.write, Count: r.count}
+			return storetest.Writes{Write: r.write, Count: r.count, Endings: r.endings()}
 		},
 	}
 }
 
-const (
-	faultVariable = "STORETEST_FAULT"
-	withoutWrites = "Suite.Writes is nil"
-)
+// The environment variable by which TestFaults tells a process its fault.
+const faultVariable = "STORETEST_FAULT"
 
-// TestFault runs the suite on a faulty store, in a separate process.
-func TestFault(t *testing.T) {
-	fault, ok := os.LookupEnv(faultVariable)
-	if !ok {
-		return // it is for TestFaults
+// TestStoreFault runs the suite on a faulty store, in a separate process.
+func TestStoreFault(t *testing.T) {
+	if fault, ok := os.LookupEnv(faultVariable); ok { // otherwise, it is for TestFaults
+		storeSuite(fault).Run(t)
 	}
-	s := suite(fault)
-	if fault == withoutWrites {
-		s.Writes = nil
+}
+
+// TestTransactorFault runs the suite on a faulty transactor, in a separate process.
+func TestTransactorFault(t *testing.T) {
+	if fault, ok := os.LookupEnv(faultVariable); ok { // otherwise, it is for TestFaults
+		transactorSuite(fault).Run(t)
 	}
-	s.Run(t)
 }
 
 // TestFaults checks that every fault fails the subtest that is meant for it,
 // with the contract and without a panic.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	type outcome struct {
-		out    string
-		failed bool
-	}
-	outcomes := make([]chan outcome, len(faults))
 	slots := make(chan struct{}, 8) // most of them only wait
-	for i, f := range faults {
-		outcomes[i] = make(chan outcome, 1)
-		go func() {
-			slots <- struct{}{}
-			out, failed := runFault(t.Context(), f.fault, f.subtest)
-			outcomes[i] <- outcome{out, failed}
-			<-slots
-		}()
+	for _, f := range storeFaults {
+		t.Run("Store/"+f.subtest+"/"+f.fault, func(t *testing.T) {
+			t.Parallel()
+			wantFailure(t, slots, "TestStoreFault", f.subtest, f.fault)
+		})
 	}
-	for i, f := range faults {
-		t.Run(f.subtest+"/"+f.fault, func(t *testing.T) {
-			got := <-outcomes[i]
-			assert.True(t, got.failed, "the suite must fail:\n%s", got.out)
-			assert.Contains(t, got.out, "--- FAIL: TestFault/"+strings.ReplaceAll(f.subtest, " ", "_"))
-			assert.Contains(t, got.out, "The contract: ")
-			assert.NotContains(t, got.out, "panic:")
+	for _, f := range transactorFaults {
+		t.Run("Transactor/"+f.subtest+"/"+f.fault, func(t *testing.T) {
+			t.Parallel()
+			wantFailure(t, slots, "TestTransactorFault", f.subtest, f.fault)
 		})
 	}
 }
 
-// runFault runs one subtest on a faulty store.
-func runFault(ctx context.Context, fault, subtest string) (out string, failed bool) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+// wantFailure runs one subtest on a faulty store, which must fail.
+func wantFailure(t *testing.T, slots chan struct{}, test, subtest, fault string) {
+	t.Helper()
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.v", "-test.run", "^TestFault$/^"+strings.ReplaceAll(subtest, " ", "_")+"$")
+	name := strings.ReplaceAll(subtest, " ", "_")
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.v", "-test.run", "^"+test+"$/^"+name+"$")
 	cmd.Env = append(os.Environ(), faultVariable+"="+fault)
-	b, err := cmd.CombinedOutput()
-	return string(b), err != nil
+	out, err := cmd.CombinedOutput()
+	assert.Error(t, err, "the suite must fail:\n%s", out)
+	assert.Contains(t, string(out), "--- FAIL: "+test+"/"+name)
+	assert.Contains(t, string(out), "The contract: ")
+	assert.NotContains(t, string(out), "panic:")
 }
 
 // TestEverySubtestCanFail checks that each subtest has a fault that it finds.
 func TestEverySubtestCanFail(t *testing.T) {
 	var found []string
-	for _, f := range faults {
+	for _, f := range storeFaults {
 		found = append(found, f.subtest)
 	}
-	assert.Subset(t, found, storetest.Subtests())
-	assert.Subset(t, storetest.Subtests(), found, "a fault is for a subtest that does not exist")
-}
-
-// TestWritesRequired checks that a Transactor is not tested by half.
-func TestWritesRequired(t *testing.T) {
-	out, failed := runFault(t.Context(), withoutWrites, "claim of a new key")
-	assert.True(t, failed, "the suite must fail:\n%s", out)
-	assert.Contains(t, out, "the store is a Transactor, and Suite.Writes is nil")
+	assert.Subset(t, found, storetest.StoreSubtests())
+	assert.Subset(t, storetest.StoreSubtests(), found, "a fault is for a subtest that does not exist")
+	found = nil
+	for _, f := range transactorFaults {
+		found = append(found, f.subtest)
+	}
+	assert.Subset(t, found, storetest.TransactorSubtests())
+	assert.Subset(t, storetest.TransactorSubtests(), found, "a fault is for a subtest that does not exist")
 }

@@ -18,12 +18,12 @@ const (
 
 // goneBehaviors are about a backend that cannot be reached.
 var goneBehaviors = []behavior{
-	{name: "gone", gone: true, test: gone, contract: goneContract},
+	{name: "gone", needs: needsGone, test: gone, contract: goneContract},
 }
 
 func gone(h *harness) {
 	h.bounded("Claim", func(ctx context.Context) error {
-		c, err := h.first.Claim(ctx, key, long, long)
+		c, err := h.first.Claim(ctx, key, "1", long, long)
 		if err != nil && c.State != 0 {
 			return fmt.Errorf("%w and %s", errWrong, nameOf(c.State))
 		}
@@ -31,14 +31,12 @@ func gone(h *harness) {
 	})
 	h.bounded("Complete", func(ctx context.Context) error { return h.first.Complete(ctx, key, "1", long) })
 	h.bounded("Release", func(ctx context.Context) error { return h.first.Release(ctx, key, "1") })
-	if renewer, ok := h.first.(geminihook.Renewer); ok {
-		h.bounded("Renew", func(ctx context.Context) error { return renewer.Renew(ctx, key, "1", long) })
-	}
+	h.bounded("Renew", func(ctx context.Context) error { return h.first.Renew(ctx, key, "1", long) })
 }
 
 func transactGone(h *harness) {
 	h.bounded("Transact", func(ctx context.Context) error {
-		tx := h.transact(ctx, h.first, key, long, succeed)
+		tx := h.transact(ctx, h.transactor1, key, long, succeed)
 		switch {
 		case tx.runs != 0:
 			return fmt.Errorf("%w, and ran the function", errWrong)

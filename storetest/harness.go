@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"testing"
@@ -22,32 +23,20 @@ const (
 // harness is what one subtest works with.
 type harness struct {
 	*testing.T
-	suite         Suite
-	first, second geminihook.Store
-	writes        Writes
-	began         time.Time
-	advanced      time.Duration
+	advance  func(t *testing.T, d time.Duration) // nil if the store uses real time
+	began    time.Time
+	advanced time.Duration
+
+	first, second            geminihook.Store      // nil if only a Transactor is tested
+	transactor1, transactor2 geminihook.Transactor // nil if a Store is tested
+	writes                   Writes
+	waits                    bool
 }
 
-func (s Suite) harness(t *testing.T, b behavior) *harness {
-	t.Helper()
-	h := &harness{T: t, suite: s, began: time.Now()}
-	if b.gone {
-		h.first = s.Gone(t)
-		return h
-	}
-	h.first = s.New(t)
-	h.second = h.first
-	if s.Second != nil {
-		h.second = s.Second(t, h.first)
-	}
-	if _, ok := h.first.(geminihook.Transactor); ok && s.Writes != nil {
-		h.writes = s.Writes(t, h.first)
-		if h.writes.Write == nil || h.writes.Count == nil {
-			t.Fatal("storetest: Writes needs both Write and Count")
-		}
-	}
-	return h
+// claim is the result of Claim and the token that it was called with.
+type claim struct {
+	geminihook.Claim
+	Token string
 }
 
 // handle alternates between the two handles.
@@ -58,10 +47,18 @@ func (h *harness) handle(i int) geminihook.Store {
 	return h.first
 }
 
+// transactor alternates between the two handles.
+func (h *harness) transactor(i int) geminihook.Transactor {
+	if i%2 == 1 {
+		return h.transactor2
+	}
+	return h.transactor1
+}
+
 // now returns how much time has passed for the test. What a call does happens,
 // by the store's clock, between what now returns before it and after it.
 func (h *harness) now() time.Duration {
-	if h.suite.Advance != nil {
+	if h.advance != nil {
 		return h.advanced
 	}
 	return time.Since(h.began)
@@ -70,8 +67,8 @@ func (h *harness) now() time.Duration {
 // pass lets time pass.
 func (h *harness) pass(d time.Duration) {
 	h.Helper()
-	if h.suite.Advance != nil {
-		h.suite.Advance(h.T, d)
+	if h.advance != nil {
+		h.advance(h.T, d)
 		h.advanced += d
 		return
 	}
@@ -89,7 +86,7 @@ func (h *harness) wait(d time.Duration) {
 // linger lets so much time pass that a store that forgets soon has forgotten.
 func (h *harness) linger() {
 	h.Helper()
-	if h.suite.Advance != nil {
+	if h.advance != nil {
 		h.pass(day / 2)
 		return
 	}
@@ -132,11 +129,17 @@ func nameOf(s geminihook.State) string {
 }
 
 // claim must not fail.
-func (h *harness) claim(store geminihook.Store, key string, lease, keep time.Duration) geminihook.Claim {
+func (h *harness) claim(store geminihook.Store, key string, lease, keep time.Duration) claim {
 	h.Helper()
-	c, err := store.Claim(h.Context(), key, lease, keep)
+	return h.claimWith(store, key, rand.Text(), lease, keep)
+}
+
+// claimWith must not fail.
+func (h *harness) claimWith(store geminihook.Store, key, token string, lease, keep time.Duration) claim {
+	h.Helper()
+	c, err := store.Claim(h.Context(), key, token, lease, keep)
 	h.valid(key, c, err)
-	return c
+	return claim{Claim: c, Token: token}
 }
 
 // valid checks what every Claim owes.
@@ -147,15 +150,11 @@ func (h *harness) valid(key string, c geminihook.Claim, err error) {
 		h.Fatalf("Claim of %.40q failed: %v", key, err)
 	case c.State != geminihook.Acquired && c.State != geminihook.InProgress && c.State != geminihook.Done:
 		h.Fatalf("Claim of %.40q returned %s and no error", key, nameOf(c.State))
-	case c.State == geminihook.Acquired && c.Token == "":
-		h.Fatalf("Claim of %.40q returned Acquired without a token, so nobody can complete it", key)
-	case c.State != geminihook.Acquired && c.Token != "":
-		h.Fatalf("Claim of %.40q returned %s with a token, which only the holder may have", key, nameOf(c.State))
 	}
 }
 
 // acquired claims a key that must be free.
-func (h *harness) acquired(store geminihook.Store, key string, lease, keep time.Duration) geminihook.Claim {
+func (h *harness) acquired(store geminihook.Store, key string, lease, keep time.Duration) claim {
 	h.Helper()
 	c := h.claim(store, key, lease, keep)
 	if c.State != geminihook.Acquired {
@@ -166,7 +165,7 @@ func (h *harness) acquired(store geminihook.Store, key string, lease, keep time.
 
 // expect claims a key and checks the state. It is used if another state than
 // Acquired is expected, or if the key is not used afterwards.
-func (h *harness) expect(want geminihook.State, store geminihook.Store, key, when string) geminihook.Claim {
+func (h *harness) expect(want geminihook.State, store geminihook.Store, key, when string) claim {
 	h.Helper()
 	c := h.claim(store, key, long, long)
 	if c.State != want {
@@ -176,7 +175,7 @@ func (h *harness) expect(want geminihook.State, store geminihook.Store, key, whe
 }
 
 // afterwards claims the key until it is free, and returns the claim.
-func (h *harness) afterwards(store geminihook.Store, key string, lease, keep time.Duration) (c geminihook.Claim) {
+func (h *harness) afterwards(store geminihook.Store, key string, lease, keep time.Duration) (c claim) {
 	h.Helper()
 	h.until(fmt.Sprintf("Claim of %.40q returned Acquired", key), func() bool {
 		c = h.claim(store, key, lease, keep)
@@ -186,7 +185,7 @@ func (h *harness) afterwards(store geminihook.Store, key string, lease, keep tim
 }
 
 // attempt checks the count of a claim.
-func (h *harness) attempt(want int, c geminihook.Claim, when string) {
+func (h *harness) attempt(want int, c claim, when string) {
 	h.Helper()
 	if c.Attempt != want {
 		h.Errorf("%s, Claim returned Acquired with Attempt %d, want %d", when, c.Attempt, want)

@@ -16,7 +16,7 @@ var holdBehaviors = []behavior{
 	},
 	{
 		name: "wrong token", test: wrongToken,
-		contract: "A token that the store did not give out for the key is ErrLeaseLost, and does not make the key known.",
+		contract: "A token with which nobody has claimed the key is ErrLeaseLost, and does not make the key known.",
 	},
 	{
 		name: "late complete", test: lateComplete,
@@ -46,9 +46,6 @@ var holdBehaviors = []behavior{
 func staleToken(h *harness) {
 	first := h.acquired(h.first, key, short, long)
 	second := h.afterwards(h.second, key, long, long)
-	if first.Token == second.Token {
-		h.Fatalf("two claims of one key have the same token")
-	}
 	h.lost(h.first.Complete(h.Context(), key, first.Token, long), "Complete after another claim took the key")
 	h.lost(h.first.Release(h.Context(), key, first.Token), "Release after another claim took the key")
 	h.expect(geminihook.InProgress, h.first, key, "while the claim that took the key holds it")
@@ -121,9 +118,6 @@ func release(h *harness) {
 	for attempt := 2; attempt < 5; attempt++ {
 		c := h.acquired(h.second, key, long, long)
 		h.attempt(attempt, c, "after Release")
-		if c.Token == first.Token {
-			h.Fatalf("a claim after Release has the token of the claim before it")
-		}
 		h.lost(h.first.Release(h.Context(), key, first.Token), "Release with the token of an earlier claim")
 		h.ok(h.second.Release(h.Context(), key, c.Token), "Release")
 	}

@@ -84,7 +84,7 @@ func longKeys(h *harness) {
 func nulKey(h *harness) {
 	h.acquired(h.first, "msg", long, long)
 	for _, k := range []string{"\x00", "msg\x00", "msg\x00x"} {
-		c, err := h.first.Claim(h.Context(), k, long, long)
+		c, err := h.first.Claim(h.Context(), k, "1", long, long)
 		if err != nil {
 			h.failed(err, "Claim of a key with a NUL")
 			if c != (geminihook.Claim{}) {

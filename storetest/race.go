@@ -32,10 +32,10 @@ var raceBehaviors = []behavior{
 
 // winner checks the claims of one key and returns the one that is Acquired, if
 // there is one.
-func (h *harness) winner(key, kind string, claims []call) (won geminihook.Claim, ok bool) {
+func (h *harness) winner(key, kind string, claims []call) (won claim, ok bool) {
 	h.Helper()
 	for _, c := range claims {
-		h.valid(key, c.claim, c.err)
+		h.valid(key, c.claim.Claim, c.err)
 		if c.claim.State != geminihook.Acquired {
 			continue
 		}

@@ -2,7 +2,6 @@ package storetest_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime"
@@ -27,16 +26,20 @@ type backend struct {
 	entries map[string]*entry
 	rows    map[string]int // what transactions have committed, by name
 	now     func() time.Time
+	bound   int      // 0 means none
+	ended   []string // keys in the order in which they were completed or released
 }
 
 type entry struct {
+	key            string
 	state          State
-	running        bool // a transaction
-	token          string
+	running        bool   // a transaction
+	token          string // of the claim that has the key or has completed it
 	attempt        int
 	lease, expires time.Time
-	claimed        time.Time // and span: for faults
+	claimed        time.Time // and span and earlier, the token before: for faults
 	span           time.Duration
+	earlier        string
 }
 
 // reference is a store with everything that a store can be. A fault, which is
@@ -49,6 +52,20 @@ type reference struct {
 
 func newReference(fault string, now func() time.Time) *reference {
 	return &reference{fault: fault, backend: &backend{entries: map[string]*entry{}, rows: map[string]int{}, now: now}}
+}
+
+func newGoneReference(fault string) *reference {
+	r := newReference(fault, time.Now)
+	r.gone = true
+	return r
+}
+
+// second returns another handle to the same backend.
+func (r *reference) second() *reference {
+	if r.has("handles share nothing") {
+		return newReference(r.fault, r.now)
+	}
+	return &reference{backend: r.backend, fault: r.fault}
 }
 
 // has says whether the fault is one of those.
@@ -100,7 +117,7 @@ func (r *reference) find(key string) (*entry, time.Time) {
 	now := r.now()
 	e := r.entries[key]
 	if e == nil || !e.running && !now.Before(e.expires) {
-		e = &entry{expires: now}
+		e = &entry{key: key, expires: now}
 		r.entries[key] = e
 	}
 	return e, now
@@ -128,18 +145,27 @@ func (r *reference) busy(e *entry, now time.Time, lease time.Duration) (c Claim)
 	return c
 }
 
-func (r *reference) Claim(ctx ctx, key string, lease, keep time.Duration) (Claim, error) {
+func (r *reference) Claim(ctx ctx, key, token string, lease, keep time.Duration) (Claim, error) {
+	token = r.readToken(token)
 	if err := r.begin(ctx, "Claim"); err != nil {
 		return Claim{}, err
 	}
 	defer r.mu.Unlock()
+	if err := r.makeRoom(key); err != nil {
+		return Claim{}, err
+	}
+	if r.has("a token has one key") {
+		r.releaseOthers(key, token)
+	}
 	e, now := r.find(key)
+	if r.repeats(e, token, now) {
+		return r.repeat(e, now, lease, keep), nil
+	}
 	c := r.busy(e, now, lease)
 	switch {
 	case c.State == geminihook.InProgress && r.has("every tenth second claim wins") && len(r.entries)%10 == 0,
 		e.running && r.has("Claim takes the key of a running transaction"):
-		c.State = geminihook.Acquired
-		c.Token, c.RetryIn = e.token+"x", 0
+		c.State, c.RetryIn = geminihook.Acquired, 0
 		return c, nil
 	case c.State == geminihook.Done && r.has("Done is reported as InProgress"):
 		c.State = geminihook.InProgress
@@ -150,10 +176,10 @@ func (r *reference) Claim(ctx ctx, key string, lease, keep time.Duration) (Claim
 	r.gap("Claim")
 	lease, expires := r.terms(e, now, lease, keep)
 	*e = entry{
-		state: geminihook.InProgress, token: rand.Text(), attempt: e.attempt + 1,
-		lease: now.Add(lease), expires: expires, claimed: now, span: lease,
+		key: e.key, state: geminihook.InProgress, token: token, attempt: e.attempt + 1,
+		lease: now.Add(lease), expires: expires, claimed: now, span: lease, earlier: e.token,
 	}
-	c = Claim{State: geminihook.Acquired, Token: e.token, Attempt: e.attempt}
+	c = Claim{State: geminihook.Acquired, Attempt: e.attempt}
 	if r.has("attempts count from zero") {
 		c.Attempt--
 	}
@@ -191,8 +217,9 @@ func (r *reference) terms(e *entry, now time.Time, lease, keep time.Duration) (t
 
 // held returns the entry if the token holds it, which a completed one does, too.
 func (r *reference) held(key, token, call string) (*entry, time.Time, error) {
+	token = r.readToken(token)
 	e, now := r.find(key)
-	ok := e.token == token && token != "" && !e.running
+	ok := e.token == token && e.state != released && token != "" && !e.running
 	switch {
 	case ok && r.has("late "+call+" is refused") && e.state == geminihook.InProgress && !now.Before(e.lease),
 		r.gone:
@@ -238,6 +265,7 @@ func (r *reference) Complete(ctx ctx, key, token string, keep time.Duration) err
 		now = e.claimed
 	}
 	e.state, e.expires = geminihook.Done, now.Add(keep)
+	r.ended = append(r.ended, e.key)
 	return nil
 }
 
@@ -258,7 +286,8 @@ func (r *reference) Release(ctx ctx, key, token string) error {
 		return geminihook.ErrLeaseLost
 	}
 	late := !now.Before(e.lease)
-	e.state, e.token = released, ""
+	e.state = released
+	r.ended = append(r.ended, e.key)
 	if r.has("Release forgets the count") || late && r.has("late Release forgets the count") {
 		e.attempt = 0
 	}

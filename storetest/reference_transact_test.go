@@ -11,7 +11,10 @@ import (
 type txKey struct{}
 
 // transaction is the names of the rows that it adds.
-type transaction struct{ rows []string }
+type transaction struct {
+	rows  []string
+	ended bool // by the function
+}
 
 // writes lets the suite write and count.
 func (r *reference) write(ctx ctx, name string) error {
@@ -21,6 +24,36 @@ func (r *reference) write(ctx ctx, name string) error {
 	}
 	tx.rows = append(tx.rows, name)
 	return nil
+}
+
+// endings are what a function may do to its transaction.
+func (r *reference) endings() map[string]func(ctx) error {
+	end := func(commit, restart bool) func(ctx) error {
+		return func(ctx ctx) error {
+			tx := ctx.Value(txKey{}).(*transaction)
+			if commit {
+				r.mu.Lock()
+				r.commitRows(tx)
+				r.mu.Unlock()
+			}
+			tx.rows = nil
+			tx.ended = tx.ended || !restart || !r.has("Transact does not notice that the transaction was restarted")
+			return nil
+		}
+	}
+	return map[string]func(ctx) error{
+		"COMMIT":              end(true, false),
+		"ROLLBACK":            end(false, false),
+		"COMMIT AND CHAIN":    end(true, true),
+		"ROLLBACK AND CHAIN":  end(false, true),
+		"ROLLBACK then BEGIN": end(false, true),
+	}
+}
+
+func (r *reference) commitRows(tx *transaction) {
+	for _, name := range tx.rows {
+		r.rows[name]++
+	}
 }
 
 func (r *reference) count(_ ctx, name string) (int, error) {
@@ -118,6 +151,15 @@ func (r *reference) conclude(ctx ctx, e *entry, tx *transaction, keep time.Durat
 		r.finish(e, tx, keep, r.has("Transact commits the mark alone after the end of the context"))
 		return geminihook.Acquired, storeFailed(err)
 	}
+	if tx.ended && !r.has("Transact does not notice that the transaction was ended") {
+		tx.rows = nil
+		r.finish(e, tx, keep, own == nil && r.has("Transact leaves the mark of a transaction that was ended") ||
+			own != nil && r.has("Transact leaves the mark of a transaction that was ended, after an error"))
+		if permanent && r.has("Transact acknowledges a permanent error after the end") {
+			return geminihook.Acquired, own
+		}
+		return geminihook.Acquired, storeFailed(errors.New("the function ended the transaction"))
+	}
 	r.finish(e, tx, keep, commit)
 	if r.has("Transact takes the function's error for its own") && own != nil {
 		return geminihook.Acquired, storeFailed(own)
@@ -136,10 +178,15 @@ func (r *reference) finish(e *entry, tx *transaction, keep time.Duration, commit
 		}
 		e.state, e.token, e.expires = geminihook.Done, "", now.Add(keep)
 		e.attempt++
+		if r.has("the mark of Transact outlives its keep after a claim") && !e.claimed.IsZero() {
+			e.expires = now.Add(24 * time.Hour)
+		}
 	}
 	if commit || r.has("Transact rolls back no writes") {
-		for _, name := range tx.rows {
-			r.rows[name]++
-		}
+		r.commitRows(tx)
+	}
+	if !commit && r.has("a rolled back transaction is an attempt") {
+		e.attempt++
+		e.expires = now.Add(keep)
 	}
 }

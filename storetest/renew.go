@@ -9,7 +9,7 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// renewBehaviors are those of a geminihook.Renewer.
+// renewBehaviors are about Renew.
 var renewBehaviors = []behavior{
 	{
 		name: "renew extends the lease", test: renewExtends,
@@ -52,41 +52,32 @@ var renewBehaviors = []behavior{
 	},
 }
 
-// renew calls Renew of the handle.
-func (h *harness) renew(ctx context.Context, store geminihook.Store, key, token string, lease time.Duration) error {
-	renewer, ok := store.(geminihook.Renewer)
-	if !ok {
-		return fmt.Errorf("storetest: Suite.Second returned a %T, which is not a Renewer, although the first handle is", store)
-	}
-	return renewer.Renew(ctx, key, token, lease)
-}
-
 func renewExtends(h *harness) {
 	c := h.acquired(h.first, key, short, day)
-	h.ok(h.renew(h.Context(), h.first, key, c.Token, long), "Renew")
+	h.ok(h.first.Renew(h.Context(), key, c.Token, long), "Renew")
 	h.pass(2 * short)
 	got := h.expect(geminihook.InProgress, h.second, key, fmt.Sprintf("after Renew of a lease of %v to %v", short, long))
 	if got.RetryIn <= long/2 || got.RetryIn > long {
 		h.Errorf("after Renew to %v, Claim returned InProgress with RetryIn %v", long, got.RetryIn)
 	}
-	h.ok(h.renew(h.Context(), h.second, key, c.Token, long), "Renew through the second handle")
+	h.ok(h.second.Renew(h.Context(), key, c.Token, long), "Renew through the second handle")
 	h.ok(h.first.Release(h.Context(), key, c.Token), "Release of a renewed claim")
 	c = h.acquired(h.second, key, long, day)
 	h.attempt(2, c, "after Release of a claim that was renewed twice")
-	h.ok(h.renew(h.Context(), h.first, key, c.Token, long), "Renew")
+	h.ok(h.first.Renew(h.Context(), key, c.Token, long), "Renew")
 	h.ok(h.second.Complete(h.Context(), key, c.Token, long), "Complete of a renewed claim")
 	h.expect(geminihook.Done, h.first, key, "after Complete of a renewed claim")
 }
 
 func renewCounts(h *harness) {
-	var last geminihook.Claim
+	var last claim
 	h.holds(holding{
 		what: "the renewed lease", state: geminihook.InProgress,
 		begin: func(key string, d time.Duration) (time.Duration, error) {
 			c := h.acquired(h.first, key, long, day)
 			h.pass(d / 2)
 			before := h.now()
-			return before, h.renew(h.Context(), h.first, key, c.Token, d)
+			return before, h.first.Renew(h.Context(), key, c.Token, d)
 		},
 		probe: func(key string) geminihook.State {
 			last = h.claim(h.second, key, long, long)
@@ -100,7 +91,7 @@ func renewKeeps(h *harness) {
 	h.within(short, func(k string, d time.Duration) bool {
 		before := h.now()
 		c := h.acquired(h.first, k, d, d)
-		err := h.renew(h.Context(), h.first, k, c.Token, long)
+		err := h.first.Renew(h.Context(), k, c.Token, long)
 		if errors.Is(err, geminihook.ErrLeaseLost) && h.now()-before >= d {
 			return false // it may have been forgotten by then
 		}
@@ -114,7 +105,7 @@ func renewKeeps(h *harness) {
 
 func renewRemembers(h *harness) {
 	c := h.acquired(h.first, key, long, day)
-	h.ok(h.renew(h.Context(), h.first, key, c.Token, short), "Renew")
+	h.ok(h.first.Renew(h.Context(), key, c.Token, short), "Renew")
 	h.linger()
 	h.attempt(2, h.acquired(h.second, key, long, long), "long after a renewed lease, within the keep of the claim")
 }
@@ -122,7 +113,7 @@ func renewRemembers(h *harness) {
 func lateRenew(h *harness) {
 	c := h.acquired(h.first, key, short, day)
 	h.pass(2 * short)
-	h.ok(h.renew(h.Context(), h.first, key, c.Token, long), "Renew after the lease, of a key that nobody else claimed,")
+	h.ok(h.first.Renew(h.Context(), key, c.Token, long), "Renew after the lease, of a key that nobody else claimed,")
 	h.expect(geminihook.InProgress, h.second, key, "after a late Renew")
 	h.ok(h.first.Complete(h.Context(), key, c.Token, long), "Complete after a late Renew")
 }
@@ -130,8 +121,8 @@ func lateRenew(h *harness) {
 func renewStale(h *harness) {
 	lost := func(key, token, call string) {
 		h.Helper()
-		h.lost(h.renew(h.Context(), h.first, key, token, time.Millisecond), call)
-		h.lost(h.renew(h.Context(), h.first, key, token, 2*day), call)
+		h.lost(h.first.Renew(h.Context(), key, token, time.Millisecond), call)
+		h.lost(h.first.Renew(h.Context(), key, token, 2*day), call)
 	}
 	lost(key, "x", "Renew of an unknown key")
 	first := h.acquired(h.first, key, short, day)
@@ -157,7 +148,7 @@ func renewRace(h *harness) {
 	h.rounds(func(keys []string) {
 		tokens := h.lapse(keys)
 		renew := func(store geminihook.Store, i int) error {
-			return h.renew(h.Context(), store, keys[i], tokens[i], long)
+			return store.Renew(h.Context(), keys[i], tokens[i], long)
 		}
 		for i, calls := range h.race(keys, h.against(keys, renew)...) {
 			h.tookOver(keys[i], "Renew", geminihook.InProgress, calls)
@@ -172,7 +163,7 @@ func renewCanceled(h *harness) {
 	ctx, cancel := context.WithCancel(h.Context())
 	cancel()
 	c := h.acquired(h.first, key, long, day)
-	h.failed(h.renew(ctx, h.first, key, c.Token, time.Millisecond), "Renew with a canceled context")
+	h.failed(h.first.Renew(ctx, key, c.Token, time.Millisecond), "Renew with a canceled context")
 	h.pass(short)
 	h.expect(geminihook.InProgress, h.second, key, "after Renew with a canceled context")
 	h.ok(h.first.Complete(h.Context(), key, c.Token, long), "Complete")

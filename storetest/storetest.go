@@ -1,28 +1,29 @@
-// Package storetest tests that a [geminihook.Store] keeps its contract, in the
-// manner of testing/slogtest. The test of a store calls [Run]:
+// Package storetest tests that a [geminihook.Store] or a
+// [geminihook.Transactor] keeps its contract, in the manner of testing/slogtest.
+// The test of a store calls [Suite.Run], that of a transactor
+// [TransactorSuite.Run], and that of a store that is both calls both:
 //
 //	func TestStore(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T) geminihook.Store { return newEmptyStore(t) })
+//		storetest.Suite{
+//			New:    func(t *testing.T) geminihook.Store { … },
+//			Second: func(t *testing.T, first geminihook.Store) geminihook.Store { … },
+//			Gone:   func(t *testing.T) geminihook.Store { … },
+//		}.Run(t)
 //	}
-//
-// [Suite.Run] tests more: a second handle to the same backend, a store with a
-// clock that the test moves, and a backend that cannot be reached. A store that
-// is also a [geminihook.Renewer] or a [geminihook.Transactor] is held to that
-// contract, too; for a Transactor the suite needs [Suite.Writes].
 //
 // Every behavior is a subtest with a fresh store. A subtest that fails reports
 // what the store did, what the contract says and why it matters.
 //
-// The suite also works on a slow machine or with a slow backend. If something
+// The suites also work on a slow machine or with a slow backend. If something
 // must happen, such as the end of a lease, the suite looks repeatedly until it
 // does, for up to 20 seconds. If something must not have happened yet, the suite
 // measures the time around the calls: if so much has passed that the result
 // proves nothing, it tries again with a longer duration. With a store that uses
-// real time, the suite takes about 20 seconds.
+// real time, each suite takes about 15 seconds.
 package storetest
 
 import (
-	"context"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -30,24 +31,20 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// Suite describes how to test a store. Only New is required, and Writes if the
-// store is a geminihook.Transactor:
-//
-//	storetest.Suite{
-//		New:    func(t *testing.T) geminihook.Store { return newEmptyStore(t).Transactional() },
-//		Writes: func(t *testing.T, _ geminihook.Store) storetest.Writes {
-//			return storetest.Writes{Write: insertName, Count: countNames}
-//		},
-//	}.Run(t)
+// Suite describes how to test a Store. New is required, and so is Second, unless
+// OneProcess is set.
 type Suite struct {
-	// New returns a store that has no keys yet. It is called at least once per
-	// subtest.
+	// New returns a store that has no keys yet. It is called at least once per subtest.
 	New func(t *testing.T) geminihook.Store
 
 	// Second returns another handle to the keys of the store that New has just
-	// returned, as another process would have it. Nil means that the first
-	// handle is used in its place.
+	// returned, as another process would have it: with its own connections, and
+	// nothing in common with the first but the backend.
 	Second func(t *testing.T, first geminihook.Store) geminihook.Store
+
+	// OneProcess means that the store lives in the memory of one process, such
+	// as a MemoryStore, so that there is no second handle.
+	OneProcess bool
 
 	// Advance moves the store's clock forward. Nil means that the store uses
 	// real time, and the suite waits.
@@ -58,52 +55,88 @@ type Suite struct {
 	// refuses them. Nil means that this is not tested.
 	Gone func(t *testing.T) geminihook.Store
 
-	// Writes returns how to write inside a transaction of the store that New
-	// has just returned, and how to count what was committed. It is called
-	// after New and may create a table. It is required if the store is a
-	// geminihook.Transactor, and not used otherwise.
-	Writes func(t *testing.T, first geminihook.Store) Writes
+	// Bounded returns a store that has no keys yet and holds at most so many.
+	// Nil means that the store has no bound.
+	Bounded func(t *testing.T, keys int) geminihook.Store
 }
 
-// Writes lets the suite see which of the function's writes a
-// geminihook.Transactor has committed. Both functions are required. Both get
-// names of 16 lowercase hexadecimal digits.
-type Writes struct {
-	// Write adds one row with the name to the store's own database, inside the
-	// transaction that ctx carries. Adding the same name again adds another
-	// row. ctx is the context that Transact passed to its function.
-	Write func(ctx context.Context, name string) error
-
-	// Count returns the number of committed rows with the name. It is called
-	// outside any transaction.
-	Count func(ctx context.Context, name string) (int, error)
-}
-
-// Run tests the stores that newStore returns, which must have no keys yet. It is
-// [Suite.Run] with only New set.
+// Run tests the stores that newStore returns, which have no keys yet and live in
+// the memory of one process. It is [Suite.Run] with New and OneProcess set.
 func Run(t *testing.T, newStore func(t *testing.T) geminihook.Store) {
 	t.Helper()
-	Suite{New: newStore}.Run(t)
+	Suite{New: newStore, OneProcess: true}.Run(t)
 }
 
-// Run runs one subtest per behavior. The names of the subtests of a
-// geminihook.Renewer begin with "renew", those of a geminihook.Transactor with
-// "transact".
+// Run runs one subtest per behavior.
 func (s Suite) Run(t *testing.T) {
 	t.Helper()
 	if s.New == nil {
 		t.Fatal("storetest: Suite.New is nil")
 	}
-	first := s.New(t)
-	_, renewer := first.(geminihook.Renewer)
-	_, transactor := first.(geminihook.Transactor)
-	if transactor && s.Writes == nil {
-		t.Error("storetest: the store is a Transactor, and Suite.Writes is nil: whether what the function writes " +
-			"commits and rolls back together with the mark is what a Transactor is for, so the suite must see it")
-		transactor = false
+	if s.Second == nil && !s.OneProcess {
+		t.Fatal("storetest: Suite.Second is nil: several instances share a store, so the suite needs a second handle; " +
+			"set Suite.OneProcess if the store lives in the memory of one process")
 	}
-	for _, b := range behaviors(renewer, transactor) {
-		if b.gone && s.Gone == nil {
+	runAll(t, storeBehaviors(), s.has(), func(t *testing.T, needs need) *harness {
+		h := &harness{T: t, advance: s.Advance, began: time.Now()}
+		switch needs {
+		case needsGone:
+			h.first = s.Gone(t)
+			return h
+		case needsBounded:
+			h.first = s.Bounded(t, boundedKeys)
+			return h
+		}
+		h.first = s.New(t)
+		h.second = h.first
+		if s.Second != nil {
+			h.second = s.Second(t, h.first)
+			h.differ(h.first, h.second)
+		}
+		return h
+	})
+}
+
+func (s Suite) has() map[need]bool {
+	return map[need]bool{
+		needsNothing: true,
+		needsSecond:  s.Second != nil,
+		needsGone:    s.Gone != nil,
+		needsBounded: s.Bounded != nil,
+	}
+}
+
+func storeBehaviors() []behavior {
+	return slices.Concat(claimBehaviors, tokenBehaviors, holdBehaviors, timeBehaviors, forgettingBehaviors,
+		renewBehaviors, keyBehaviors, raceBehaviors, goneBehaviors)
+}
+
+// behavior is one subtest.
+type behavior struct {
+	name     string
+	contract string // what the contract says and why it matters; logged if the subtest fails
+	needs    need
+	test     func(h *harness)
+}
+
+// need is what a behavior needs besides an ordinary handle. Without it, the
+// behavior is not tested.
+type need int
+
+const (
+	needsNothing need = iota
+	needsSecond       // a true second handle
+	needsGone         // a handle whose backend cannot be reached
+	needsBounded      // a store with a bound
+	needsStore        // a Transactor that is also a Store
+	needsEndings      // Writes.Endings
+)
+
+// runAll runs a subtest for each behavior that has what it needs.
+func runAll(t *testing.T, all []behavior, has map[need]bool, open func(t *testing.T, needs need) *harness) {
+	t.Helper()
+	for _, b := range all {
+		if !has[b.needs] {
 			continue
 		}
 		t.Run(b.name, func(t *testing.T) {
@@ -112,27 +145,18 @@ func (s Suite) Run(t *testing.T) {
 					t.Log("The contract: " + b.contract)
 				}
 			}()
-			b.test(s.harness(t, b))
+			b.test(open(t, b.needs))
 		})
 	}
 }
 
-// behaviors returns those of a store that is also one of these.
-func behaviors(renewer, transactor bool) []behavior {
-	all := slices.Concat(claimBehaviors, holdBehaviors, timeBehaviors, keyBehaviors, raceBehaviors, goneBehaviors)
-	if renewer {
-		all = slices.Concat(all, renewBehaviors)
+// differ refuses a second handle that is the first.
+func (h *harness) differ(first, second any) {
+	h.Helper()
+	if second == nil {
+		h.Fatal("storetest: Second returned nil")
 	}
-	if transactor {
-		all = slices.Concat(all, transactBehaviors, rollbackBehaviors)
+	if reflect.ValueOf(first).Comparable() && first == second {
+		h.Fatal("storetest: Second returned the first handle, which tests nothing: return one with its own connections")
 	}
-	return all
-}
-
-// behavior is one subtest.
-type behavior struct {
-	name     string
-	contract string // what the contract says and why it matters; logged if the subtest fails
-	gone     bool   // the test is about the store that Suite.Gone returns
-	test     func(h *harness)
 }

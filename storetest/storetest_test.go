@@ -17,8 +17,12 @@ func TestMemoryStore(t *testing.T) {
 func TestMemoryStoreWithClock(t *testing.T) {
 	clock := &clock{now: time.Now()}
 	storetest.Suite{
-		New:     func(*testing.T) geminihook.Store { return &geminihook.MemoryStore{Now: clock.Now} },
-		Advance: func(_ *testing.T, d time.Duration) { clock.Advance(d) },
+		New:        func(*testing.T) geminihook.Store { return &geminihook.MemoryStore{Now: clock.Now} },
+		OneProcess: true,
+		Advance:    func(_ *testing.T, d time.Duration) { clock.Advance(d) },
+		Bounded: func(_ *testing.T, keys int) geminihook.Store {
+			return &geminihook.MemoryStore{Now: clock.Now, MaxEntries: keys}
+		},
 	}.Run(t)
 }
 
@@ -41,5 +45,10 @@ func (c *clock) Advance(d time.Duration) {
 
 func TestReference(t *testing.T) {
 	t.Parallel()
-	suite("").Run(t)
+	storeSuite("").Run(t)
+}
+
+func TestReferenceTransactor(t *testing.T) {
+	t.Parallel()
+	transactorSuite("").Run(t)
 }

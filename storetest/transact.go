@@ -15,43 +15,36 @@ import (
 // be rolled back.
 var transactBehaviors = []behavior{
 	{
-		name: "transact commits", test: transactCommits,
+		name: "commits", test: transactCommits,
 		contract: "Transact with a function that returns nil is Acquired, and commits mark and writes together. Afterwards it is Done, and the function does not run.",
 	},
 	{
-		name: "transact passes context values", test: transactValues,
+		name: "passes context values", test: transactValues,
 		contract: "The context of the function is derived from the caller's: values such as the event and the trace are found in it, and its end is seen.",
 	},
 	{
-		name: "transact runs once under races", test: transactRaces,
+		name: "runs once under races", test: transactRaces,
 		contract: "Of all who transact a key at once, one runs the function and commits; the others are InProgress while it runs, and then Done.",
 	},
 	{
-		name: "transact does not wait for another", test: transactDoesNotWait,
-		contract: "Transact of a key whose transaction runs is InProgress at once. Waiting holds a connection, and the sender.",
+		name: "does not wait for another", test: transactDoesNotWait,
+		contract: "Transact of a key whose transaction runs is InProgress at once: waiting holds a connection, and the sender. " +
+			"With TransactorSuite.Waits, that holds for the same handle; another may wait until its context ends, and then fails.",
 	},
 	{
-		name: "transact done ends after keep", test: transactDoneEnds,
+		name: "done ends after keep", test: transactDoneEnds,
 		contract: "The mark is Done until keep has passed, then the key is free. InProgress is only for a key that somebody holds.",
 	},
 	{
-		name: "transact respects claims", test: transactRespectsClaims,
-		contract: "Transact sees what Claim, Complete and Release did, so that instances can change from one to the other while both run.",
-	},
-	{
-		name: "transact is respected by claims", test: transactRespected,
-		contract: "Claim of a key whose transaction runs is InProgress or waits until its context ends, and is never Acquired.",
-	},
-	{
-		name: "transact hostile keys", test: transactHostileKeys,
+		name: "hostile keys", test: transactHostileKeys,
 		contract: "A key is any text that an HTTP header can hold, and is compared byte for byte.",
 	},
 	{
-		name: "transact canceled context", test: transactCanceled,
+		name: "canceled context", test: transactCanceled,
 		contract: "Transact with a context that has ended does not run the function, and returns an error.",
 	},
 	{
-		name: "transact gone", gone: true, test: transactGone,
+		name: "gone", needs: needsGone, test: transactGone,
 		contract: goneContract + " The error of Transact wraps ErrStore.",
 	},
 }
@@ -71,13 +64,8 @@ type transaction struct {
 }
 
 // transact writes one row in the transaction, then calls fn.
-func (h *harness) transact(ctx context.Context, store geminihook.Store, key string, keep time.Duration, fn func(context.Context) error) (tx transaction) {
-	transactor, ok := store.(geminihook.Transactor)
-	if !ok {
-		tx.err = fmt.Errorf("storetest: Suite.Second returned a %T, which is not a Transactor, although the first handle is", store)
-		return tx
-	}
-	tx.state, tx.err = transactor.Transact(ctx, key, keep, func(ctx context.Context) error {
+func (h *harness) transact(ctx context.Context, store geminihook.Transactor, key string, keep time.Duration, fn func(context.Context) error) (tx transaction) {
+	tx.state, tx.err = store.Transact(ctx, key, keep, func(ctx context.Context) error {
 		tx.runs++
 		if h.writes.Write == nil { // the store is gone: it must not come to this
 			return nil
@@ -106,7 +94,7 @@ func (h *harness) committed(want int, key, when string) {
 
 // runs expects that the key is free: the function runs and is committed. What
 // was rolled back may take a moment to be free.
-func (h *harness) runs(store geminihook.Store, key string, keep time.Duration, when string) {
+func (h *harness) runs(store geminihook.Transactor, key string, keep time.Duration, when string) {
 	h.Helper()
 	before, err := h.writes.Count(h.Context(), nameFor(key))
 	h.ok(err, "storetest: Writes.Count")
@@ -125,7 +113,7 @@ func (h *harness) runs(store geminihook.Store, key string, keep time.Duration, w
 }
 
 // runsNot expects that the function does not run, for the key is in that state.
-func (h *harness) runsNot(want geminihook.State, store geminihook.Store, key, when string) {
+func (h *harness) runsNot(want geminihook.State, store geminihook.Transactor, key, when string) {
 	h.Helper()
 	tx := h.transact(h.Context(), store, key, long, succeed)
 	if tx.err != nil || tx.state != want || tx.runs != 0 {
@@ -135,11 +123,11 @@ func (h *harness) runsNot(want geminihook.State, store geminihook.Store, key, wh
 }
 
 func transactCommits(h *harness) {
-	h.runs(h.first, key, long, "for a new key")
-	h.runsNot(geminihook.Done, h.first, key, "after a commit")
-	h.runsNot(geminihook.Done, h.second, key, "after a commit")
+	h.runs(h.transactor1, key, long, "for a new key")
+	h.runsNot(geminihook.Done, h.transactor1, key, "after a commit")
+	h.runsNot(geminihook.Done, h.transactor2, key, "after a commit")
 	h.committed(1, key, "after one run and two duplicates")
-	h.runs(h.second, key+"2", long, "for another new key")
+	h.runs(h.transactor2, key+"2", long, "for another new key")
 }
 
 type contextKey struct{}
@@ -149,7 +137,7 @@ func transactValues(h *harness) {
 	defer cancel()
 	var value any
 	ended := false
-	tx := h.transact(ctx, h.first, key, long, func(ctx context.Context) error {
+	tx := h.transact(ctx, h.transactor1, key, long, func(ctx context.Context) error {
 		value = ctx.Value(contextKey{})
 		cancel()
 		select {
@@ -173,7 +161,7 @@ func transactRaces(h *harness) {
 		errs := make([]error, racers)
 		walk(racers, len(keys), func(racer, i int) {
 			for end := time.Now().Add(limit); errs[racer] == nil; {
-				tx := h.transact(h.Context(), h.handle(racer), keys[i], long, func(context.Context) error {
+				tx := h.transact(h.Context(), h.transactor(racer), keys[i], long, func(context.Context) error {
 					if i%8 == 0 {
 						h.wait(time.Millisecond) // so that the others come while it runs
 					}
@@ -203,19 +191,32 @@ func transactRaces(h *harness) {
 }
 
 func transactDoesNotWait(h *harness) {
-	var second transaction
-	tx := h.transact(h.Context(), h.first, key, long, func(context.Context) error {
+	var same, other transaction
+	tx := h.transact(h.Context(), h.transactor1, key, long, func(context.Context) error {
 		ctx, cancel := context.WithTimeout(h.Context(), limit/2)
 		defer cancel()
-		second = h.transact(ctx, h.second, key, long, succeed)
+		same = h.transact(ctx, h.transactor1, key, long, succeed)
+		if h.waits {
+			ctx, cancel = context.WithTimeout(h.Context(), 2*short)
+			defer cancel()
+		}
+		other = h.transact(ctx, h.transactor2, key, long, succeed)
 		return nil
 	})
-	if second.err != nil || second.state != geminihook.InProgress || second.runs != 0 {
-		h.Fatalf("while a transaction of the key ran, Transact returned %s and the error %v, and the function ran %d times, want InProgress, no error, and no run",
-			nameOf(second.state), second.err, second.runs)
-	}
 	h.ok(tx.err, "Transact")
-	h.runsNot(geminihook.Done, h.second, key, "after a commit")
+	for handle, got := range map[string]transaction{"the same handle": same, "another handle": other} {
+		if got.runs != 0 {
+			h.Fatalf("while a transaction of the key ran, Transact of %s ran the function", handle)
+		}
+		if h.waits && handle == "another handle" && got.err != nil {
+			continue
+		}
+		if got.err != nil || got.state != geminihook.InProgress {
+			h.Fatalf("while a transaction of the key ran, Transact of %s returned %s and the error %v, want InProgress and no error",
+				handle, nameOf(got.state), got.err)
+		}
+	}
+	h.runsNot(geminihook.Done, h.transactor2, key, "after a commit")
 	h.committed(1, key, "after a commit")
 }
 
@@ -224,66 +225,32 @@ func transactDoneEnds(h *harness) {
 		what: "the keep", state: geminihook.Done,
 		begin: func(key string, d time.Duration) (time.Duration, error) {
 			before := h.now()
-			return before, h.transact(h.Context(), h.first, key, d, succeed).err
+			return before, h.transact(h.Context(), h.transactor1, key, d, succeed).err
 		},
 		probe: func(key string) geminihook.State {
-			tx := h.transact(h.Context(), h.second, key, long, succeed)
+			tx := h.transact(h.Context(), h.transactor2, key, long, succeed)
 			h.ok(tx.err, "Transact")
 			return tx.state
 		},
 	})
 }
 
-func transactRespectsClaims(h *harness) {
-	c := h.acquired(h.first, key, long, long)
-	h.runsNot(geminihook.InProgress, h.second, key, "while the lease of a claim runs")
-	h.ok(h.first.Release(h.Context(), key, c.Token), "Release")
-	h.runs(h.second, key, long, "after Release")
-	h.expect(geminihook.Done, h.first, key, "after a commit")
-	h.lost(h.first.Complete(h.Context(), key, c.Token, long), "Complete of a claim that was released before Transact committed")
-
-	c = h.acquired(h.first, key+"2", long, long)
-	h.ok(h.first.Complete(h.Context(), key+"2", c.Token, long), "Complete")
-	h.runsNot(geminihook.Done, h.second, key+"2", "after Complete")
-
-	c = h.acquired(h.first, key+"3", short, long)
-	h.pass(2 * short)
-	h.runs(h.second, key+"3", long, "after the lease of a claim had ended")
-	h.lost(h.first.Complete(h.Context(), key+"3", c.Token, long), "Complete of a lapsed claim, after Transact committed,")
-}
-
-func transactRespected(h *harness) {
-	var c geminihook.Claim
-	var err error
-	tx := h.transact(h.Context(), h.first, key, long, func(context.Context) error {
-		ctx, cancel := context.WithTimeout(h.Context(), 2*short)
-		defer cancel()
-		c, err = h.second.Claim(ctx, key, long, long)
-		return nil
-	})
-	h.ok(tx.err, "Transact")
-	if err == nil && c.State != geminihook.InProgress {
-		h.Fatalf("while a transaction of the key ran, Claim returned %s, want InProgress, or an error at the end of the context", nameOf(c.State))
-	}
-	h.expect(geminihook.Done, h.second, key, "after a commit")
-}
-
 func transactHostileKeys(h *harness) {
 	for _, k := range keys() {
-		h.runs(h.first, k, long, fmt.Sprintf("for the new key %q", k))
+		h.runs(h.transactor1, k, long, fmt.Sprintf("for the new key %q", k))
 	}
 	for _, k := range keys() {
-		h.runsNot(geminihook.Done, h.second, k, fmt.Sprintf("after a commit of %q", k))
+		h.runsNot(geminihook.Done, h.transactor2, k, fmt.Sprintf("after a commit of %q", k))
 	}
 }
 
 func transactCanceled(h *harness) {
 	ctx, cancel := context.WithCancel(h.Context())
 	cancel()
-	tx := h.transact(ctx, h.first, key, long, succeed)
+	tx := h.transact(ctx, h.transactor1, key, long, succeed)
 	h.failed(tx.err, "Transact with a canceled context")
 	if tx.runs != 0 {
 		h.Errorf("Transact with a canceled context ran the function")
 	}
-	h.runs(h.first, key, long, "after Transact with a canceled context")
+	h.runs(h.transactor1, key, long, "after Transact with a canceled context")
 }
