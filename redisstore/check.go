@@ -1,11 +1,12 @@
 package redisstore
 
 import (
-	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -15,29 +16,82 @@ import (
 // is handled again if it is redelivered.
 var ErrEviction = errors.New("the server evicts keys when its memory is full: set maxmemory-policy to noeviction")
 
-// Check asks the server, or each master of a cluster, whether it may evict
-// keys, and returns an error that wraps [ErrEviction] if so. Any other error
-// means that a server did not reply, or that INFO is not permitted. Call it at
-// the start, and as a readiness check if you like: it is one INFO per server.
+var errContext = errors.New("the client does not end a call with its context: set ContextTimeoutEnabled in the client's options")
+
+// Check returns an error if the store could not record an event now: if the
+// server does not reply or does not permit what the store does, if the client's
+// ContextTimeoutEnabled is not set, or if the server may evict keys, which is an
+// error that wraps [ErrEviction]. Call it at the start, and as a readiness check if
+// you like. In a cluster, it checks each master that serves keys with the Prefix.
 //
-// A server without a memory limit evicts nothing, whatever its policy.
+// Check claims, renews and completes a key of its own, which expires at once. A
+// server without a memory limit evicts nothing, whatever its policy.
 func (s *Store) Check(ctx context.Context) error {
-	result, err := await(ctx, func() error {
-		switch c := s.client.(type) {
-		case *redis.ClusterClient:
-			return c.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return check(ctx, master) })
-		case *redis.Ring:
-			return c.ForEachShard(ctx, func(ctx context.Context, shard *redis.Client) error { return check(ctx, shard) })
-		}
-		return check(ctx, s.client)
-	})
-	if err = cmp.Or(err, result); err != nil {
+	if err := s.check(ctx); err != nil {
 		return failure(err)
 	}
 	return nil
 }
 
-func check(ctx context.Context, client redis.Cmdable) error {
+func (s *Store) check(ctx context.Context) error {
+	if !endsWithContext(s.client) {
+		return errContext
+	}
+	var err error
+	switch client := s.client.(type) {
+	case *redis.ClusterClient:
+		return s.checkMasters(ctx, client)
+	case *redis.Ring:
+		err = client.ForEachShard(ctx, func(ctx context.Context, shard *redis.Client) error {
+			return checkEviction(ctx, shard)
+		})
+	default:
+		err = checkEviction(ctx, s.client)
+	}
+	if err != nil {
+		return err
+	}
+	return s.probe(ctx, rand.Text())
+}
+
+// endsWithContext reports whether the client ends a call with its context.
+func endsWithContext(client redis.UniversalClient) bool {
+	switch client := client.(type) {
+	case *redis.Client:
+		return client.Options().ContextTimeoutEnabled
+	case *redis.ClusterClient:
+		return client.Options().ContextTimeoutEnabled
+	case *redis.Ring:
+		return client.Options().ContextTimeoutEnabled
+	}
+	return true // a wrapper, whose options are not known
+}
+
+// checkMasters finds the masters by the keys that they serve: the random keys here
+// are enough to find each of a hundred masters.
+func (s *Store) checkMasters(ctx context.Context, cluster *redis.ClusterClient) error {
+	checked := make(map[*redis.Client]bool)
+	for range 2000 {
+		key := rand.Text()
+		master, err := cluster.MasterForKey(ctx, s.prefix()+key)
+		if err != nil {
+			return err
+		}
+		if checked[master] {
+			continue
+		}
+		checked[master] = true
+		if err := checkEviction(ctx, master); err != nil {
+			return err
+		}
+		if err := s.probe(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkEviction(ctx context.Context, client redis.Cmdable) error {
 	info, err := client.Info(ctx, "memory").Result()
 	if err != nil {
 		return err
@@ -55,4 +109,26 @@ func check(ctx context.Context, client redis.Cmdable) error {
 		return nil
 	}
 	return fmt.Errorf("%w (it is %s, with maxmemory %s)", ErrEviction, policy, limit)
+}
+
+// probe does with the key what the store does with that of an event. EVAL is for
+// a server that has forgotten the scripts.
+func (s *Store) probe(ctx context.Context, key string) error {
+	const lease, keep = time.Second, time.Millisecond
+	token := rand.Text()
+	keys := []string{s.prefix() + key}
+	err := claimScript.Eval(ctx, s.client, keys, token, lease.Microseconds(), milliseconds(lease)).Err()
+	if err != nil {
+		return fmt.Errorf("a claim by EVAL: %w", err)
+	}
+	if _, err := s.run(ctx, claimScript, key, token, lease.Microseconds(), milliseconds(lease)); err != nil {
+		return fmt.Errorf("a claim by EVALSHA: %w", err)
+	}
+	if err := s.Renew(ctx, key, token, lease); err != nil {
+		return fmt.Errorf("a renewal: %w", err)
+	}
+	if err := s.Complete(ctx, key, token, keep); err != nil {
+		return fmt.Errorf("a completion: %w", err)
+	}
+	return nil
 }

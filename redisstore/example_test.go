@@ -16,7 +16,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+	client := redis.NewClient(&redis.Options{Addr: "localhost:6379", ContextTimeoutEnabled: true})
 	defer client.Close()
 	store := redisstore.New(client)
 	if err := store.Check(context.Background()); err != nil {
@@ -31,7 +31,10 @@ func Example() {
 }
 
 func ExampleNew_cluster() {
-	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"redis-1:6379", "redis-2:6379"}})
+	client := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs:                 []string{"redis-1:6379", "redis-2:6379"},
+		ContextTimeoutEnabled: true,
+	})
 	defer client.Close()
 	store := redisstore.New(client)
 	store.Prefix = "orders:"

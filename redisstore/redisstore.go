@@ -1,8 +1,11 @@
 // Package redisstore is a [geminihook.Store] in Redis or Valkey, for several
 // instances that share it. Start with [New], and with [Store.Check], which
-// refuses a server that may evict keys:
+// refuses a server or a client whose settings would let events run twice:
 //
-//	store := redisstore.New(redis.NewClient(&redis.Options{Addr: "localhost:6379"}))
+//	store := redisstore.New(redis.NewClient(&redis.Options{
+//		Addr:                  "localhost:6379",
+//		ContextTimeoutEnabled: true,
+//	}))
 //	if err := store.Check(ctx); err != nil {
 //		return err
 //	}
@@ -19,62 +22,53 @@ package redisstore
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/redis/go-redis/v9"
 )
 
-// DefaultPrefix is the value of [Store.Prefix] if it is empty.
-const DefaultPrefix = "geminihook:"
-
-// Store is a [geminihook.Store] and a [geminihook.Renewer] in Redis 6 or newer,
-// or Valkey. Create it with [New]. Each event is one hash, which expires by itself.
+// Store is a [geminihook.Store] in Redis 6 or newer, or Valkey. Create it with
+// [New]. Each event is one hash, which expires by itself.
 type Store struct {
-	// Prefix is put before every key. Empty means DefaultPrefix.
+	// Prefix is put before every key. Empty means "geminihook:".
 	Prefix string
 
 	client redis.UniversalClient
-	ghosts ghosts
+
+	mu       sync.Mutex
+	reloaded time.Time // when the client was told to look at the cluster again
 }
 
 // New returns a Store that uses the client, which may be connected to one
-// server, to one behind Sentinel, or to a cluster. The caller closes the client.
+// server, to one behind Sentinel, or to a cluster. ContextTimeoutEnabled must be
+// set in the client's options: otherwise a call to a server that hangs takes
+// longer than its context. The caller closes the client.
 func New(client redis.UniversalClient) *Store { return &Store{client: client} }
 
-// Claim implements [geminihook.Store]. If it fails, and the server has acquired
-// the claim or does so later, the claim is released in the background.
-func (s *Store) Claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
-	if ctx.Err() != nil {
-		return geminihook.Claim{}, failure(context.Cause(ctx))
-	}
-	token := rand.Text()
-	cmd, err := s.run(ctx, claimScript, key, token, lease.Microseconds(), milliseconds(max(lease, keep)))
-	if err != nil {
-		if mayHaveRun(err) {
-			s.release(ghost{key: key, token: token, until: time.Now().Add(lease)})
-		}
+// Claim implements [geminihook.Store].
+func (s *Store) Claim(
+	ctx context.Context, key, token string, lease, keep time.Duration,
+) (geminihook.Claim, error) {
+	n, err := s.run(ctx, claimScript, key, token, lease.Microseconds(), milliseconds(max(lease, keep)))
+	switch {
+	case err != nil:
 		return geminihook.Claim{}, failure(err)
+	case n > 0:
+		return geminihook.Claim{State: geminihook.Acquired, Attempt: int(n)}, nil
+	case n < 0:
+		retryIn := time.Duration(-n) * time.Microsecond
+		return geminihook.Claim{State: geminihook.InProgress, RetryIn: retryIn}, nil
 	}
-	reply, _ := cmd.Slice()
-	var state string
-	var n int64
-	if len(reply) == 2 {
-		state, _ = reply[0].(string)
-		n, _ = reply[1].(int64)
-	}
-	switch state {
-	case "a":
-		return geminihook.Claim{State: geminihook.Acquired, Token: token, Attempt: int(n)}, nil
-	case "c":
-		return geminihook.Claim{State: geminihook.InProgress, RetryIn: time.Duration(n) * time.Microsecond}, nil
-	case "d":
-		return geminihook.Claim{State: geminihook.Done}, nil
-	}
-	return geminihook.Claim{}, errors.New("redisstore: the server's reply is none that the script returns")
+	return geminihook.Claim{State: geminihook.Done}, nil
+}
+
+// Renew implements [geminihook.Store].
+func (s *Store) Renew(ctx context.Context, key, token string, lease time.Duration) error {
+	return held(s.run(ctx, renewScript, key, token, lease.Microseconds(), milliseconds(lease)))
 }
 
 // Complete implements [geminihook.Store].
@@ -82,56 +76,56 @@ func (s *Store) Complete(ctx context.Context, key, token string, keep time.Durat
 	return held(s.run(ctx, completeScript, key, token, milliseconds(keep)))
 }
 
-// Release implements [geminihook.Store]. It succeeds even after the lease has
-// expired, unless another claim has taken the key.
+// Release implements [geminihook.Store].
 func (s *Store) Release(ctx context.Context, key, token string) error {
 	return held(s.run(ctx, releaseScript, key, token))
 }
 
-// Renew implements [geminihook.Renewer].
-func (s *Store) Renew(ctx context.Context, key, token string, lease time.Duration) error {
-	return held(s.run(ctx, renewScript, key, token, lease.Microseconds(), milliseconds(lease)))
-}
-
-func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (*redis.Cmd, error) {
-	cmd, err := await(ctx, func() *redis.Cmd {
-		return script.Run(ctx, s.client, []string{cmp.Or(s.Prefix, DefaultPrefix) + key}, args...)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return cmd, cmd.Err()
-}
-
-// await returns what f returns, or an error when the context ends before: the
-// client ends its calls with the context only if its options say so. If the
-// context has ended already, f is not called.
-func await[T any](ctx context.Context, f func() T) (T, error) {
-	var none T
+// run runs the script on the key and returns its result.
+func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (int64, error) {
 	if ctx.Err() != nil {
-		return none, context.Cause(ctx)
+		return 0, context.Cause(ctx)
 	}
-	result := make(chan T, 1)
-	go func() { result <- f() }()
-	select {
-	case r := <-result:
-		return r, nil
-	case <-ctx.Done():
-		return none, fmt.Errorf("the server did not reply in time: %w", context.Cause(ctx))
+	n, err := script.Run(ctx, s.client, []string{s.prefix() + key}, args...).Int64()
+	if err != nil && !replied(err) {
+		s.reload(ctx)
+	}
+	return n, err
+}
+
+func (s *Store) prefix() string { return cmp.Or(s.Prefix, "geminihook:") }
+
+// reload tells the client of a cluster to ask which servers are its masters, at
+// most once per second. By itself, the client asks once per minute, and until then
+// tries a master that is gone.
+func (s *Store) reload(ctx context.Context) {
+	cluster, ok := s.client.(*redis.ClusterClient)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.reloaded) >= time.Second {
+		s.reloaded = time.Now()
+		cluster.ReloadState(ctx) // in the background
 	}
 }
 
-func held(cmd *redis.Cmd, err error) error {
-	if err != nil {
-		return failure(err)
-	}
-	switch n, err := cmd.Int(); {
+// replied reports whether err is a reply of the server.
+func replied(err error) bool {
+	_, ok := errors.AsType[redis.Error](err)
+	return ok
+}
+
+// held returns the error for the result of a script that needs the token.
+func held(n int64, err error) error {
+	switch {
 	case err != nil:
 		return failure(err)
-	case n == 0:
-		return errTaken
-	case n < 0:
-		return errForgotten
+	case n == notHeld:
+		return errNotHeld
+	case n == unknownKey:
+		return errUnknownKey
 	}
 	return nil
 }

@@ -2,11 +2,9 @@ package redisstore_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -30,6 +28,7 @@ func client(t testing.TB, url string, change ...func(*redis.Options)) *redis.Cli
 	t.Helper()
 	options, err := redis.ParseURL(url)
 	require.NoError(t, err)
+	options.ContextTimeoutEnabled = true
 	for _, f := range change {
 		f(options)
 	}
@@ -46,9 +45,12 @@ func store(t testing.TB, url string) *redisstore.Store {
 	return s
 }
 
-func gone(t *testing.T) geminihook.Store {
+// hung returns a store whose server accepts connections and never responds.
+func hung(t *testing.T) geminihook.Store {
 	t.Helper()
-	return redisstore.New(client(t, "redis://127.0.0.1:1/0"))
+	proxy := testserver.NewProxy(t, server.Redis(t).Addr)
+	t.Cleanup(proxy.Hold())
+	return redisstore.New(client(t, "redis://"+proxy.Addr))
 }
 
 func TestStore(t *testing.T) {
@@ -59,55 +61,8 @@ func TestStore(t *testing.T) {
 			second.Prefix = first.(*redisstore.Store).Prefix
 			return second
 		},
-		Gone: gone,
+		Gone: hung,
 	}.Run(t)
-}
-
-// TestCluster tests three nodes that share the slots.
-func TestCluster(t *testing.T) {
-	var nodes []string
-	for range 3 {
-		nodes = append(nodes, testserver.NewRedis(t, "--cluster-enabled", "yes").Addr)
-	}
-	out, err := exec.Command("redis-cli", append([]string{"--cluster-yes", "--cluster", "create"}, nodes...)...).CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	one := redis.NewClusterClient(&redis.ClusterOptions{Addrs: nodes})
-	two := redis.NewClusterClient(&redis.ClusterOptions{Addrs: nodes[2:]})
-	t.Cleanup(func() {
-		_ = one.Close()
-		_ = two.Close()
-	})
-	for _, addr := range nodes { // each learns by itself that all slots are served
-		node := client(t, "redis://"+addr)
-		require.Eventually(t, func() bool {
-			info, err := node.ClusterInfo(t.Context()).Result()
-			return err == nil && strings.Contains(info, "cluster_state:ok")
-		}, time.Minute, 10*time.Millisecond)
-	}
-	prefix := func(t *testing.T) string { return strings.ReplaceAll(t.Name(), "/", "-") + ":" }
-	storetest.Suite{
-		New: func(t *testing.T) geminihook.Store {
-			require.NoError(t, one.ForEachMaster(t.Context(), func(ctx context.Context, c *redis.Client) error {
-				return c.FlushAll(ctx).Err()
-			}))
-			s := redisstore.New(one)
-			s.Prefix = prefix(t)
-			return s
-		},
-		Second: func(t *testing.T, first geminihook.Store) geminihook.Store {
-			s := redisstore.New(two)
-			s.Prefix = first.(*redisstore.Store).Prefix
-			return s
-		},
-	}.Run(t)
-	require.NoError(t, redisstore.New(one).Check(t.Context()))
-	require.NoError(t, one.ForEachMaster(t.Context(), func(ctx context.Context, c *redis.Client) error {
-		if !strings.HasSuffix(nodes[0], c.Options().Addr) {
-			return nil
-		}
-		return errors.Join(c.ConfigSet(ctx, "maxmemory", "100mb").Err(), c.ConfigSet(ctx, "maxmemory-policy", "volatile-lru").Err())
-	}))
-	require.ErrorIs(t, redisstore.New(one).Check(t.Context()), redisstore.ErrEviction, "one of three")
 }
 
 // TestACL tests that the permissions that the README names are enough.
@@ -127,17 +82,17 @@ func TestACL(t *testing.T) {
 	s := redisstore.New(c)
 	for _, key := range []string{"released", "completed"} {
 		require.NoError(t, s.Check(t.Context()))
-		claim, err := s.Claim(t.Context(), key, time.Minute, time.Hour)
+		_, err := s.Claim(t.Context(), key, "token", time.Minute, time.Hour)
 		require.NoError(t, err)
-		require.NoError(t, s.Renew(t.Context(), key, claim.Token, time.Hour))
+		require.NoError(t, s.Renew(t.Context(), key, "token", time.Hour))
 		if key == "completed" {
-			require.NoError(t, s.Complete(t.Context(), key, claim.Token, time.Hour))
+			require.NoError(t, s.Complete(t.Context(), key, "token", time.Hour))
 			continue
 		}
-		require.NoError(t, s.Release(t.Context(), key, claim.Token))
+		require.NoError(t, s.Release(t.Context(), key, "token"))
 	}
 	s.Prefix = "elsewhere:"
-	_, err = s.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
+	_, err = s.Claim(t.Context(), "msg_1", "token", time.Minute, time.Hour)
 	require.Error(t, err, "other keys are not permitted")
 	require.Error(t, c.FlushAll(t.Context()).Err())
 	log, err := client(t, redisServer.URL).ACLLog(t.Context(), 100).Result()
@@ -174,4 +129,56 @@ func TestHangs(t *testing.T) {
 	release()
 	require.Eventually(t, succeeds, time.Minute, 10*time.Millisecond)
 	assert.Greater(t, runs, before)
+}
+
+// TestUnknownOutcome tests that a claim whose reply was lost can be repeated and
+// released with its token.
+func TestUnknownOutcome(t *testing.T) {
+	redisServer := testserver.NewRedis(t)
+	proxy := testserver.NewProxy(t, redisServer.Addr)
+	proxied := redisstore.New(client(t, "redis://"+proxy.Addr))
+	direct := redisstore.New(client(t, redisServer.URL))
+	claim := func(store *redisstore.Store, token string, timeout time.Duration) (geminihook.Claim, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		return store.Claim(ctx, "msg_1", token, time.Hour, time.Hour)
+	}
+	require.Eventually(t, func() bool { // on a slow machine, the first connection may take long
+		_, err := claim(proxied, "warm", time.Second)
+		return err == nil && direct.Release(t.Context(), "msg_1", "warm") == nil
+	}, time.Minute, time.Millisecond)
+
+	release := proxy.Hold()
+	_, err := claim(proxied, "lost", 100*time.Millisecond)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, geminihook.ErrLeaseLost)
+	release() // the server runs the script now
+	var other geminihook.Claim
+	require.Eventually(t, func() bool {
+		other, err = claim(direct, "other", time.Minute)
+		require.NoError(t, err)
+		if other.State == geminihook.Acquired { // before the lost claim arrived
+			require.NoError(t, direct.Release(t.Context(), "msg_1", "other"))
+		}
+		return other.State == geminihook.InProgress
+	}, time.Minute, time.Millisecond)
+	again, err := claim(direct, "lost", time.Minute)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.Acquired, again.State)
+	require.NoError(t, direct.Release(t.Context(), "msg_1", "lost"))
+	other, err = claim(direct, "other", time.Minute)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.Claim{State: geminihook.Acquired, Attempt: again.Attempt + 1}, other)
+}
+
+// TestReleaseTwice tests that the error of a Release that the client sent twice
+// does not claim more than is known.
+func TestReleaseTwice(t *testing.T) {
+	s := store(t, server.Redis(t).URL)
+	_, err := s.Claim(t.Context(), "msg_1", "token", time.Hour, time.Hour)
+	require.NoError(t, err)
+	require.NoError(t, s.Release(t.Context(), "msg_1", "token"))
+	err = s.Release(t.Context(), "msg_1", "token")
+	require.ErrorIs(t, err, geminihook.ErrLeaseLost)
+	require.ErrorContains(t, err, "perhaps by this call")
 }

@@ -15,21 +15,19 @@ import (
 // Redis permits when its memory is full. Otherwise events that were handled
 // just then would be handled again.
 var (
-	// The driver repeats a command if the reply was lost. A claim that finds
-	// its own token was acquired by the first try.
+	// The result is the attempt if the key was acquired, 0 if it is done, and
+	// the negative remainder of the lease if it is in progress.
 	claimScript = redis.NewScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local token, lease, attempt = unpack(redis.call('HMGET', KEYS[1], 't', 'l', 'a'))
-if token and not lease then return {'d', 0} end
-if token and tonumber(lease) > now then
-	if token == ARGV[1] then return {'a', tonumber(attempt)} end
-	return {'c', tonumber(lease) - now}
-end
-attempt = (tonumber(attempt) or 0) + 1
+if token and not lease then return 0 end
+if token and token ~= ARGV[1] and tonumber(lease) > now then return now - lease end
+attempt = tonumber(attempt) or 0
+if token ~= ARGV[1] then attempt = attempt + 1 end
 redis.call('HSET', KEYS[1], 't', ARGV[1], 'l', string.format('%.0f', now + ARGV[2]), 'a', attempt)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return {'a', attempt}`)
+return attempt`)
 
 	completeScript = redis.NewScript(`
 local token, lease, attempt = unpack(redis.call('HMGET', KEYS[1], 't', 'l', 'a'))
@@ -62,10 +60,16 @@ redis.call('HSET', KEYS[1], 'l', string.format('%.0f', now + ARGV[2]))
 return 1`)
 )
 
-// The two ways to lose a lease, in what the scripts return and in words.
-var (
-	errTaken = fmt.Errorf("redisstore: the key was released, completed or claimed by somebody else: %w", geminihook.ErrLeaseLost)
+// The results of the scripts that need the token, besides 1.
+const (
+	notHeld    = 0
+	unknownKey = -1
+)
 
-	errForgotten = fmt.Errorf("redisstore: the server does not have the key: it restarted without its data, "+
+var (
+	errNotHeld = fmt.Errorf("redisstore: the token does not have the key: another claim has taken it, "+
+		"or it was completed or released, perhaps by this call if the client sent it twice: %w", geminihook.ErrLeaseLost)
+
+	errUnknownKey = fmt.Errorf("redisstore: the server does not have the key: it restarted without its data, "+
 		"failed over to a replica that lacked it or evicted it, or keep has passed: %w", geminihook.ErrLeaseLost)
 )

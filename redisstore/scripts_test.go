@@ -21,18 +21,19 @@ func TestRoundTrips(t *testing.T) {
 	s := redisstore.New(client(t, server.Redis(t).URL, func(o *redis.Options) { o.Dialer = trips.Dial }))
 	s.Prefix = t.Name() + time.Now().String()
 	cycle := func(key string) {
-		c, err := s.Claim(t.Context(), key, time.Minute, time.Hour)
+		_, err := s.Claim(t.Context(), key, "first", time.Minute, time.Hour)
 		require.NoError(t, err)
-		require.NoError(t, s.Release(t.Context(), key, c.Token))
-		c, err = s.Claim(t.Context(), key, time.Minute, time.Hour)
+		require.NoError(t, s.Release(t.Context(), key, "first"))
+		_, err = s.Claim(t.Context(), key, "second", time.Minute, time.Hour)
 		require.NoError(t, err)
-		require.NoError(t, s.Complete(t.Context(), key, c.Token, time.Hour))
+		require.NoError(t, s.Renew(t.Context(), key, "second", time.Hour))
+		require.NoError(t, s.Complete(t.Context(), key, "second", time.Hour))
 	}
 	cycle("warm")
 	trips.Count()
 	cycle("msg_1")
-	assert.Equal(t, 4, trips.Count())
-	c, err := s.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
+	assert.Equal(t, 5, trips.Count())
+	c, err := s.Claim(t.Context(), "msg_1", "third", time.Minute, time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, geminihook.Done, c.State)
 	assert.Equal(t, 1, trips.Count(), "a duplicate")
@@ -45,16 +46,16 @@ func TestScriptsForgotten(t *testing.T) {
 	c := client(t, redisServer.URL)
 	s := redisstore.New(c)
 	for range 2 {
-		claim, err := s.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
+		claim, err := s.Claim(t.Context(), "msg_1", "token", time.Minute, time.Hour)
 		require.NoError(t, err)
 		require.Equal(t, geminihook.Acquired, claim.State)
 		require.NoError(t, c.ScriptFlush(t.Context()).Err())
-		require.NoError(t, s.Release(t.Context(), "msg_1", claim.Token))
+		require.NoError(t, s.Release(t.Context(), "msg_1", "token"))
 		require.NoError(t, c.ScriptFlush(t.Context()).Err())
 	}
 	keys, err := c.Keys(t.Context(), "*").Result()
 	require.NoError(t, err)
-	assert.Equal(t, []string{redisstore.DefaultPrefix + "msg_1"}, keys)
+	assert.Equal(t, []string{"geminihook:msg_1"}, keys)
 	ttl, err := c.PTTL(t.Context(), keys[0]).Result()
 	require.NoError(t, err)
 	assert.Positive(t, ttl, "what is not completed expires too")
@@ -65,21 +66,21 @@ func TestScriptsForgotten(t *testing.T) {
 func TestForgotten(t *testing.T) {
 	redisServer := testserver.NewRedis(t)
 	s := redisstore.New(client(t, redisServer.URL))
-	claim, err := s.Claim(t.Context(), "msg_1", time.Hour, time.Hour)
+	_, err := s.Claim(t.Context(), "msg_1", "token", time.Hour, time.Hour)
 	require.NoError(t, err)
 	require.NoError(t, redisServer.Kill())
 	require.NoError(t, redisServer.Start())
-	for name, call := range calls(t, s, "msg_1", claim.Token) {
+	for name, call := range calls(t, s, "msg_1", "token") {
 		err := call()
 		require.ErrorIs(t, err, geminihook.ErrLeaseLost, name)
 		require.ErrorContains(t, err, "does not have the key", name)
 	}
-	_, err = s.Claim(t.Context(), "msg_1", time.Hour, time.Hour)
+	_, err = s.Claim(t.Context(), "msg_1", "another", time.Hour, time.Hour)
 	require.NoError(t, err)
-	for name, call := range calls(t, s, "msg_1", claim.Token) {
+	for name, call := range calls(t, s, "msg_1", "token") {
 		err := call()
 		require.ErrorIs(t, err, geminihook.ErrLeaseLost, name)
-		require.ErrorContains(t, err, "claimed by somebody else", name)
+		require.ErrorContains(t, err, "another claim has taken it", name)
 	}
 }
 
@@ -103,41 +104,41 @@ func TestRenew(t *testing.T) {
 		require.NoError(t, err)
 		return d
 	}
-	claim, err := s.Claim(t.Context(), "short", time.Minute, time.Minute)
+	_, err := s.Claim(t.Context(), "short", "token", time.Minute, time.Minute)
 	require.NoError(t, err)
-	require.NoError(t, s.Renew(t.Context(), "short", claim.Token, time.Hour))
+	require.NoError(t, s.Renew(t.Context(), "short", "token", time.Hour))
 	assert.Greater(t, left("short"), 30*time.Minute, "kept as long as the lease")
-	again, err := s.Claim(t.Context(), "short", time.Minute, time.Hour)
+	again, err := s.Claim(t.Context(), "short", "another", time.Minute, time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, geminihook.InProgress, again.State)
 	assert.Greater(t, again.RetryIn, 30*time.Minute)
 
-	claim, err = s.Claim(t.Context(), "long", time.Hour, 24*time.Hour)
+	_, err = s.Claim(t.Context(), "long", "token", time.Hour, 24*time.Hour)
 	require.NoError(t, err)
-	require.NoError(t, s.Renew(t.Context(), "long", claim.Token, time.Microsecond))
+	require.NoError(t, s.Renew(t.Context(), "long", "token", time.Microsecond))
 	assert.Greater(t, left("long"), 23*time.Hour, "kept as long as before")
 	for range 2 { // also after the lease has expired
-		require.NoError(t, s.Renew(t.Context(), "long", claim.Token, time.Microsecond))
+		require.NoError(t, s.Renew(t.Context(), "long", "token", time.Microsecond))
 	}
 	require.Eventually(t, func() bool {
-		again, err = s.Claim(t.Context(), "long", time.Hour, time.Hour)
+		again, err = s.Claim(t.Context(), "long", "another", time.Hour, time.Hour)
 		require.NoError(t, err)
 		return again.State == geminihook.Acquired
 	}, time.Minute, time.Millisecond)
 	assert.Equal(t, 2, again.Attempt)
-	require.ErrorIs(t, s.Renew(t.Context(), "long", claim.Token, time.Hour), geminihook.ErrLeaseLost)
-	require.NoError(t, s.Complete(t.Context(), "long", again.Token, time.Hour))
-	require.ErrorIs(t, s.Renew(t.Context(), "long", again.Token, time.Hour), geminihook.ErrLeaseLost, "it is done")
+	require.ErrorIs(t, s.Renew(t.Context(), "long", "token", time.Hour), geminihook.ErrLeaseLost)
+	require.NoError(t, s.Complete(t.Context(), "long", "another", time.Hour))
+	require.ErrorIs(t, s.Renew(t.Context(), "long", "another", time.Hour), geminihook.ErrLeaseLost, "it is done")
 }
 
 // TestLateRelease tests that Release succeeds after the lease has expired, and
 // keeps the count.
 func TestLateRelease(t *testing.T) {
 	s := store(t, server.Redis(t).URL)
-	claim, err := s.Claim(t.Context(), "msg_1", 0, time.Hour)
+	_, err := s.Claim(t.Context(), "msg_1", "token", 0, time.Hour)
 	require.NoError(t, err)
-	require.NoError(t, s.Release(t.Context(), "msg_1", claim.Token))
-	again, err := s.Claim(t.Context(), "msg_1", time.Hour, time.Hour)
+	require.NoError(t, s.Release(t.Context(), "msg_1", "token"))
+	again, err := s.Claim(t.Context(), "msg_1", "another", time.Hour, time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, geminihook.Acquired, again.State)
 	assert.Equal(t, 2, again.Attempt)
@@ -148,11 +149,9 @@ func TestLateRelease(t *testing.T) {
 func TestFullMemory(t *testing.T) {
 	c := client(t, server.Redis(t).URL)
 	store := store(t, server.Redis(t).URL)
-	tokens := map[string]string{}
 	for _, key := range []string{"complete", "release", "renew"} {
-		claim, err := store.Claim(t.Context(), key, time.Hour, time.Hour)
+		_, err := store.Claim(t.Context(), key, "token", time.Hour, time.Hour)
 		require.NoError(t, err)
-		tokens[key] = claim.Token
 	}
 	require.NoError(t, c.ConfigSet(t.Context(), "maxmemory", "1").Err())
 	full := true
@@ -165,25 +164,25 @@ func TestFullMemory(t *testing.T) {
 	defer roomy()
 	require.ErrorContains(t, c.Set(t.Context(), "more", "1", time.Second).Err(), "OOM", "the memory is full")
 
-	_, err := store.Claim(t.Context(), "new", time.Hour, time.Hour)
+	_, err := store.Claim(t.Context(), "new", "another", time.Hour, time.Hour)
 	require.ErrorContains(t, err, "OOM")
 	for range 2 {
-		require.NoError(t, store.Complete(t.Context(), "complete", tokens["complete"], time.Hour))
+		require.NoError(t, store.Complete(t.Context(), "complete", "token", time.Hour))
 	}
-	claim, err := store.Claim(t.Context(), "complete", time.Hour, time.Hour)
+	claim, err := store.Claim(t.Context(), "complete", "another", time.Hour, time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, geminihook.Done, claim.State)
-	require.NoError(t, store.Renew(t.Context(), "renew", tokens["renew"], 2*time.Hour))
-	claim, err = store.Claim(t.Context(), "renew", time.Hour, time.Hour)
+	require.NoError(t, store.Renew(t.Context(), "renew", "token", 2*time.Hour))
+	claim, err = store.Claim(t.Context(), "renew", "another", time.Hour, time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, geminihook.InProgress, claim.State)
 	assert.Greater(t, claim.RetryIn, time.Hour)
-	require.NoError(t, store.Release(t.Context(), "release", tokens["release"]))
-	_, err = store.Claim(t.Context(), "release", time.Hour, time.Hour)
+	require.NoError(t, store.Release(t.Context(), "release", "token"))
+	_, err = store.Claim(t.Context(), "release", "another", time.Hour, time.Hour)
 	require.ErrorContains(t, err, "OOM")
 
 	roomy()
-	claim, err = store.Claim(t.Context(), "release", time.Hour, time.Hour)
+	claim, err = store.Claim(t.Context(), "release", "another", time.Hour, time.Hour)
 	require.NoError(t, err)
 	assert.Equal(t, geminihook.Acquired, claim.State)
 	assert.Equal(t, 2, claim.Attempt)
@@ -214,10 +213,10 @@ func BenchmarkMemory(b *testing.B) {
 				require.NoError(b, c.Do(b.Context(), "FLUSHALL", "SYNC").Err())
 				before := used()
 				for range events {
-					key := "v1:msg_" + uuid()
-					claim, err := store.Claim(b.Context(), key, time.Minute, 7*24*time.Hour)
+					key, token := "v1:msg_"+uuid(), rand.Text()
+					_, err := store.Claim(b.Context(), key, token, time.Minute, 7*24*time.Hour)
 					require.NoError(b, err)
-					require.NoError(b, bb.end(key, claim.Token))
+					require.NoError(b, bb.end(key, token))
 				}
 				b.ReportMetric((used()-before)/events, "B/event")
 			}

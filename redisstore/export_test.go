@@ -1,0 +1,7 @@
+package redisstore
+
+// ClaimScript and CompleteScript are what Claim and Complete send.
+var (
+	ClaimScript    = claimScript
+	CompleteScript = completeScript
+)
