@@ -83,11 +83,11 @@ func (f *SecretFile) Verify(ctx context.Context, header http.Header, body []byte
 		return Proof{}, errNoSecretFile
 	}
 	var d delivery
-	if err := d.check(header, f.Now, f.Tolerance); err != nil {
+	if err := d.parseWithin(f.Tolerance, f.Now, header); err != nil {
 		return Proof{}, err
 	}
 	if d.found.hmac == 0 { // such as a dynamic webhook, which no secret in the file can verify
-		return Proof{}, &mismatchError{scheme: SchemeHMAC, found: d.found, keys: 1}
+		return Proof{}, &schemeError{scheme: SchemeHMAC, found: d.found}
 	}
 	verifier, err := f.current(false)
 	if verifier == nil {
