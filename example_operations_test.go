@@ -7,7 +7,6 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -88,32 +87,68 @@ func ExampleOutcome() {
 	endpoint := &geminihook.Endpoint{
 		Observe: func(_ context.Context, o geminihook.Outcome) {
 			count("gemini_webhooks_total." + string(o.Result))
-			switch {
-			case errors.Is(o.Err, geminihook.ErrLeaseLost):
-				count("gemini_webhooks_claims_lost_total")
-			case o.Result == geminihook.Processed && errors.Is(o.Err, geminihook.ErrStore):
+			if errors.Is(o.Err, geminihook.ErrLeaseLost) {
+				count("gemini_webhooks_leases_lost_total")
+			}
+			handled := o.Result == geminihook.Processed || o.Result == geminihook.Dropped
+			if handled && errors.Is(o.Err, geminihook.ErrStore) {
 				count("gemini_webhooks_marks_lost_total")
 			}
 		},
 	}
-	fmt.Println(geminihook.Processed, geminihook.Rejected, endpoint.Lease)
+	outcome := endpoint.Process(context.Background(), &geminihook.Event{ID: "msg_1"},
+		func(context.Context, *geminihook.Event) error { return nil })
+	fmt.Println(outcome.Result, outcome.Status)
 	// Output:
-	// processed rejected 0s
+	// processed 200
 }
 
-// handleAgain handles an event once more that was handled before. The id and the
-// body are those that the program has kept. Calls with the same reason handle the
-// event once.
-func handleAgain(ctx context.Context, store geminihook.Store, reason, id string, body []byte,
+// Several programs share a project, and its static webhook reports the jobs of all
+// of them.
+func ExampleEndpoint_authorize() {
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	endpoint := &geminihook.Endpoint{
+		Verifier: verifier,
+		Authorize: func(ctx context.Context, ev *geminihook.Event) error {
+			ours, err := isOurs(ctx, ev.JobID())
+			if err != nil {
+				return err // could not decide: 503, and Google delivers the event again
+			}
+			if !ours {
+				return geminihook.Permanent(errors.New("another program's job")) // 200
+			}
+			return nil
+		},
+		Observe: func(_ context.Context, o geminihook.Outcome) { fmt.Println(o.Result, o.Status) },
+	}
+	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil })
+
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	for _, id := range []string{"batches/ours", "batches/theirs"} {
+		data := &geminihook.BatchSucceeded{ID: id}
+		webhooktest.Post(handler, webhooktest.NewData(data, signer))
+	}
+	// Output:
+	// processed 200
+	// ignored 200
+}
+
+// handleAgain handles an event once more that was handled before. The program has
+// kept what [geminihook.Event.MarshalBinary] returned. Calls with the same reason
+// handle the event once.
+func handleAgain(
+	ctx context.Context, store geminihook.Store, reason string, kept []byte,
 	fn func(context.Context, *geminihook.Event) error,
 ) (geminihook.Outcome, error) {
-	ev, err := geminihook.ParseUnverified(body)
-	if err != nil {
+	ev := &geminihook.Event{}
+	if err := ev.UnmarshalBinary(kept); err != nil {
 		return geminihook.Outcome{}, err
 	}
-	ev.ID = id
 	again := &geminihook.Endpoint{
-		Store: store,
+		Store: store, // or Transactor, as in the program's own endpoint
 		Key: func(_ context.Context, ev *geminihook.Event) (string, error) {
 			return "again:" + reason + ":" + ev.ID, nil
 		},
@@ -122,20 +157,56 @@ func handleAgain(ctx context.Context, store geminihook.Store, reason, id string,
 }
 
 func ExampleEndpoint_Process() {
+	ev, err := geminihook.ParseUnverified(webhooktest.Body(geminihook.EventBatchSucceeded))
+	if err != nil {
+		log.Fatal(err)
+	}
+	ev.ID = "msg_1"
+	kept, err := ev.MarshalBinary()
+	if err != nil {
+		log.Fatal(err)
+	}
+
 	store := &geminihook.MemoryStore{}
 	handle := func(ctx context.Context, ev *geminihook.Event) error {
 		fmt.Println("handling", ev.JobID())
 		return nil
 	}
 	for range 2 {
-		outcome, err := handleAgain(context.Background(), store, "ticket-4711", "msg_1",
-			[]byte(`{"type":"batch.succeeded","data":{"id":"batches/abc"}}`), handle)
+		outcome, err := handleAgain(context.Background(), store, "ticket-4711", kept, handle)
 		fmt.Println(outcome.Result, err)
 	}
 	// Output:
-	// handling batches/abc
+	// handling batch_123456
 	// processed <nil>
 	// duplicate <nil>
+}
+
+// The function puts the event into a queue, and a worker takes it from there.
+func ExampleEvent_MarshalBinary() {
+	queue := make(chan []byte, 1)
+	enqueue := func(ctx context.Context, ev *geminihook.Event) error {
+		message, err := ev.MarshalBinary()
+		if err != nil {
+			return err
+		}
+		queue <- message
+		return nil
+	}
+	work := func(ctx context.Context, message []byte) error {
+		ev := &geminihook.Event{}
+		if err := ev.UnmarshalBinary(message); err != nil {
+			return err
+		}
+		return handle(ctx, ev)
+	}
+
+	ctx := context.Background()
+	data := &geminihook.BatchExpired{ID: "batches/abc"}
+	ev := &geminihook.Event{ID: "msg_1", Type: geminihook.EventBatchExpired, Data: data}
+	fmt.Println(enqueue(ctx, ev), work(ctx, <-queue))
+	// Output:
+	// <nil> <nil>
 }
 
 // A program that also asks the API about jobs whose event is late gives both
@@ -151,8 +222,9 @@ func ExampleByJob() {
 		return nil
 	}
 	handler := endpoint.Handler(handle)
-	handler.ServeHTTP(httptest.NewRecorder(),
-		webhooktest.NewBody(webhooktest.Body(geminihook.EventBatchSucceeded), webhooktest.Static(webhooktest.TestSecret)).Request("/gemini"))
+	body := webhooktest.Body(geminihook.EventBatchSucceeded)
+	delivery := webhooktest.NewBody(body, webhooktest.Static(webhooktest.TestSecret))
+	fmt.Println(webhooktest.Post(handler, delivery))
 
 	// The API says that the batch has succeeded:
 	ev := &geminihook.Event{
@@ -163,6 +235,7 @@ func ExampleByJob() {
 	fmt.Println(endpoint.Process(context.Background(), ev, handle).Result)
 	// Output:
 	// handling batch_123456
+	// 200
 	// duplicate
 }
 

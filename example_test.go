@@ -7,7 +7,6 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/webhooktest"
@@ -19,8 +18,12 @@ var (
 	fetchResults  = func(ctx context.Context, id string) error { return nil }
 	count         = func(metric string) {}
 	createJob     = func(metadata map[string]any) {}
+	handle        = func(ctx context.Context, ev *geminihook.Event) error { return nil }
 	staticSecrets = []string{webhooktest.TestSecret}
 )
+
+// isOurs stands for a query in the program's database.
+func isOurs(_ context.Context, job string) (bool, error) { return job == "batches/ours", nil }
 
 func ExampleEndpoint_Handler() {
 	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
@@ -38,11 +41,10 @@ func ExampleEndpoint_Handler() {
 		return nil
 	})
 
-	delivery := webhooktest.NewBody(webhooktest.Body(geminihook.EventBatchSucceeded), webhooktest.Static(webhooktest.TestSecret))
+	body := webhooktest.Body(geminihook.EventBatchSucceeded)
+	delivery := webhooktest.NewBody(body, webhooktest.Static(webhooktest.TestSecret))
 	for range 2 { // the second is a duplicate
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, delivery.Request("/gemini"))
-		fmt.Println(w.Code)
+		fmt.Println(webhooktest.Post(handler, delivery))
 	}
 	// Output:
 	// batch batch_123456 is in gs://my-bucket/results.jsonl
@@ -63,9 +65,8 @@ func ExampleEndpoint_Middleware() {
 	})
 	handler := endpoint.Middleware(existing)
 
-	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, webhooktest.New(geminihook.EventBatchExpired, webhooktest.Static(webhooktest.TestSecret)).Request("/gemini"))
-	fmt.Println(w.Code)
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	fmt.Println(webhooktest.Post(handler, webhooktest.New(geminihook.EventBatchExpired, signer)))
 	// Output:
 	// batch.expired 109 bytes
 	// 204
@@ -77,6 +78,10 @@ func ExampleEndpoint_Receive() {
 		log.Fatal(err)
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	printType := func(ctx context.Context, ev *geminihook.Event) error {
+		fmt.Println(ev.Type)
+		return nil
+	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ev, err := endpoint.Receive(w, r)
 		if err != nil {
@@ -84,17 +89,15 @@ func ExampleEndpoint_Receive() {
 			w.WriteHeader(geminihook.StatusCode(err))
 			return
 		}
-		outcome := endpoint.Process(r.Context(), ev, func(ctx context.Context, ev *geminihook.Event) error {
-			fmt.Println(ev.Type)
-			return nil
-		})
+		outcome := endpoint.Process(r.Context(), ev, printType)
 		w.WriteHeader(outcome.Status)
 	})
 
-	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, webhooktest.New(geminihook.EventBatchExpired, webhooktest.Static(webhooktest.TestSecret)).Request("/gemini"))
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	fmt.Println(webhooktest.Post(handler, webhooktest.New(geminihook.EventBatchExpired, signer)))
 	// Output:
 	// batch.expired
+	// 200
 }
 
 func ExamplePermanent() {
@@ -116,7 +119,8 @@ func ExamplePermanent() {
 }
 
 func ExampleParseUnverified() {
-	ev, err := geminihook.ParseUnverified([]byte(`{"type":"video.generated","data":{"id":"v1","video_uri":"gs://b/v.mp4"}}`))
+	body := `{"type":"video.generated","data":{"id":"v1","video_uri":"gs://b/v.mp4"}}`
+	ev, err := geminihook.ParseUnverified([]byte(body))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -128,9 +132,9 @@ func ExampleParseUnverified() {
 func ExampleParseSecret() {
 	secret, err := geminihook.ParseSecret(webhooktest.TestSecret)
 	fmt.Printf("%v %+v\n", err, secret)
-	_, err = geminihook.ParseSecret("whsec_...3frh")
+	_, err = geminihook.ParseSecret("your_gemini_webhook_secret")
 	fmt.Println(err)
 	// Output:
 	// <nil> whsec_...MDAx
-	// geminihook: secret is the truncated form that Google lists: the whole secret is shown only when it is created or rotated; rotate it to get a new one
+	// geminihook: secret is a placeholder: put the secret of your webhook in its place
 }
