@@ -247,7 +247,7 @@ func ExampleEndpoint() {
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      time.Minute + 20*time.Second, // longer than any run of the function
+		WriteTimeout:      90 * time.Second, // longer than any run of the function
 		IdleTimeout:       2 * time.Minute,
 	}
 	fmt.Println(server.ReadTimeout)
