@@ -35,7 +35,7 @@ func ExampleVerifier() {
 	static := &rotating{}
 	static.current.Store(verifier)
 	endpoint := &geminihook.Endpoint{Verifier: static}
-	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil }))
+	http.Handle("/gemini", endpoint.Handler(handle))
 
 	// When the secret is rotated:
 	verifier, err = geminihook.NewHMAC(newSecret, previousSecret)
@@ -124,7 +124,7 @@ func ExampleEndpoint_authorize() {
 		},
 		Observe: func(_ context.Context, o geminihook.Outcome) { fmt.Println(o.Result, o.Status) },
 	}
-	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil })
+	handler := endpoint.Handler(handle)
 
 	signer := webhooktest.Static(webhooktest.TestSecret)
 	for _, id := range []string{"batches/ours", "batches/theirs"} {
