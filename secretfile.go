@@ -29,7 +29,7 @@ const (
 // The file has at most 64 KiB. It is read when the first delivery arrives and at the
 // next delivery after its modification time, its size or its identity has changed,
 // however it was replaced. If no secret matches a delivery, the file is read again,
-// at most once per MinRefresh: not every file system tells that a file has changed.
+// at most once per MinRefresh: not every file system shows that a file has changed.
 //
 // If the file is missing or empty, or one of its secrets is refused by
 // [ParseSecret], the previous secrets remain in use, all of them, and the log has an
@@ -136,7 +136,8 @@ func (f *SecretFile) Status() SecretFileStatus {
 var errNoSecretFile = refuse(ErrUnavailable, "the *SecretFile is nil")
 
 // current returns a verifier with the secrets in use, after reading the file if
-// needed. The verifier is nil if there are no secrets; the error then tells why.
+// needed. The verifier is nil if there are no secrets. The error is that of the last
+// reading.
 func (f *SecretFile) current(mismatch bool) (*HMAC, error) {
 	verifier, _ := f.inUse()
 	if verifier == nil || mismatch {
@@ -148,7 +149,7 @@ func (f *SecretFile) current(mismatch bool) (*HMAC, error) {
 	}
 	defer f.file.Unlock()
 	_, failed := f.inUse()
-	info, _ := os.Stat(f.Path) // if this fails, so does reading the file, and says why
+	info, _ := os.Stat(f.Path) // an error occurs again when the file is read, and is kept then
 	changed := f.tried.IsZero() || !isSameFile(info, f.seen)
 	due := time.Since(f.tried) >= cmp.Or(f.MinRefresh, defaultSecretMinRefresh)
 	if changed || (due && (mismatch || failed != nil)) {

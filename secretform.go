@@ -17,7 +17,8 @@ import (
 // at four characters, "AIza" and "sec_": each applies to one random key in 64^4,
 // which is 17 million.
 
-// notSecret says what a text is if it cannot be a secret, or "" if it may be one.
+// notSecret returns what is wrong with a text that cannot be a secret, or "" if it
+// may be one.
 func notSecret(s string) string {
 	text := strings.TrimPrefix(s, secretPrefix)
 	hasPrefix := text != s
@@ -53,7 +54,7 @@ func notSecret(s string) string {
 	return ""
 }
 
-// notKey says what is wrong with the key that a text decodes to, or "".
+// notKey returns what is wrong with the key that a text decodes to, or "".
 func notKey(key []byte, text string) string {
 	if bytes.Contains(key, []byte(secretPrefix)) {
 		return `is encoded in base64 twice: decode it once, so that it begins with "whsec_"`
@@ -70,7 +71,7 @@ func notKey(key []byte, text string) string {
 	return ""
 }
 
-// unusable says why HMAC is not secure with the key, or "".
+// unusable returns why HMAC is not secure with the key, or "".
 func unusable(key []byte) string {
 	if len(key) < minSecret {
 		return fmt.Sprintf("is too short: %d bytes, at least %d are needed", len(key), minSecret)
