@@ -3,6 +3,7 @@ package geminihook_test
 import (
 	"context"
 	"math"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,20 +13,39 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// renewals is a store that notes when a lease was renewed.
-func renewals(renew func(ctx context.Context, n int) error) (store *hookedStore, at *[]time.Duration) {
-	start := time.Now()
-	at = &[]time.Duration{}
+// timesOf collects times.
+type timesOf struct {
+	mu   sync.Mutex
+	list []time.Duration
+}
+
+func (t *timesOf) add(d time.Duration) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.list = append(t.list, d)
+	return len(t.list)
+}
+
+// all returns the times, which may be none.
+func (t *timesOf) all() []time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]time.Duration{}, t.list...)
+}
+
+// renewals returns a store, and when a lease was renewed in it.
+func renewals(renew func(ctx context.Context, n int) error) (*hookedStore, *timesOf) {
+	start, times := time.Now(), &timesOf{}
 	return &hookedStore{before: func(ctx context.Context, method string) error {
 		if method != "Renew" {
 			return nil
 		}
-		*at = append(*at, time.Since(start))
+		n := times.add(time.Since(start))
 		if renew == nil {
 			return nil
 		}
-		return renew(ctx, len(*at))
-	}}, at
+		return renew(ctx, n)
+	}}, times
 }
 
 // atSeconds is a list of times.
@@ -69,12 +89,12 @@ func TestRenew(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store, at := renewals(nil)
+				store, times := renewals(nil)
 				e := &geminihook.Endpoint{Store: store, Lease: tt.lease, RunTimeout: tt.runTimeout}
 				observe(t, e)
 				e.Process(t.Context(), newEvent(t), work(tt.run))
 				letPass(time.Hour)
-				assert.Equal(t, tt.want, *at)
+				assert.Equal(t, tt.want, times.all())
 			})
 		})
 	}
@@ -151,7 +171,7 @@ func TestRenewFails(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store, at := renewals(tt.renew)
+				store, times := renewals(tt.renew)
 				e := &geminihook.Endpoint{Store: store, RunTimeout: 10 * time.Hour}
 				o := observe(t, e)
 				start := time.Now()
@@ -164,7 +184,7 @@ func TestRenewFails(t *testing.T) {
 				})
 				letPass(2 * time.Hour) // until the store's calls have ended
 				assert.Equal(t, tt.ended, ended)
-				assert.GreaterOrEqual(t, len(*at), tt.calls)
+				assert.GreaterOrEqual(t, len(times.all()), tt.calls)
 				assert.Equal(t, geminihook.Failed, out.Result)
 				require.ErrorIs(t, out.Err, geminihook.ErrLeaseLost)
 				require.ErrorIs(t, out.Err, context.Canceled, "what the function returned")
@@ -183,7 +203,7 @@ func TestRenewFails(t *testing.T) {
 // in a row, the first is logged.
 func TestRenewRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, at := renewals(func(_ context.Context, n int) error {
+		store, times := renewals(func(_ context.Context, n int) error {
 			if n <= 3 || n == 6 {
 				return errStoreAway
 			}
@@ -193,7 +213,7 @@ func TestRenewRecovers(t *testing.T) {
 		o := observe(t, e)
 		out := e.Process(t.Context(), newEvent(t), work(55*time.Second))
 		assert.Equal(t, geminihook.Processed, out.Result)
-		assert.Equal(t, atSeconds(10, 11, 12, 13, 23, 33, 34, 44, 54), *at)
+		assert.Equal(t, atSeconds(10, 11, 12, 13, 23, 33, 34, 44, 54), times.all())
 		assert.Equal(t, 2, countLines(o.log(), "the lease was not renewed"))
 	})
 }
@@ -203,10 +223,10 @@ func TestRenewRecovers(t *testing.T) {
 // last.
 func TestRenewDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var left []time.Duration
-		store, at := renewals(func(ctx context.Context, _ int) error {
+		var left timesOf
+		store, times := renewals(func(ctx context.Context, _ int) error {
 			deadline, _ := ctx.Deadline()
-			left = append(left, time.Until(deadline))
+			left.add(time.Until(deadline))
 			letPass(12 * time.Second)
 			return nil
 		})
@@ -215,8 +235,8 @@ func TestRenewDeadline(t *testing.T) {
 		out := e.Process(t.Context(), newEvent(t), work(50*time.Second))
 		letPass(time.Minute)
 		assert.Equal(t, geminihook.Processed, out.Result)
-		assert.Equal(t, atSeconds(10, 22, 34, 46), *at)
-		assert.Equal(t, atSeconds(20, 18, 18, 18), left)
+		assert.Equal(t, atSeconds(10, 22, 34, 46), times.all())
+		assert.Equal(t, atSeconds(20, 18, 18, 18), left.all())
 	})
 }
 
@@ -254,11 +274,11 @@ func TestRenewAfterSlowClaim(t *testing.T) {
 // keeping the store busy.
 func TestRenewTinyLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store, at := renewals(nil)
+		store, times := renewals(nil)
 		e := &geminihook.Endpoint{Store: store, Lease: 3}
 		observe(t, e)
 		e.Process(t.Context(), newEvent(t), work(10*time.Millisecond))
-		assert.LessOrEqual(t, len(*at), 12)
+		assert.LessOrEqual(t, len(times.all()), 12)
 	})
 }
 
