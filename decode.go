@@ -30,17 +30,51 @@ func ParseUnverified(body []byte) (*Event, error) {
 	if top == nil {
 		return nil, refuse(ErrPayload, "the body is not a JSON object")
 	}
-	ev := &Event{Type: EventType(scalar(top.get("type"))), Version: scalar(top.get("version")), Raw: body}
-	ev.Time, _ = time.Parse(time.RFC3339, scalar(top.get("timestamp")))
+	ev := &Event{
+		Type:    EventType(scalar(top.get("type"))),
+		Version: scalar(top.get("version")),
+		Time:    parseTime(scalar(top.get("timestamp"))),
+		Raw:     body,
+	}
 	data := parseObject(top.get("data"))
 	ev.Data = decodeData(ev.Type, top.get("data"), data)
 	for _, o := range []object{data, top} { // the top level takes precedence
 		if metadata := o.get("user_metadata", "userMetadata"); strings.HasPrefix(metadata, "{") {
-			// An error means that a number is too large for float64: it is in Raw.
+			// It fails only on numbers too large for float64, which are in Raw.
 			_ = json.Unmarshal([]byte(metadata), &ev.UserMetadata)
 		}
 	}
 	return ev, nil
+}
+
+// parseTime returns the time of an RFC 3339 timestamp, or the zero time if the text
+// is none. It accepts what the RFC allows and time.Parse refuses: lower-case
+// letters, a space in place of the T, and leap seconds.
+func parseTime(text string) time.Time {
+	t, err := time.Parse(time.RFC3339, text)
+	if err == nil {
+		return t
+	}
+	text = strings.ToUpper(text)
+	if len(text) < len("2006-01-02T15:04:05Z") {
+		return time.Time{}
+	}
+	date, separator, minute, second, rest := text[:10], text[10], text[11:17], text[17:19], text[19:]
+	if separator == ' ' {
+		separator = 'T'
+	}
+	leap := second == "60"
+	if leap {
+		second = "59"
+	}
+	t, err = time.Parse(time.RFC3339, date+string(separator)+minute+second+rest)
+	if err != nil {
+		return time.Time{}
+	}
+	if leap {
+		t = t.Add(time.Second)
+	}
+	return t
 }
 
 // decodeData decodes "data", given as JSON text and, if it is an object, as its
@@ -54,34 +88,50 @@ func decodeData(t EventType, text string, members object) Data {
 	if data != nil && r.err == nil {
 		return data
 	}
-	return &Unknown{Data: append(json.RawMessage(nil), text...), Err: r.err} // Data stays nil if the event has none
+	unknown := &Unknown{Err: r.err}
+	if text != "" {
+		unknown.Data = json.RawMessage(text)
+	}
+	return unknown
 }
 
 // newData reads the data of a type, and returns nil if the type is not known.
 func newData(t EventType, r *reader) Data {
+	id := func() string { return r.string("id") }
+	outputFileURI := func() string { return r.string("output_file_uri", "outputFileUri") }
+	errorCode := func() string { return scalar(r.get("error_code", "errorCode")) }
+	errorMessage := func() string { return r.string("error_message", "errorMessage") }
 	switch t {
 	case EventBatchSucceeded:
-		return &BatchSucceeded{ID: r.string("id"), OutputFileURI: r.string("output_file_uri", "outputFileUri")}
+		return &BatchSucceeded{ID: id(), OutputFileURI: outputFileURI()}
 	case EventBatchFailed:
-		return &BatchFailed{ID: r.string("id"), ErrorCode: scalar(r.get("error_code", "errorCode")), ErrorMessage: r.string("error_message", "errorMessage")}
+		return &BatchFailed{ID: id(), ErrorCode: errorCode(), ErrorMessage: errorMessage()}
 	case EventBatchExpired:
-		return &BatchExpired{ID: r.string("id")}
+		return &BatchExpired{ID: id()}
 	case EventBatchCancelled:
-		return &BatchCancelled{ID: r.string("id")}
+		return &BatchCancelled{ID: id()}
 	case EventInteractionRequiresAction:
-		return &InteractionRequiresAction{ID: r.string("id")}
+		return &InteractionRequiresAction{ID: id()}
 	case EventInteractionCompleted:
-		return &InteractionCompleted{ID: r.string("id")}
+		return &InteractionCompleted{ID: id()}
 	case EventInteractionFailed:
-		return &InteractionFailed{ID: r.string("id"), ErrorCode: scalar(r.get("error_code", "errorCode")), ErrorMessage: r.string("error_message", "errorMessage")}
+		return &InteractionFailed{ID: id(), ErrorCode: errorCode(), ErrorMessage: errorMessage()}
 	case EventInteractionCancelled:
-		return &InteractionCancelled{ID: r.string("id")}
+		return &InteractionCancelled{ID: id()}
+	case EventInteractionIncomplete:
+		return &InteractionIncomplete{ID: id()}
+	case EventInteractionBudgetExceeded:
+		return &InteractionBudgetExceeded{ID: id()}
 	case EventVideoGenerated:
-		uri := r.string("output_file_uri", "outputFileUri")
+		uri := outputFileURI()
 		if uri == "" {
 			uri = r.string("video_uri", "videoUri")
 		}
-		return &VideoGenerated{ID: r.string("id"), OutputFileURI: uri, FileName: r.string("file_name", "fileName")}
+		return &VideoGenerated{
+			ID: id(), OutputFileURI: uri, FileName: r.string("file_name", "fileName"),
+		}
+	case EventVideoFailed:
+		return &VideoFailed{ID: id(), ErrorCode: errorCode(), ErrorMessage: errorMessage()}
 	}
 	return nil
 }
@@ -94,14 +144,15 @@ type reader struct {
 
 // string reads a string, which is empty if it is absent or null.
 func (r *reader) string(names ...string) string {
-	switch value := r.get(names...); {
-	case value == "" || value == "null":
+	value := r.get(names...)
+	if value == "" || value == "null" {
 		return ""
-	case value[0] == '"':
-		return unquote(value)
 	}
-	r.err = fmt.Errorf("geminihook: data field %q is not a string", names[0])
-	return ""
+	if value[0] != '"' {
+		r.err = fmt.Errorf("geminihook: data field %q is not a string", names[0])
+		return ""
+	}
+	return unquote(value)
 }
 
 // The rest is a scanner for JSON that json.Valid has accepted. It finds members
@@ -109,8 +160,10 @@ func (r *reader) string(names ...string) string {
 // their values have any type. A map[string]json.RawMessage would do the same with
 // about 40 more allocations per event. See docs/decisions/json-scanner.md.
 
-// object lists the members of a JSON object. The values are JSON text.
-type object []struct{ name, value string }
+// object lists the members of a JSON object.
+type object []member
+
+type member struct{ name, value string } // value is JSON text
 
 // parseObject returns nil if the JSON text is not an object.
 func parseObject(text string) object {
@@ -120,12 +173,14 @@ func parseObject(text string) object {
 	}
 	o := make(object, 0, 4) // most objects have no more members
 	for rest[0] != '}' {
-		var name, value string
-		if name, rest = cutValue(rest[1:]); name == "" { // an empty object
+		// A brace or a comma begins rest, then the colon.
+		name, afterName := cutValue(rest[1:])
+		if name == "" { // an empty object
 			break
 		}
-		value, rest = cutValue(rest[1:])
-		o = append(o, struct{ name, value string }{unquote(name), value})
+		value, afterValue := cutValue(afterName[1:])
+		o = append(o, member{name: unquote(name), value: value})
+		rest = afterValue
 	}
 	return o
 }
@@ -149,26 +204,43 @@ func (o object) get(names ...string) string {
 func cutValue(s string) (value, rest string) {
 	depth := 0
 	for i := 0; ; i++ {
-		switch c := s[i]; {
-		case c == '"':
-			for i++; s[i] != '"'; i++ {
-				if s[i] == '\\' {
-					i++
-				}
-			}
-		case c == '{' || c == '[':
+		switch s[i] {
+		case '"':
+			i = closingQuote(s, i)
+		case '{', '[':
 			depth++
-		case depth == 0 && (c == ':' || c == ',' || c == '}'):
-			return strings.TrimSpace(s[:i]), s[i:]
-		case c == '}' || c == ']':
+		case ']':
 			depth--
+		case '}':
+			if depth == 0 {
+				return strings.TrimSpace(s[:i]), s[i:]
+			}
+			depth--
+		case ':', ',':
+			if depth == 0 {
+				return strings.TrimSpace(s[:i]), s[i:]
+			}
 		}
 	}
 }
 
+// closingQuote returns the index of the quote that ends the string that begins at
+// s[opening].
+func closingQuote(s string, opening int) int {
+	i := opening + 1
+	for s[i] != '"' {
+		if s[i] == '\\' {
+			i++ // the next character is escaped
+		}
+		i++
+	}
+	return i
+}
+
 // unquote returns the text of a JSON string.
 func unquote(s string) string {
-	if inner := s[1 : len(s)-1]; !strings.Contains(inner, `\`) && utf8.ValidString(inner) {
+	inner := s[1 : len(s)-1]
+	if !strings.Contains(inner, `\`) && utf8.ValidString(inner) {
 		return inner
 	}
 	var text string
@@ -178,10 +250,13 @@ func unquote(s string) string {
 
 // scalar returns a string or a number as text, and "" for any other value.
 func scalar(value string) string {
-	switch {
-	case strings.HasPrefix(value, `"`):
+	if value == "" {
+		return ""
+	}
+	switch first := value[0]; {
+	case first == '"':
 		return unquote(value)
-	case value != "" && strings.IndexByte("-0123456789", value[0]) >= 0:
+	case first == '-' || ('0' <= first && first <= '9'):
 		return value
 	}
 	return ""

@@ -13,8 +13,8 @@ import (
 // EventType names what happened, for example "batch.succeeded".
 type EventType string
 
-// The event types that Google's page and SDK list. Events of other types have
-// [Unknown] data and their Type as it was sent.
+// The event types that Google's page and SDK list. Events of types that have no
+// constant have [Unknown] data and their Type as it was sent.
 const (
 	EventBatchSucceeded            EventType = "batch.succeeded"             // the batch has finished
 	EventBatchFailed               EventType = "batch.failed"                // a system or validation error
@@ -27,11 +27,19 @@ const (
 	EventVideoGenerated            EventType = "video.generated"             // the video is ready
 )
 
+// The ends of jobs that only the API reports: no webhook does. A program that asks
+// the API for the state of its jobs makes events of these types.
+const (
+	EventInteractionIncomplete     EventType = "interaction.incomplete"      // stopped before it was done
+	EventInteractionBudgetExceeded EventType = "interaction.budget_exceeded" // the budget was used up
+	EventVideoFailed               EventType = "video.failed"                // no video was generated
+)
+
 // Event is one event that Gemini reports. All deliveries of an event have the
 // same ID. A field that the body lacks is zero, except for Data.
 //
-// In fmt, an Event shows only its ID and type; in slog and JSON, also its attempt.
-// To keep an event, keep its ID and Raw.
+// In fmt, an Event shows only its ID and type, and in slog also its attempt. It has
+// no form in JSON. To keep an event, use [Event.MarshalBinary].
 type Event struct {
 	// ID is webhook-id, the idempotency key.
 	ID string
@@ -40,7 +48,8 @@ type Event struct {
 	// Version is the body's "version", for example "v1".
 	Version string
 	// Time is the body's "timestamp", when the event happened. It is zero if
-	// the timestamp is absent or not RFC 3339.
+	// the timestamp is absent or not RFC 3339. A leap second is the first second
+	// of the next minute.
 	Time time.Time
 	// SentAt is webhook-timestamp, when this attempt was sent, in UTC and to
 	// the second.
@@ -73,10 +82,22 @@ func (ev *Event) JobID() string {
 	return ev.Data.jobID()
 }
 
+// EndsJob reports whether the event is the end of its job: true for every type
+// of Data but *[InteractionRequiresAction], after which the interaction goes on,
+// and *[Unknown].
+func (ev *Event) EndsJob() bool {
+	switch ev.Data.(type) {
+	case nil, *Unknown, *InteractionRequiresAction:
+		return false
+	}
+	return true
+}
+
 // Data is what an event is about. It is a *[BatchSucceeded], *[BatchFailed],
 // *[BatchExpired], *[BatchCancelled], *[InteractionRequiresAction],
 // *[InteractionCompleted], *[InteractionFailed], *[InteractionCancelled],
-// *[VideoGenerated], or *[Unknown]. No other package can add a type.
+// *[InteractionIncomplete], *[InteractionBudgetExceeded], *[VideoGenerated],
+// *[VideoFailed], or *[Unknown]. No other package can add a type.
 type Data interface {
 	jobID() string
 }
@@ -119,11 +140,26 @@ type InteractionFailed struct {
 // interaction.
 type InteractionCancelled struct{ ID string }
 
+// InteractionIncomplete is the data of "interaction.incomplete", which only the API
+// reports. ID is the interaction.
+type InteractionIncomplete struct{ ID string }
+
+// InteractionBudgetExceeded is the data of "interaction.budget_exceeded", which only
+// the API reports. ID is the interaction.
+type InteractionBudgetExceeded struct{ ID string }
+
 // VideoGenerated is the data of "video.generated".
 type VideoGenerated struct {
 	ID            string // the operation
 	OutputFileURI string // "output_file_uri" or, as Google's cookbook has it, "video_uri"
 	FileName      string
+}
+
+// VideoFailed is the data of "video.failed", which only the API reports.
+type VideoFailed struct {
+	ID           string // the operation
+	ErrorCode    string // as reported, whether a string or a number
+	ErrorMessage string
 }
 
 // Unknown is the data of an event whose type this package does not know, or
@@ -151,7 +187,10 @@ func (i *InteractionRequiresAction) jobID() string { return i.ID }
 func (i *InteractionCompleted) jobID() string      { return i.ID }
 func (i *InteractionFailed) jobID() string         { return i.ID }
 func (i *InteractionCancelled) jobID() string      { return i.ID }
+func (i *InteractionIncomplete) jobID() string     { return i.ID }
+func (i *InteractionBudgetExceeded) jobID() string { return i.ID }
 func (v *VideoGenerated) jobID() string            { return v.ID }
+func (v *VideoFailed) jobID() string               { return v.ID }
 
 func (u *Unknown) jobID() string {
 	if !json.Valid(u.Data) { // possible if the program made the event itself
@@ -171,19 +210,27 @@ func (ev Event) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, ev.String()) 
 
 // LogValue returns the ID, the type and the attempt for slog.
 func (ev Event) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("id", ev.ID), slog.String("type", string(ev.Type)), slog.Int("attempt", ev.Attempt))
+	return slog.GroupValue(
+		slog.String("id", ev.ID),
+		slog.String("type", string(ev.Type)),
+		slog.Int("attempt", ev.Attempt),
+	)
 }
 
-// MarshalJSON encodes the ID, the type and the attempt, because the body and
-// its user_metadata can hold a secret such as the token of a [Binding].
+// MarshalJSON fails. What it could encode would either lack the body or carry the
+// body into a log, and with it user_metadata, which can hold a secret such as the
+// token of a [Binding]. To keep an event, use [Event.MarshalBinary], or its ID and
+// Raw.
 func (ev Event) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]any{"id": ev.ID, "type": ev.Type, "attempt": ev.Attempt})
+	return nil, errors.New("geminihook: an Event cannot be encoded as JSON: " +
+		"use MarshalBinary for all of it, or encode its ID and Raw")
 }
 
-// UnmarshalJSON fails, because the encoded form is incomplete. Decode Raw with
+// UnmarshalJSON fails, because an Event has no form in JSON. To decode a body, use
 // [ParseUnverified].
 func (ev *Event) UnmarshalJSON([]byte) error {
-	return errors.New("geminihook: an Event cannot be decoded from JSON: keep its Raw and ID, and use ParseUnverified")
+	return errors.New("geminihook: an Event cannot be decoded from JSON: " +
+		"use UnmarshalBinary for what MarshalBinary returned, or ParseUnverified for a body")
 }
 
 type contextKey struct{}
@@ -194,15 +241,4 @@ type contextKey struct{}
 func FromContext(ctx context.Context) (ev *Event, ok bool) {
 	ev, ok = ctx.Value(contextKey{}).(*Event)
 	return ev, ok
-}
-
-// EndsJob reports whether the event is the end of its job: true for every type
-// of Data but *[InteractionRequiresAction], after which the interaction goes on,
-// and *[Unknown].
-func (ev *Event) EndsJob() bool {
-	switch ev.Data.(type) {
-	case nil, *Unknown, *InteractionRequiresAction:
-		return false
-	}
-	return true
 }
