@@ -60,8 +60,8 @@ func (ev *Event) UnmarshalBinary(b []byte) error {
 		return errors.New("geminihook: an encoded event is empty")
 	}
 	if version := b[0]; version != binaryVersion {
-		return fmt.Errorf("geminihook: an encoded event is of version %d, but this program reads version %d: "+
-			"MarshalBinary of a newer program has written it, or it is something else", version, binaryVersion)
+		return fmt.Errorf("geminihook: an encoded event is of version %d, and this program reads "+
+			"version %d: a newer program has written it, or it is no event", version, binaryVersion)
 	}
 	r := textReader{rest: b[1:]}
 	restored := Event{ // the calls are made in the order in which they are written

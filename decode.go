@@ -59,15 +59,16 @@ func parseTime(text string) time.Time {
 	if len(text) < len("2006-01-02T15:04:05Z") {
 		return time.Time{}
 	}
-	date, separator, minute, second, rest := text[:10], text[10], text[11:17], text[17:19], text[19:]
-	if separator == ' ' {
-		separator = 'T'
+	date, separator, minute := text[:10], text[10:11], text[11:17]
+	second, rest := text[17:19], text[19:]
+	if separator == " " {
+		separator = "T"
 	}
 	leap := second == "60"
 	if leap {
 		second = "59"
 	}
-	t, err = time.Parse(time.RFC3339, date+string(separator)+minute+second+rest)
+	t, err = time.Parse(time.RFC3339, date+separator+minute+second+rest)
 	if err != nil {
 		return time.Time{}
 	}

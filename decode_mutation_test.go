@@ -73,31 +73,63 @@ func (o *oracle) textOrNumber(names ...string) string {
 }
 
 func (o *oracle) data(t string) geminihook.Data {
+	id := func() string { return o.text("id") }
+	code := func() string { return o.textOrNumber("error_code", "errorCode") }
+	message := func() string { return o.text("error_message", "errorMessage") }
 	switch t {
 	case "batch.succeeded":
-		return &geminihook.BatchSucceeded{ID: o.text("id"), OutputFileURI: o.text("output_file_uri", "outputFileUri")}
+		uri := o.text("output_file_uri", "outputFileUri")
+		return &geminihook.BatchSucceeded{ID: id(), OutputFileURI: uri}
 	case "batch.failed":
-		return &geminihook.BatchFailed{ID: o.text("id"), ErrorCode: o.textOrNumber("error_code", "errorCode"), ErrorMessage: o.text("error_message", "errorMessage")}
+		return &geminihook.BatchFailed{ID: id(), ErrorCode: code(), ErrorMessage: message()}
 	case "batch.expired":
-		return &geminihook.BatchExpired{ID: o.text("id")}
+		return &geminihook.BatchExpired{ID: id()}
 	case "batch.cancelled":
-		return &geminihook.BatchCancelled{ID: o.text("id")}
+		return &geminihook.BatchCancelled{ID: id()}
 	case "interaction.requires_action":
-		return &geminihook.InteractionRequiresAction{ID: o.text("id")}
+		return &geminihook.InteractionRequiresAction{ID: id()}
 	case "interaction.completed":
-		return &geminihook.InteractionCompleted{ID: o.text("id")}
+		return &geminihook.InteractionCompleted{ID: id()}
 	case "interaction.failed":
-		return &geminihook.InteractionFailed{ID: o.text("id"), ErrorCode: o.textOrNumber("error_code", "errorCode"), ErrorMessage: o.text("error_message", "errorMessage")}
+		return &geminihook.InteractionFailed{ID: id(), ErrorCode: code(), ErrorMessage: message()}
 	case "interaction.cancelled":
-		return &geminihook.InteractionCancelled{ID: o.text("id")}
+		return &geminihook.InteractionCancelled{ID: id()}
+	case "interaction.incomplete":
+		return &geminihook.InteractionIncomplete{ID: id()}
+	case "interaction.budget_exceeded":
+		return &geminihook.InteractionBudgetExceeded{ID: id()}
 	case "video.generated":
-		v := &geminihook.VideoGenerated{ID: o.text("id"), OutputFileURI: o.text("output_file_uri", "outputFileUri"), FileName: o.text("file_name", "fileName")}
-		if v.OutputFileURI == "" {
-			v.OutputFileURI = o.text("video_uri", "videoUri")
+		uri := o.text("output_file_uri", "outputFileUri")
+		if uri == "" {
+			uri = o.text("video_uri", "videoUri")
 		}
-		return v
+		name := o.text("file_name", "fileName")
+		return &geminihook.VideoGenerated{ID: id(), OutputFileURI: uri, FileName: name}
+	case "video.failed":
+		return &geminihook.VideoFailed{ID: id(), ErrorCode: code(), ErrorMessage: message()}
 	}
 	return nil
+}
+
+var rfc3339 = regexp.MustCompile(`^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:)(\d\d)(.*)$`)
+
+// timestamp brings the forms of RFC 3339 to the one that time.Parse takes.
+func timestamp(text string) time.Time {
+	parts := rfc3339.FindStringSubmatch(text)
+	if parts == nil {
+		t, _ := time.Parse(time.RFC3339, text)
+		return t
+	}
+	second, more := parts[3], time.Duration(0)
+	if second == "60" {
+		second, more = "59", time.Second
+	}
+	rest := strings.ReplaceAll(parts[4], "z", "Z")
+	t, err := time.Parse(time.RFC3339, parts[1]+"T"+parts[2]+second+rest)
+	if err != nil {
+		return time.Time{}
+	}
+	return t.Add(more)
 }
 
 var errUnreadable = errors.New("stands for any reason in Unknown.Err")
@@ -108,8 +140,12 @@ func decodeByOracle(body []byte) *geminihook.Event {
 	if top.members == nil {
 		return nil
 	}
-	ev := &geminihook.Event{Type: geminihook.EventType(top.textOrNumber("type")), Version: top.textOrNumber("version"), Raw: body}
-	ev.Time, _ = time.Parse(time.RFC3339, top.textOrNumber("timestamp"))
+	ev := &geminihook.Event{
+		Type:    geminihook.EventType(top.textOrNumber("type")),
+		Version: top.textOrNumber("version"),
+		Time:    timestamp(top.textOrNumber("timestamp")),
+		Raw:     body,
+	}
 	data := &oracle{members: members(top.get("data"))}
 	ev.Data = data.data(string(ev.Type))
 	if known := ev.Data != nil; !known || data.failed || data.members == nil {
@@ -148,8 +184,9 @@ func newMutator(t *testing.T) *mutator {
 			m.bodies = append(m.bodies, string(r.Body))
 		}
 	}
-	for _, typ := range webhooktest.Types() {
-		m.bodies = append(m.bodies, string(webhooktest.BodyWith(typ, map[string]any{"a": 1, "b": []any{nil, "x"}})))
+	metadata := map[string]any{"a": 1, "b": []any{nil, "x"}}
+	for _, typ := range allTypes() {
+		m.bodies = append(m.bodies, string(webhooktest.BodyWith(typ, metadata)))
 		m.values = append(m.values, `"`+string(typ)+`"`)
 	}
 	m.bodies = append(
@@ -163,10 +200,14 @@ func newMutator(t *testing.T) *mutator {
 	m.names = append(strings.Fields(`"type" "Type" "ty\u0070e" "version" "timestamp" "data" "DATA" "id" "ID" "i\u0064" "" "\ud800"
 		"error_code" "errorCode" "error_message" "errorMessage" "output_file_uri" "outputFileUri" "video_uri" "videoUri"
 		"file_name" "fileName" "user_metadata" "userMetadata"`), "\"\xff\"", "\"id \"")
-	m.values = append(m.values, strings.Fields(`"" "x" "2026-01-22T12:00:00.5+01:00" "\"}" "\\" 0 -1 1.5e-7 1e999 true false null
-		{} [] [{}] {"id":"x"} {"id":1,"id":"y"} {"a":{"b":[]}} [[],"]"] {"user_metadata":{"a":{"a":2}}} {"a":-1e999,"b":[1e999,{"c":1e999}]}`)...)
-	m.values = append(m.values, "\"\xff\"", "\"\u2028\"", " [ 1 ,\n{\t} ]\r")
-	m.pieces = append(slices.Concat(m.names, m.values, strings.Fields(`" \ { } [ ] , : u 00 \u0000 e`)), " ", "\n", "\x00", "\xff", "\xc3", "\ufeff")
+	m.values = append(m.values, strings.Fields(`"" "x" "\"}" "\\" 0 -1 1.5e-7 1e999 true false null
+		"2026-01-22T12:00:00.5+01:00" "2026-01-22t12:00:60z" "2016-12-31T23:59:60.5-08:00"
+		{} [] [{}] {"id":"x"} {"id":1,"id":"y"} {"a":{"b":[]}} [[],"]"]
+		{"user_metadata":{"a":{"a":2}}} {"a":-1e999,"b":[1e999,{"c":1e999}]}`)...)
+	m.values = append(m.values, "\"\xff\"", "\"\u2028\"", " [ 1 ,\n{\t} ]\r", `"2026-01-22 12:00:00z"`)
+	pieces := strings.Fields(`" \ { } [ ] , : u 00 \u0000 e t z 60`)
+	m.pieces = slices.Concat(m.names, m.values, pieces)
+	m.pieces = append(m.pieces, " ", "\n", "\x00", "\xff", "\xc3", "\ufeff")
 	return m
 }
 
@@ -193,8 +234,10 @@ func (m *mutator) next() []byte {
 				s = s[:at[0]] + m.pick(m.values) + s[at[1]:]
 			}
 		case op < 17: // inserts a member
-			if brace := strings.IndexByte(s[i:], '{'); brace >= 0 && !strings.HasPrefix(s[i+brace:], "{}") {
-				s = s[:i+brace+1] + m.pick(m.names) + ":" + m.pick(m.values) + "," + s[i+brace+1:]
+			brace := strings.IndexByte(s[i:], '{')
+			if brace >= 0 && !strings.HasPrefix(s[i+brace:], "{}") {
+				inside := i + brace + 1
+				s = s[:inside] + m.pick(m.names) + ":" + m.pick(m.values) + "," + s[inside:]
 			}
 		case op == 17:
 			s = s[:i] + m.pick(m.pieces) + s[i:]
@@ -234,10 +277,12 @@ func TestDecodeMutations(t *testing.T) {
 			u.Err = errUnreadable
 		}
 		if !reflect.DeepEqual(want, got) {
-			t.Fatalf("mutation %d, %q:\nwant %#v %#v %v\n got %#v %#v %v", n, body, want, want.Data, want.UserMetadata, got, got.Data, got.UserMetadata)
+			t.Fatalf("mutation %d, %q:\nwant %v %#v %v %v\n got %v %#v %v %v", n, body,
+				want, want.Data, want.UserMetadata, want.Time,
+				got, got.Data, got.UserMetadata, got.Time)
 		}
 	}
-	t.Logf("%d mutations, of which %d are JSON objects and %d have data of a known type", *mutations, objects, known)
+	t.Logf("%d mutations: %d JSON objects, %d with data of a known type", *mutations, objects, known)
 	require.Greater(t, objects, *mutations/2, "most mutations must reach the decoder")
 	require.Greater(t, known, *mutations/20)
 }

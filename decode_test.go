@@ -24,6 +24,16 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
+// allTypes has the types that webhooks deliver and those that only the API reports.
+func allTypes() []geminihook.EventType {
+	return append(
+		webhooktest.Types(),
+		geminihook.EventInteractionIncomplete,
+		geminihook.EventInteractionBudgetExceeded,
+		geminihook.EventVideoFailed,
+	)
+}
+
 func TestEventTypes(t *testing.T) {
 	const message = "The request could not be processed."
 	want := map[geminihook.EventType]geminihook.Data{
@@ -35,10 +45,13 @@ func TestEventTypes(t *testing.T) {
 		"interaction.completed":       &geminihook.InteractionCompleted{ID: "interaction_123456"},
 		"interaction.failed":          &geminihook.InteractionFailed{ID: "interaction_123456", ErrorCode: "INTERNAL", ErrorMessage: message},
 		"interaction.cancelled":       &geminihook.InteractionCancelled{ID: "interaction_123456"},
+		"interaction.incomplete":      &geminihook.InteractionIncomplete{ID: "interaction_123456"},
+		"interaction.budget_exceeded": &geminihook.InteractionBudgetExceeded{ID: "interaction_123456"},
 		"video.generated":             &geminihook.VideoGenerated{ID: "video_123456", OutputFileURI: "gs://my-bucket/video.mp4", FileName: "video.mp4"},
+		"video.failed":                &geminihook.VideoFailed{ID: "video_123456", ErrorCode: "INTERNAL", ErrorMessage: message},
 	}
-	require.Len(t, webhooktest.Types(), len(want))
-	for _, typ := range webhooktest.Types() {
+	require.Len(t, allTypes(), len(want))
+	for _, typ := range allTypes() {
 		t.Run(string(typ), func(t *testing.T) {
 			ev, err := geminihook.ParseUnverified(webhooktest.Body(typ))
 			require.NoError(t, err)
@@ -47,6 +60,47 @@ func TestEventTypes(t *testing.T) {
 			assert.Equal(t, time.Date(2026, 1, 22, 12, 0, 0, 0, time.UTC), ev.Time)
 			assert.Nil(t, ev.UserMetadata)
 		})
+	}
+}
+
+// TestTimestamps: every form of RFC 3339 gives the time, and others give none.
+func TestTimestamps(t *testing.T) {
+	noon := time.Date(2026, 1, 22, 12, 0, 0, 0, time.UTC)
+	newYear := time.Date(2017, 1, 1, 0, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"2026-01-22T12:00:00Z":                noon,
+		"2026-01-22t12:00:00z":                noon,
+		"2026-01-22t12:00:00Z":                noon,
+		"2026-01-22 12:00:00Z":                noon,
+		"2026-01-22 12:00:00z":                noon,
+		"2026-01-22T12:00:00+00:00":           noon,
+		"2026-01-22T12:00:00-00:00":           noon,
+		"2026-01-22t06:30:00-05:30":           noon,
+		"2026-01-22 14:00:00.123456789+02:00": noon.Add(123456789),
+		"2026-01-22T12:00:00.5Z":              noon.Add(500 * time.Millisecond),
+		"2026-01-22t12:00:00.1234567891234z":  noon.Add(123456789),
+		"2016-12-31T23:59:60Z":                newYear,
+		"2016-12-31t23:59:60.25z":             newYear.Add(250 * time.Millisecond),
+		"2016-12-31 15:59:60-08:00":           newYear,
+
+		"2016-12-31T23:59:61Z":  {},
+		"2016-12-31T23:60:60Z":  {},
+		"2026-02-30T12:00:00Z":  {},
+		"2026-02-30t12:00:60z":  {},
+		"2026-01-22_12:00:00Z":  {},
+		"2026-01-22T12:00:00":   {},
+		"2026-01-22  12:00:00Z": {},
+		"2026-01-22T12:00Z":     {},
+		"2026-01-22":            {},
+		"yesterday":             {},
+		"":                      {},
+		"ııııııııııııııııııııııı":  {},
+		"2026-01-22T12:00:60":      {},
+		"\\u0000026-01-22T12:00:0": {},
+	} {
+		ev, err := geminihook.ParseUnverified([]byte(`{"timestamp":"` + text + `"}`))
+		require.NoError(t, err)
+		assert.True(t, want.Equal(ev.Time), "%q: %v", text, ev.Time)
 	}
 }
 
@@ -91,8 +145,7 @@ func TestLenientDecoding(t *testing.T) {
 		{"metadata in data", `{"type":"batch.expired","data":{"id":"b","user_metadata":{"n":1}}}`, geminihook.Event{Type: "batch.expired", Data: &geminihook.BatchExpired{ID: "b"}, UserMetadata: map[string]any{"n": 1.0}}},
 		{"metadata in both places", `{"user_metadata":{"a":"top"},"data":{"user_metadata":{"a":"in","b":"in"}}}`, geminihook.Event{Data: unknown(`{"user_metadata":{"a":"in","b":"in"}}`, ""), UserMetadata: map[string]any{"a": "top", "b": "in"}}},
 		{"metadata is no object", `{"type":"batch.expired","data":{"id":"b"},"user_metadata":"x"}`, geminihook.Event{Type: "batch.expired", Data: &geminihook.BatchExpired{ID: "b"}}},
-		{"timestamp with fractions and an offset", `{"timestamp":"2026-01-22T14:00:00.123456789+02:00"}`, geminihook.Event{Time: noon.Add(123456789), Data: unknown("", "")}},
-		{"timestamp is odd", `{"timestamp":"yesterday"}`, geminihook.Event{Data: unknown("", "")}},
+		{"timestamp", `{"timestamp":"2026-01-22T12:00:00Z"}`, geminihook.Event{Time: noon, Data: unknown("", "")}},
 		{"timestamp is a number", `{"timestamp":1769083200}`, geminihook.Event{Data: unknown("", "")}},
 		{"white space everywhere", " \r\n\t{ \"type\" :\t\"batch.expired\" , \"data\" : { \"id\" :\n\"b\" } } \n", geminihook.Event{Type: "batch.expired", Data: &geminihook.BatchExpired{ID: "b"}}},
 		{"escapes", `{"ty\u0070e":"batch.\u0065xpired","data":{"i\u0064":"a\"\\\u00e9\ud83d\ude00"}}`, geminihook.Event{Type: "batch.expired", Data: &geminihook.BatchExpired{ID: "a\"\\é😀"}}},
@@ -113,7 +166,8 @@ func TestLenientDecoding(t *testing.T) {
 
 func TestNotAnObject(t *testing.T) {
 	for _, body := range []string{
-		"", " ", "null", "true", "7", `"x"`, "[]", `[{"type":"x"}]`, "{", "{}{}", `{"a":1,}`, `{a:1}`, "{}x", "\ufeff{}",
+		"", " ", "null", "true", "7", `"x"`, "[]", `[{"type":"x"}]`, "{", "{}{}", "{}x", "\ufeff{}",
+		`{"a":1,}`, `{a:1}`,
 		strings.Repeat("[", 1<<16), strings.Repeat(`{"a":`, 1<<16),
 	} {
 		ev, err := geminihook.ParseUnverified([]byte(body))
@@ -126,10 +180,10 @@ func TestNotAnObject(t *testing.T) {
 // FuzzParseUnverified: it never panics, loses no byte of the body, fails only if
 // encoding/json finds no object, and reads the fields as encoding/json does.
 func FuzzParseUnverified(f *testing.F) {
-	for _, t := range webhooktest.Types() {
+	for _, t := range allTypes() {
 		f.Add(webhooktest.BodyWith(t, map[string]any{"a": 1}))
 	}
-	f.Add([]byte(`{"type":"x","\u0074ype":"y","data":{"id":"\\\"","errorCode":1e3},"Data":null,"x":[{}]}`))
+	f.Add([]byte(`{"type":"x","\u0074ype":"y","data":{"id":"\\\"","errorCode":1e3},"Data":null}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
 		var want map[string]json.RawMessage

@@ -16,23 +16,25 @@ type EventType string
 // The event types that Google's page and SDK list. Events of types that have no
 // constant have [Unknown] data and their Type as it was sent.
 const (
-	EventBatchSucceeded            EventType = "batch.succeeded"             // the batch has finished
-	EventBatchFailed               EventType = "batch.failed"                // a system or validation error
-	EventBatchExpired              EventType = "batch.expired"               // not finished in time
-	EventBatchCancelled            EventType = "batch.cancelled"             // canceled by a user
-	EventInteractionRequiresAction EventType = "interaction.requires_action" // a function call is waiting
-	EventInteractionCompleted      EventType = "interaction.completed"       // the background run is done
-	EventInteractionFailed         EventType = "interaction.failed"          // a system or validation error
-	EventInteractionCancelled      EventType = "interaction.cancelled"       // canceled by a user
-	EventVideoGenerated            EventType = "video.generated"             // the video is ready
+	EventBatchSucceeded EventType = "batch.succeeded" // the batch has finished
+	EventBatchFailed    EventType = "batch.failed"    // a system or validation error
+	EventBatchExpired   EventType = "batch.expired"   // not finished in time
+	EventBatchCancelled EventType = "batch.cancelled" // canceled by a user
+
+	EventInteractionRequiresAction EventType = "interaction.requires_action" // it waits for you
+	EventInteractionCompleted      EventType = "interaction.completed"       // it is done
+	EventInteractionFailed         EventType = "interaction.failed"          // it had an error
+	EventInteractionCancelled      EventType = "interaction.cancelled"       // by a user
+
+	EventVideoGenerated EventType = "video.generated" // the video is ready
 )
 
 // The ends of jobs that only the API reports: no webhook does. A program that asks
 // the API for the state of its jobs makes events of these types.
 const (
-	EventInteractionIncomplete     EventType = "interaction.incomplete"      // stopped before it was done
-	EventInteractionBudgetExceeded EventType = "interaction.budget_exceeded" // the budget was used up
-	EventVideoFailed               EventType = "video.failed"                // no video was generated
+	EventInteractionIncomplete     EventType = "interaction.incomplete"      // not completed
+	EventInteractionBudgetExceeded EventType = "interaction.budget_exceeded" // out of budget
+	EventVideoFailed               EventType = "video.failed"                // no video
 )
 
 // Event is one event that Gemini reports. All deliveries of an event have the

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,14 +16,16 @@ import (
 
 // TestEventShowsNoBody in fmt and in slog, by itself and inside an Outcome.
 func TestEventShowsNoBody(t *testing.T) {
-	d := webhooktest.NewBody([]byte(`{"type":"new","data":{"x":"confidential"},"user_metadata":{"y":"confidential"}}`), signer)
+	body := `{"type":"new","data":{"x":"confidential"},"user_metadata":{"y":"confidential"}}`
+	d := webhooktest.NewBody([]byte(body), signer)
 	ev, err := geminihook.ParseUnverified(d.Body)
 	require.NoError(t, err)
 	ev.ID = d.ID()
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "event", ev, "value", *ev)
 	for _, s := range []string{
-		log.String(), fmt.Sprintf("%v", ev), fmt.Sprintf("%+v", *ev), fmt.Sprintf("%#v", ev), fmt.Sprintf("%s %q", ev, ev), fmt.Sprintf("%x", ev),
+		log.String(), fmt.Sprintf("%v", ev), fmt.Sprintf("%+v", *ev), fmt.Sprintf("%#v", ev),
+		fmt.Sprintf("%s %q", ev, ev), fmt.Sprintf("%x", ev),
 		fmt.Sprintf("%+v", geminihook.Outcome{Event: ev}), fmt.Sprintf("%+v %#v", ev.Data, ev.Data),
 	} {
 		assert.NotContains(t, s, "confidential")
@@ -51,14 +54,16 @@ func TestJobID(t *testing.T) {
 		})
 	}
 	t.Run("every type", func(t *testing.T) {
-		for _, typ := range webhooktest.Types() {
+		for _, typ := range allTypes() {
 			ev, err := geminihook.ParseUnverified(webhooktest.Body(typ))
 			require.NoError(t, err)
 			assert.Contains(t, ev.JobID(), "_123456", typ)
 		}
 	})
 	for name, data := range map[string]geminihook.Data{
-		"none": nil, "an empty Unknown": &geminihook.Unknown{}, "made by the program": &geminihook.Unknown{Data: []byte(`{"id":"a`)},
+		"none":                nil,
+		"an empty Unknown":    &geminihook.Unknown{},
+		"made by the program": &geminihook.Unknown{Data: []byte(`{"id":"a`)},
 	} {
 		assert.Empty(t, (&geminihook.Event{Data: data}).JobID(), name)
 	}
@@ -67,21 +72,48 @@ func TestJobID(t *testing.T) {
 // TestEventInAnyVerb: no verb of fmt shows the body or user_metadata, not even
 // one for which fmt does not ask String.
 func TestEventInAnyVerb(t *testing.T) {
-	ev, err := geminihook.ParseUnverified([]byte(`{"type":"new","data":{"x":"confidential"},"user_metadata":{"y":"confidential"}}`))
+	body := `{"type":"new","data":{"x":"confidential"},"user_metadata":{"y":"confidential"}}`
+	ev, err := geminihook.ParseUnverified([]byte(body))
 	require.NoError(t, err)
-	for _, verb := range []string{"%d", "%b", "%o", "%c", "%U", "%e", "%g", "%t", "%v", "%+v", "%#v", "%s", "%q", "%x", "%X"} {
+	for verb := range strings.FieldsSeq("%d %b %o %c %U %e %g %t %v %+v %#v %s %q %x %X") {
 		for _, v := range []any{ev, *ev, []geminihook.Event{*ev}, ev.Data, geminihook.Outcome{Event: ev}} {
 			s := fmt.Sprintf(verb, v)
 			for _, form := range []string{"%s", "%d", "%b", "%o", "%U", "%x", "%X"} {
-				assert.NotContains(t, s, strings.Trim(fmt.Sprintf(form, []byte("confidential")), "[]"), "%s of %T", verb, v)
+				confidential := strings.Trim(fmt.Sprintf(form, []byte("confidential")), "[]")
+				assert.NotContains(t, s, confidential, "%s of %T", verb, v)
 			}
 		}
 	}
 }
 
-// TestEventFromJSON: what json.Marshal leaves out is not taken for an event.
-func TestEventFromJSON(t *testing.T) {
-	b, err := json.Marshal(newEvent(t))
-	require.NoError(t, err)
-	require.ErrorContains(t, json.Unmarshal(b, &geminihook.Event{}), "ParseUnverified")
+// TestEventJSON: neither an event nor anything that has one inside is encoded as
+// JSON without its body, or with it in a log.
+func TestEventJSON(t *testing.T) {
+	ev := newEvent(t)
+	type task struct{ Event geminihook.Event }
+	for name, v := range map[string]any{
+		"pointer":      ev,
+		"value":        *ev,
+		"in a struct":  task{Event: *ev},
+		"in a pointer": &task{Event: *ev},
+		"in a list":    []geminihook.Event{*ev},
+		"in a map":     map[string]*geminihook.Event{"e": ev},
+	} {
+		b, err := json.Marshal(v)
+		require.ErrorContains(t, err, "use MarshalBinary", name)
+		assert.Empty(t, b, name)
+	}
+	require.ErrorContains(t, json.Unmarshal([]byte(`{"Event":{"ID":"x"}}`), &task{}), "ParseUnverified")
+
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "task", task{Event: *ev})
+	assert.NotContains(t, log.String(), string(ev.Raw))
+}
+
+func TestEndsJob(t *testing.T) {
+	for name, data := range everyData() {
+		goesOn := slices.Contains([]string{"none", "interaction.requires_action"}, name)
+		goesOn = goesOn || strings.HasPrefix(name, "un") // unknown and unreadable
+		assert.Equal(t, !goesOn, (&geminihook.Event{Data: data}).EndsJob(), name)
+	}
 }

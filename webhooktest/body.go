@@ -9,7 +9,9 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// Types returns the event types that Google's page lists, in its order.
+// Types returns the event types that Google's page lists, in its order: those that
+// webhooks deliver. The types that only the API reports, such as
+// [geminihook.EventVideoFailed], are not among them; [Body] and [NewData] know them.
 func Types() []geminihook.EventType {
 	return []geminihook.EventType{
 		geminihook.EventBatchSucceeded,
@@ -66,7 +68,7 @@ func example(t geminihook.EventType, number string) map[string]string {
 		d["output_file_uri"] = "gs://my-bucket/results.jsonl"
 	case geminihook.EventBatchFailed:
 		d["error_code"], d["error_message"] = "INVALID_ARGUMENT", "The request could not be processed."
-	case geminihook.EventInteractionFailed:
+	case geminihook.EventInteractionFailed, geminihook.EventVideoFailed:
 		d["error_code"], d["error_message"] = "INTERNAL", "The request could not be processed."
 	case geminihook.EventVideoGenerated:
 		d["output_file_uri"], d["file_name"] = "gs://my-bucket/video.mp4", "video.mp4"

@@ -17,8 +17,8 @@ func TestBodyUnlisted(t *testing.T) {
 		id  string
 	}{
 		{"batch.paused", "batch_123456"},
-		{"interaction.incomplete", "interaction_123456"},
-		{"video.failed", "video_123456"},
+		{"interaction.paused", "interaction_123456"},
+		{"video.paused", "video_123456"},
 		{"file.ready.now", "file_123456"},
 		{"ping", "ping_123456"},
 		{"", "event_123456"},

@@ -18,38 +18,57 @@ import (
 // is replaced by a fresh one, and other empty fields are left out. NewData panics if
 // data is nil or a *[geminihook.Unknown], which has no type: use [NewBody].
 func NewData(data geminihook.Data, signers ...Signer) *Delivery {
-	var t geminihook.EventType
-	var fields struct {
-		ID            string `json:"id"`
-		OutputFileURI string `json:"output_file_uri,omitempty"`
-		FileName      string `json:"file_name,omitempty"`
-		ErrorCode     string `json:"error_code,omitempty"`
-		ErrorMessage  string `json:"error_message,omitempty"`
-	}
-	switch d := data.(type) {
-	case *geminihook.BatchSucceeded:
-		t, fields.ID, fields.OutputFileURI = geminihook.EventBatchSucceeded, d.ID, d.OutputFileURI
-	case *geminihook.BatchFailed:
-		t, fields.ID, fields.ErrorCode, fields.ErrorMessage = geminihook.EventBatchFailed, d.ID, d.ErrorCode, d.ErrorMessage
-	case *geminihook.BatchExpired:
-		t, fields.ID = geminihook.EventBatchExpired, d.ID
-	case *geminihook.BatchCancelled:
-		t, fields.ID = geminihook.EventBatchCancelled, d.ID
-	case *geminihook.InteractionRequiresAction:
-		t, fields.ID = geminihook.EventInteractionRequiresAction, d.ID
-	case *geminihook.InteractionCompleted:
-		t, fields.ID = geminihook.EventInteractionCompleted, d.ID
-	case *geminihook.InteractionFailed:
-		t, fields.ID, fields.ErrorCode, fields.ErrorMessage = geminihook.EventInteractionFailed, d.ID, d.ErrorCode, d.ErrorMessage
-	case *geminihook.InteractionCancelled:
-		t, fields.ID = geminihook.EventInteractionCancelled, d.ID
-	case *geminihook.VideoGenerated:
-		t, fields.ID, fields.OutputFileURI, fields.FileName = geminihook.EventVideoGenerated, d.ID, d.OutputFileURI, d.FileName
-	default:
+	t, fields := dataFields(data)
+	if t == "" {
 		panic(fmt.Sprintf("webhooktest: NewData: %T has no event type: use NewBody", data))
 	}
 	fields.ID = cmp.Or(fields.ID, example(t, fresh())["id"])
 	return NewBody(encode(t, time.Now(), fields, nil), signers...)
+}
+
+// fields are the members of "data".
+type fields struct {
+	ID            string `json:"id"`
+	OutputFileURI string `json:"output_file_uri,omitempty"`
+	FileName      string `json:"file_name,omitempty"`
+	ErrorCode     string `json:"error_code,omitempty"`
+	ErrorMessage  string `json:"error_message,omitempty"`
+}
+
+// dataFields returns the event type of the data, and its fields. The type is empty if
+// the data has none.
+func dataFields(data geminihook.Data) (geminihook.EventType, fields) {
+	failed := func(id, code, message string) fields {
+		return fields{ID: id, ErrorCode: code, ErrorMessage: message}
+	}
+	switch d := data.(type) {
+	case *geminihook.BatchSucceeded:
+		return geminihook.EventBatchSucceeded, fields{ID: d.ID, OutputFileURI: d.OutputFileURI}
+	case *geminihook.BatchFailed:
+		return geminihook.EventBatchFailed, failed(d.ID, d.ErrorCode, d.ErrorMessage)
+	case *geminihook.BatchExpired:
+		return geminihook.EventBatchExpired, fields{ID: d.ID}
+	case *geminihook.BatchCancelled:
+		return geminihook.EventBatchCancelled, fields{ID: d.ID}
+	case *geminihook.InteractionRequiresAction:
+		return geminihook.EventInteractionRequiresAction, fields{ID: d.ID}
+	case *geminihook.InteractionCompleted:
+		return geminihook.EventInteractionCompleted, fields{ID: d.ID}
+	case *geminihook.InteractionFailed:
+		return geminihook.EventInteractionFailed, failed(d.ID, d.ErrorCode, d.ErrorMessage)
+	case *geminihook.InteractionCancelled:
+		return geminihook.EventInteractionCancelled, fields{ID: d.ID}
+	case *geminihook.InteractionIncomplete:
+		return geminihook.EventInteractionIncomplete, fields{ID: d.ID}
+	case *geminihook.InteractionBudgetExceeded:
+		return geminihook.EventInteractionBudgetExceeded, fields{ID: d.ID}
+	case *geminihook.VideoGenerated:
+		return geminihook.EventVideoGenerated,
+			fields{ID: d.ID, OutputFileURI: d.OutputFileURI, FileName: d.FileName}
+	case *geminihook.VideoFailed:
+		return geminihook.EventVideoFailed, failed(d.ID, d.ErrorCode, d.ErrorMessage)
+	}
+	return "", fields{}
 }
 
 // WithMetadata returns a copy whose body has the metadata as user_metadata, as for

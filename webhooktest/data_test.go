@@ -24,6 +24,9 @@ func TestNewData(t *testing.T) {
 		"interaction.completed":       &geminihook.InteractionCompleted{ID: "a"},
 		"interaction.failed":          &geminihook.InteractionFailed{ID: "a", ErrorCode: "E", ErrorMessage: "m"},
 		"interaction.cancelled":       &geminihook.InteractionCancelled{ID: "a"},
+		"interaction.incomplete":      &geminihook.InteractionIncomplete{ID: "a"},
+		"interaction.budget_exceeded": &geminihook.InteractionBudgetExceeded{ID: "a"},
+		"video.failed":                &geminihook.VideoFailed{ID: "a", ErrorCode: "E", ErrorMessage: "m"},
 		"video.generated":             &geminihook.VideoGenerated{ID: "a", OutputFileURI: "gs://b/c", FileName: "f"},
 	} {
 		d := webhooktest.NewData(data, signer)
