@@ -9,5 +9,5 @@
 // [Delivery.Tampered], [Delivery.WrongSecret], and others. [Dynamic] signs
 // dynamic deliveries, and [KeyServer] stands in for Google's key server.
 // [Sender] delivers the way Google does, with retries, duplicates, and dropped
-// connections. [Record] writes deliveries to files, and [Load] reads them back.
+// connections. [Load] reads the deliveries that package record has written to files.
 package webhooktest

@@ -6,7 +6,6 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"time"
 
 	"github.com/geminihook/geminihook"
@@ -79,23 +78,4 @@ func ExampleSender() {
 	// 2 0 false
 	// 3 200 true
 	// 0 lost
-}
-
-func ExampleRecord() {
-	dir, err := os.MkdirTemp("", "deliveries")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
-	if err != nil {
-		log.Fatal(err)
-	}
-	endpoint := &geminihook.Endpoint{Verifier: verifier}
-	handler := endpoint.Middleware(webhooktest.Record(dir, nil))
-	handler.ServeHTTP(httptest.NewRecorder(), webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.TestSecret)).Request("/"))
-	recorded, err := webhooktest.Load(os.DirFS(dir), "*.http")
-	fmt.Println(len(recorded), err)
-	// Output:
-	// 1 <nil>
 }

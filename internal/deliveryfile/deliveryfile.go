@@ -1,13 +1,17 @@
-// Package deliveryfile writes deliveries to files.
+// Package deliveryfile has the form of the files that hold deliveries: a complete
+// HTTP/1.1 request, which http.ReadRequest reads.
 package deliveryfile
 
 import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
+	"strings"
 )
+
+// Prefix begins the names of the header lines that are not part of the delivery but
+// tell what became of it.
+const Prefix = "Geminihook-"
 
 // Encode returns the delivery as an HTTP/1.1 request. The length is its
 // Content-Length, which is more than the body has if the body is incomplete.
@@ -20,32 +24,11 @@ func Encode(header http.Header, body []byte, length int64) []byte {
 	return b.Bytes()
 }
 
-// Pick returns the headers of the given names, which must be canonical.
-func Pick(header http.Header, names ...string) http.Header {
-	picked := http.Header{}
-	for _, name := range names {
-		if values := header[name]; len(values) > 0 {
-			picked[name] = values
+// Strip removes the header lines with Prefix.
+func Strip(header http.Header) {
+	for name := range header {
+		if strings.HasPrefix(name, Prefix) {
+			delete(header, name)
 		}
 	}
-	return picked
-}
-
-// Save writes a complete file with mode 0600, or none.
-func Save(dir, name string, content []byte) error {
-	temp, err := os.CreateTemp(dir, ".recording-*")
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(content)
-	if closed := temp.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(temp.Name(), filepath.Join(dir, name))
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name())
-	}
-	return err
 }

@@ -22,7 +22,8 @@ type Recorded struct {
 
 // Load reads the recorded deliveries whose names match the pattern, which has
 // the form that [fs.Glob] takes, such as "deliveries/*.http". It returns them in
-// the order of their names. It is an error if no file matches.
+// the order of their names. It is an error if no file matches. If the files are in a
+// Git repository, its .gitattributes needs the line "*.http -text": see [Read].
 func Load(fsys fs.FS, pattern string) ([]Recorded, error) {
 	names, err := fs.Glob(fsys, pattern)
 	if err != nil {
@@ -47,21 +48,39 @@ func Load(fsys fs.FS, pattern string) ([]Recorded, error) {
 	return all, nil
 }
 
-// Read reads one recorded delivery: a complete HTTP/1.1 request, as
-// [Delivery.Write] writes it and [http.ReadRequest] reads it. It returns an
-// error if the input is not a request or ends before its Content-Length.
+// Read reads one recorded delivery: a complete HTTP/1.1 request, as package record and
+// [Delivery.Write] write it and [http.ReadRequest] reads it. It leaves out the header
+// lines that begin with "Geminihook-", in which package record tells what became of
+// the delivery.
+//
+// It returns an error if the input is not a request, or if it ends before or goes on
+// after its Content-Length. Git causes both when it changes the ends of the lines in a
+// body. To prevent that, put the line "*.http -text" into the file .gitattributes.
 func Read(r io.Reader) (*Delivery, error) {
-	req, err := http.ReadRequest(bufio.NewReader(r))
+	buffered := bufio.NewReader(r)
+	req, err := http.ReadRequest(buffered)
 	if err != nil {
 		return nil, fmt.Errorf("not an HTTP request: %w", err)
 	}
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
-		return nil, fmt.Errorf("the body is shorter than its Content-Length: %w", err)
+		return nil, fmt.Errorf("the body is shorter than its Content-Length%s: %w", lineEnds, err)
+	}
+	left, err := io.Copy(io.Discard, buffered)
+	if err != nil {
+		return nil, err
+	}
+	if left > 0 {
+		return nil, fmt.Errorf("%d bytes are left over after the body, which has %d by its Content-Length%s",
+			left, len(body), lineEnds)
 	}
 	req.Header.Del("Content-Length") // Write sets it, because tests change the body
+	deliveryfile.Strip(req.Header)
 	return &Delivery{Header: req.Header, Body: body}, nil
 }
+
+const lineEnds = " (if Git has changed LF to CRLF or back, put the line \"*.http -text\" into .gitattributes " +
+	"and check the file out again)"
 
 // Write writes the delivery as an HTTP/1.1 request with its headers and body
 // unchanged. [Read] reads it back.

@@ -1,0 +1,144 @@
+package record
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/geminihook/geminihook/internal/deliveryfile"
+)
+
+const (
+	incomplete = string(rejected) + "-incomplete-"
+	suffix     = ".http"
+	temporary  = ".recording-"
+)
+
+// write writes the file of a delivery and removes the oldest files of its kind if
+// there are too many. It reports whether the new file was kept.
+func (r *Recorder) write(k kind, name string, d *delivery) (kept bool, err error) {
+	if r.Dir == "" {
+		return false, errors.New("record: Recorder.Dir is empty")
+	}
+	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
+		return false, err
+	}
+	now := r.now()
+	first, ok := r.firstAttempt(name)
+	if !ok && k == processed {
+		first, ok = r.firstAttempt(d.fileName(failed))
+	}
+	if !ok {
+		first = now
+	}
+	d.setTimes(first, now)
+	if err := r.save(name, d.content(), now); err != nil {
+		return false, err
+	}
+	return r.prune(k, name)
+}
+
+// firstAttempt returns the time of the first attempt from an existing file.
+func (r *Recorder) firstAttempt(name string) (time.Time, bool) {
+	file, err := os.Open(filepath.Join(r.Dir, name))
+	if err != nil {
+		return time.Time{}, false
+	}
+	defer file.Close()
+	req, err := http.ReadRequest(bufio.NewReader(io.LimitReader(file, 2*maxHeader)))
+	if err != nil {
+		return time.Time{}, false
+	}
+	text := req.Header.Get(deliveryfile.Prefix + "First-Attempt")
+	first, err := time.Parse(time.RFC3339Nano, text)
+	return first, err == nil
+}
+
+// save writes a complete file with mode 0600 and the given modification time, or
+// none.
+func (r *Recorder) save(name string, content []byte, at time.Time) error {
+	file, err := os.CreateTemp(r.Dir, temporary+"*")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	err = errors.Join(err, file.Close())
+	if err == nil {
+		err = os.Chtimes(file.Name(), at, at)
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), filepath.Join(r.Dir, name))
+	}
+	if err != nil {
+		_ = os.Remove(file.Name())
+	}
+	return err
+}
+
+// recorded is a file in the folder.
+type recorded struct {
+	name string
+	at   time.Time // of the last attempt
+	rank int       // files of a lower rank are removed first
+}
+
+// prune removes the oldest files of a kind until MaxFiles are left. Files without
+// complete headers go first, and the new file goes last unless it is one of them. It
+// reports whether the new file was kept.
+func (r *Recorder) prune(k kind, added string) (kept bool, err error) {
+	entries, err := os.ReadDir(r.Dir)
+	if err != nil {
+		return false, err
+	}
+	var all []recorded
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil { // another process has removed it
+			continue
+		}
+		name, at := entry.Name(), info.ModTime()
+		switch {
+		case strings.HasPrefix(name, temporary) && r.now().Sub(at) > time.Hour:
+			_, _ = r.remove(name) // left by a process that was killed
+		case strings.HasPrefix(name, incomplete):
+			if k == rejected {
+				all = append(all, recorded{name: name, at: at, rank: 0})
+			}
+		case name == added: // the newest, even if the clock was set back
+			all = append(all, recorded{name: name, at: at, rank: 2})
+		case strings.HasPrefix(name, string(k)+"-") && strings.HasSuffix(name, suffix):
+			all = append(all, recorded{name: name, at: at, rank: 1})
+		}
+	}
+	slices.SortFunc(all, func(a, b recorded) int {
+		return cmp.Or(a.rank-b.rank, a.at.Compare(b.at), strings.Compare(a.name, b.name))
+	})
+	kept = true
+	limit := max(cmp.Or(r.MaxFiles, 100), 1)
+	for _, file := range all[:max(len(all)-limit, 0)] {
+		if _, err := r.remove(file.name); err != nil {
+			return false, err
+		}
+		if file.name == added {
+			kept = false
+		}
+	}
+	return kept, nil
+}
+
+// remove removes a file and reports whether it existed.
+func (r *Recorder) remove(name string) (existed bool, err error) {
+	err = os.Remove(filepath.Join(r.Dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}

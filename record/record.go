@@ -1,0 +1,217 @@
+// Package record keeps deliveries as files: those that an endpoint rejected, so that
+// you can find out why, and the events that its function failed at, so that you can
+// deliver them again.
+//
+//	recorder := &record.Recorder{Dir: "/var/lib/app/deliveries"}
+//	endpoint := &geminihook.Endpoint{Verifier: verifier, Observe: recorder.Observe}
+//
+// The file of an event that failed has a name that begins with "failed-". It
+// disappears as soon as the event is processed, so the files that are left are what
+// is still to do:
+//
+//	geminihook verify failed-*.http
+//	geminihook send -replay failed-5f0d.http -resign https://example.com/gemini
+//
+// The files of deliveries that were not verified have names that begin with
+// "rejected-". "geminihook verify" names the cause. Never handle them as events: a
+// stranger may have sent them.
+//
+// In tests, a Recorder whose Results are [geminihook.Processed] records deliveries
+// that webhooktest.Load reads.
+//
+// The files hold whole bodies, user_metadata included. Treat them as you treat your
+// users' data.
+package record
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/geminihook/geminihook"
+)
+
+// Recorder writes deliveries to files. Every field except Dir may stay zero. Do not
+// change or copy a Recorder that is in use.
+type Recorder struct {
+	// Dir is the folder of the files. It is created for its owner alone, with
+	// mode 0700. The files have mode 0600. Use the folder for nothing else.
+	// Several processes may share it.
+	Dir string
+
+	// Results are what is recorded. Nil means Rejected, Failed and Dropped.
+	Results []geminihook.Result
+
+	// MaxFiles is how many files of each kind are kept, at least one: see
+	// [Recorder.Observe]. The oldest are removed. Zero means 100.
+	MaxFiles int
+
+	// MaxBytes is the size of the largest body that is recorded. A larger one is
+	// not: if it were cut, it could neither be verified nor delivered again. Zero
+	// means 64 KiB; an event has a few hundred bytes.
+	MaxBytes int64
+
+	// Interval is the minimum time from one file that a stranger has caused to the
+	// next, so that a flood costs little. What arrives in the meantime is not
+	// recorded. It does not apply to verified events. Zero means 10 seconds.
+	Interval time.Duration
+
+	// Now is the clock. Nil means time.Now.
+	Now func() time.Time
+
+	// Logger gets a line when a delivery was recorded, when it could not be, and
+	// when the file of an event was removed because the event was processed. Nil
+	// means slog.Default().
+	Logger *slog.Logger
+
+	mu      sync.Mutex
+	last    time.Time // when a file that a stranger has caused was last begun
+	writing bool      // such a file is being written
+}
+
+// Observe records the outcome if its Result is among Results. Use it as
+// [geminihook.Endpoint.Observe].
+//
+// There is one file per event. A later attempt replaces it and keeps the time of the
+// first one. If the event is processed, the file is removed, unless Results contains
+// Processed. The name of a file is its kind and a hash of the webhook-id, never the
+// id itself. These are the kinds:
+//
+//   - "failed-" is a verified event, unless it was processed or forbidden.
+//   - "processed-" is a verified event that was processed.
+//   - "forbidden-" is a genuine delivery that Authorize refused. Anyone can cause
+//     one with a dynamic webhook.
+//   - "rejected-" is everything else: nothing in it is verified. A name that begins
+//     with "rejected-incomplete-" lacks at least one of the three webhook headers;
+//     it never replaces or pushes out one that has them.
+//
+// No kind replaces, removes or pushes out another, except that an event that was
+// processed removes its "failed-" file. An event is known by its ID alone. If several
+// tenants deliver to one endpoint, give each a Recorder with another Dir, because
+// they could choose the same ids.
+//
+// A file is an HTTP request with the three webhook headers, Content-Type,
+// Content-Encoding, Content-Length and the body. Nothing else of the request is
+// written: neither the URL nor cookies or credentials. Header lines that begin with
+// "Geminihook-" tell the result, the reason, the job, and the times of the first and
+// the last attempt. A request without any webhook header, or with another method than
+// POST, is no delivery and is not recorded. If the endpoint has not read the body, the
+// file has none and says so.
+//
+// An event that was given to [geminihook.Endpoint.Process] has no headers. Its file
+// has the event's Raw, and its ID as webhook-id if that is possible in a header, but
+// neither a timestamp nor a signature. If a program has made the event without Raw,
+// the file has no body: it tells of the event, but cannot be delivered.
+//
+// Errors are logged. Observe needs time for the file, and is called after the
+// response.
+func (r *Recorder) Observe(ctx context.Context, o geminihook.Outcome) {
+	if o.Event != nil && o.Result == geminihook.Processed && !r.records(o.Result) {
+		r.forget(ctx, o)
+		return
+	}
+	if !r.records(o.Result) || !isDelivery(o) {
+		return
+	}
+	k := kindOf(o)
+	if k == rejected || k == forbidden {
+		if !r.begin() {
+			return
+		}
+		defer r.end()
+	}
+	r.record(ctx, k, o)
+}
+
+// records reports whether outcomes with the result are recorded.
+func (r *Recorder) records(result geminihook.Result) bool {
+	results := r.Results
+	if results == nil {
+		results = []geminihook.Result{geminihook.Rejected, geminihook.Failed, geminihook.Dropped}
+	}
+	return slices.Contains(results, result)
+}
+
+// begin reports whether a stranger may cause a file now. If so, no other file of that
+// kind is begun before the caller calls end and the Interval is over.
+func (r *Recorder) begin() bool {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	since := now.Sub(r.last) // negative if the clock was set back
+	tooSoon := since >= 0 && since < cmp.Or(r.Interval, 10*time.Second)
+	if r.writing || tooSoon {
+		return false
+	}
+	r.writing, r.last = true, now
+	return true
+}
+
+func (r *Recorder) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.writing = false
+}
+
+// record writes the file and logs how it went.
+func (r *Recorder) record(ctx context.Context, k kind, o geminihook.Outcome) {
+	d := newDelivery(o)
+	limit := cmp.Or(r.MaxBytes, 64<<10)
+	tooLarge := int64(len(d.body)) > limit || d.headerSize() > maxHeader
+	if tooLarge || errors.Is(o.Err, geminihook.ErrTooLarge) {
+		r.logger().WarnContext(ctx, "gemini webhook: a delivery is too large to be recorded",
+			"result", string(o.Result), "limit", limit)
+		return
+	}
+	name := d.fileName(k)
+	kept, err := r.write(k, name, d)
+	if err != nil {
+		r.logger().ErrorContext(ctx, "gemini webhook: a delivery could not be recorded",
+			"result", string(o.Result), "reason", err.Error())
+		return
+	}
+	if k == processed { // the event may have failed before
+		_, err = r.remove(d.fileName(failed))
+		r.logError(ctx, err)
+	}
+	if kept {
+		r.logger().InfoContext(ctx, "gemini webhook: a delivery was recorded",
+			"result", string(o.Result), "file", filepath.Join(r.Dir, name))
+	}
+}
+
+// forget removes the file of an event that was processed.
+func (r *Recorder) forget(ctx context.Context, o geminihook.Outcome) {
+	if r.Dir == "" {
+		return
+	}
+	d := newDelivery(o)
+	name := d.fileName(failed)
+	removed, err := r.remove(name)
+	r.logError(ctx, err)
+	if removed {
+		r.logger().InfoContext(ctx, "gemini webhook: a recorded event was processed, so its file was removed",
+			"file", filepath.Join(r.Dir, name))
+	}
+}
+
+func (r *Recorder) logError(ctx context.Context, err error) {
+	if err != nil {
+		r.logger().ErrorContext(ctx, "gemini webhook: the file of an event that was processed could not be removed",
+			"reason", err.Error())
+	}
+}
+
+func (r *Recorder) logger() *slog.Logger { return cmp.Or(r.Logger, slog.Default()) }
+
+func (r *Recorder) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
+}
