@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,106 +19,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-var signer = webhooktest.Static(webhooktest.TestSecret)
-
-// noon is when the clock of a rig begins.
-var noon = time.Date(2026, 1, 22, 12, 0, 0, 0, time.UTC)
-
-// rig is a recorder behind an endpoint, with a clock that the test moves.
-type rig struct {
-	*record.Recorder
-	endpoint *geminihook.Endpoint
-	logs     *bytes.Buffer
-
-	mu sync.Mutex
-	at time.Time
-}
-
-func newRig(t *testing.T, r *record.Recorder) *rig {
-	t.Helper()
-	g := &rig{Recorder: r, logs: &bytes.Buffer{}, at: noon}
-	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
-	require.NoError(t, err)
-	verifier.Now = g.now
-	if r.Dir == "" {
-		r.Dir = filepath.Join(t.TempDir(), "deliveries")
-	}
-	r.Now = g.now
-	r.Logger = slog.New(slog.NewTextHandler(g.logs, nil))
-	g.endpoint = &geminihook.Endpoint{
-		Verifier: verifier, Observe: r.Observe, Logger: slog.New(slog.DiscardHandler),
-	}
-	return g
-}
-
-func (g *rig) now() time.Time {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.at
-}
-
-// move moves the clock.
-func (g *rig) move(d time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.at = g.at.Add(d)
-}
-
-// delivery returns a delivery that is sent now.
-func (g *rig) delivery(id string) *webhooktest.Delivery {
-	d := webhooktest.NewBody([]byte(`{"type":"batch.failed","data":{"id":"batches/1"}}`))
-	d.SetID(id)
-	return d.Sign(g.now(), signer)
-}
-
-// post delivers d while the endpoint's function returns err.
-func (g *rig) post(d *webhooktest.Delivery, err error) int {
-	fn := func(context.Context, *geminihook.Event) error { return err }
-	return webhooktest.Post(g.endpoint.Handler(fn), d)
-}
-
-// names returns the names of all files in the folder.
-func (g *rig) names(t *testing.T) (names []string) {
-	t.Helper()
-	entries, err := os.ReadDir(g.Dir)
-	if !errors.Is(err, fs.ErrNotExist) {
-		require.NoError(t, err)
-	}
-	for _, entry := range entries {
-		names = append(names, entry.Name())
-	}
-	return names
-}
-
-// kinds counts the files of each kind, such as "failed 2".
-func (g *rig) kinds(t *testing.T) string {
-	t.Helper()
-	var all []string
-	count := map[string]int{}
-	for _, name := range g.names(t) {
-		kind := name[:strings.LastIndexByte(name, '-')]
-		if count[kind]++; count[kind] == 1 {
-			all = append(all, kind)
-		}
-	}
-	for i, kind := range all {
-		all[i] = fmt.Sprintf("%s %d", kind, count[kind])
-	}
-	return strings.Join(all, ", ")
-}
-
-// only returns the content of the only file.
-func (g *rig) only(t *testing.T) string {
-	t.Helper()
-	names := g.names(t)
-	require.Len(t, names, 1)
-	b, err := os.ReadFile(filepath.Join(g.Dir, names[0]))
-	require.NoError(t, err)
-	return string(b)
-}
-
-var errPoison = errors.New("poison")
 
 // TestObserve checks what is recorded by default, and as which kind.
 func TestObserve(t *testing.T) {
@@ -162,7 +59,8 @@ func TestObserve(t *testing.T) {
 			g := newRig(t, &record.Recorder{})
 			assert.Equal(t, tt.status, g.post(tt.delivery(g), tt.err))
 			assert.Equal(t, tt.want, g.kinds(t))
-			assert.Equal(t, strings.Contains(tt.name, "large"), strings.Contains(g.logs.String(), "too large"))
+			large := strings.Contains(tt.name, "large")
+			assert.Equal(t, large, strings.Contains(g.logs.String(), "too large"))
 		})
 	}
 	t.Run("not a POST", func(t *testing.T) {
@@ -181,68 +79,9 @@ func TestObserve(t *testing.T) {
 	})
 	t.Run("zero outcome", func(t *testing.T) {
 		g := newRig(t, &record.Recorder{Results: []geminihook.Result{""}})
-		g.Observe(t.Context(), geminihook.Outcome{})
+		g.recorder.Observe(t.Context(), geminihook.Outcome{})
 		assert.Empty(t, g.names(t))
 	})
-}
-
-// TestFile checks every line of a file: a recorded event verifies, and nothing else
-// of the request is in it.
-func TestFile(t *testing.T) {
-	g := newRig(t, &record.Recorder{})
-	d := g.delivery("msg_../1")
-	d.Header["Webhook-Signature"] = []string{"v2,x", d.Header.Get("webhook-signature")}
-	r := d.Request("/gemini?token=confidential")
-	r.Header.Set("Cookie", "confidential")
-	r.Header.Set("Authorization", "confidential")
-	r.Header.Set("Content-Encoding", "identity")
-	r.Header.Set("Geminihook-Result", "processed")
-	h := g.endpoint.Handler(func(context.Context, *geminihook.Event) error { return errPoison })
-	h.ServeHTTP(httptest.NewRecorder(), r)
-
-	name := g.names(t)[0]
-	assert.Regexp(t, `^failed-[0-9a-f]{32}\.http$`, name)
-	content := g.only(t)
-	head, body, _ := strings.Cut(content, "\r\n\r\n")
-	assert.Equal(t, string(d.Body), body)
-	assert.Equal(t, []string{
-		"POST / HTTP/1.1",
-		"Host: localhost",
-		"Content-Encoding: identity",
-		"Content-Type: application/json",
-		"Geminihook-First-Attempt: 2026-01-22T12:00:00Z",
-		"Geminihook-Job: batches/1",
-		"Geminihook-Last-Attempt: 2026-01-22T12:00:00Z",
-		"Geminihook-Reason: poison",
-		"Geminihook-Result: failed",
-		"Webhook-Id: msg_../1",
-		"Webhook-Signature: v2,x",
-		"Webhook-Signature: " + d.Header["Webhook-Signature"][1],
-		"Webhook-Timestamp: " + d.Header.Get("webhook-timestamp"),
-		fmt.Sprintf("Content-Length: %d", len(d.Body)),
-	}, strings.Split(head, "\r\n"))
-
-	loaded, err := webhooktest.Load(os.DirFS(g.Dir), "*.http")
-	require.NoError(t, err)
-	d.Header.Set("Content-Encoding", "identity")
-	assert.Equal(t, d.Header, loaded[0].Header)
-	assert.Equal(t, 200, g.post(loaded[0].Delivery, nil))
-	assert.Contains(t, g.logs.String(), name)
-}
-
-// TestModes checks that the folder and the files are for their owner alone.
-func TestModes(t *testing.T) {
-	g := newRig(t, &record.Recorder{Dir: filepath.Join(t.TempDir(), "a", "b")})
-	g.post(g.delivery("msg_1"), errPoison)
-	for path, want := range map[string]os.FileMode{
-		filepath.Dir(g.Dir):                 os.ModeDir | 0o700,
-		g.Dir:                               os.ModeDir | 0o700,
-		filepath.Join(g.Dir, g.names(t)[0]): 0o600,
-	} {
-		info, err := os.Stat(path)
-		require.NoError(t, err)
-		assert.Equal(t, want, info.Mode(), path)
-	}
 }
 
 // TestAttempts: later attempts replace the file and keep the time of the first one,
@@ -285,44 +124,76 @@ func TestProcessed(t *testing.T) {
 	assert.Equal(t, "processed 1", g.kinds(t), "still a file per event")
 	assert.Contains(t, g.only(t), "Geminihook-First-Attempt: 2026-01-22T12:00:00Z\r\n")
 	assert.Contains(t, g.only(t), "Geminihook-Result: processed\r\n")
-	loaded, err := webhooktest.Load(os.DirFS(g.Dir), "*.http")
+	loaded, err := webhooktest.Load(os.DirFS(g.recorder.Dir), "*.http")
 	require.NoError(t, err)
 	assert.Equal(t, g.delivery("msg_1").Header, loaded[0].Header)
 }
 
-// TestProcess: an event from a queue has no headers.
-func TestProcess(t *testing.T) {
-	const raw = `{"type":"batch.failed","data":{"id":"batches/1"}}`
-	for _, tt := range []struct {
-		name string
-		id   string
-		raw  string
-		want string // the header, from Webhook-Id on
-	}{
-		{"raw", "msg_1", raw, "Webhook-Id: msg_1\r\nContent-Length: 49\r\n\r\n" + raw},
-		{"made without Raw", "msg_1", "", "Webhook-Id: msg_1\r\nContent-Length: 0\r\n\r\n"},
-		{"hostile id", "a\r\nCookie: x", raw, "Geminihook-Result: failed\r\nContent-Length: 49\r\n\r\n" + raw},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			g := newRig(t, &record.Recorder{})
-			ev := &geminihook.Event{ID: tt.id, Data: &geminihook.BatchExpired{ID: "batches/1"}}
-			if tt.raw != "" {
-				ev.Raw = []byte(tt.raw)
-			}
-			run := func(err error) {
-				g.endpoint.Process(t.Context(), ev, func(context.Context, *geminihook.Event) error { return err })
-			}
-			run(errPoison)
-			content := g.only(t)
-			assert.True(t, strings.HasSuffix(content, tt.want), content)
-			assert.Contains(t, content, "Geminihook-Job: batches/1\r\n")
-			assert.NotContains(t, content, "Webhook-Timestamp")
-			_, err := webhooktest.Load(os.DirFS(g.Dir), "failed-*.http")
-			require.NoError(t, err)
-			run(nil)
-			assert.Empty(t, g.names(t))
-		})
+// TestForbidden: anyone can cause a forbidden delivery with a dynamic webhook, so it
+// must not push out an event that failed.
+func TestForbidden(t *testing.T) {
+	g := newRig(t, &record.Recorder{
+		MaxFiles: 1, Results: []geminihook.Result{geminihook.Failed, geminihook.Forbidden},
+	})
+	g.post(g.delivery("msg_1"), errPoison)
+	g.endpoint.Authorize = func(context.Context, *geminihook.Event) error {
+		return geminihook.ErrForbidden
 	}
+	for i := range 3 {
+		g.post(g.delivery("msg_"+strconv.Itoa(i)), nil)
+	}
+	assert.Equal(t, "failed 1, forbidden 1", g.kinds(t))
+	assert.Equal(t, 1, strings.Count(g.logs.String(), "result=forbidden"), "the Interval applies")
+}
+
+// TestInterval: what strangers send is written at most once per Interval, and what is
+// verified always.
+func TestInterval(t *testing.T) {
+	g := newRig(t, &record.Recorder{})
+	forge := func(id string) { g.post(g.delivery(id).WrongSecret(), nil) }
+	forge("msg_1")
+	forge("msg_2")
+	g.move(10*time.Second - 1)
+	forge("msg_3")
+	assert.Equal(t, "rejected 1", g.kinds(t))
+	g.move(1)
+	forge("msg_4")
+	assert.Equal(t, "rejected 2", g.kinds(t))
+	for _, id := range []string{"msg_5", "msg_6", "msg_7"} {
+		g.post(g.delivery(id), errPoison)
+	}
+	assert.Equal(t, "failed 3, rejected 2", g.kinds(t))
+	g.move(-time.Hour)
+	forge("msg_8")
+	assert.Equal(t, "failed 3, rejected 3", g.kinds(t), "a clock that was set back stops nothing")
+
+	g.move(time.Hour)
+	d := g.delivery("msg_9")
+	d.Header = http.Header{"Content-Type": {"application/json"}}
+	g.post(d, nil) // no delivery
+	forge("msg_9")
+	assert.Equal(t, "failed 3, rejected 4", g.kinds(t), "what is not recorded does not count")
+}
+
+// TestFlood: within the Interval, a forged delivery touches no disk and costs next to
+// nothing, however large its headers are.
+func TestFlood(t *testing.T) {
+	g := newRig(t, &record.Recorder{})
+	forged := g.delivery("msg_1").WrongSecret()
+	forged.Header.Set("webhook-signature", strings.Repeat("é", 1<<20))
+	o := geminihook.Outcome{
+		Result: geminihook.Rejected, Err: geminihook.ErrSignature,
+		Header: forged.Header, Body: forged.Body,
+	}
+	g.post(g.delivery("msg_2").WrongSecret(), nil)
+	require.NoError(t, os.RemoveAll(g.recorder.Dir))
+	assert.LessOrEqual(t, testing.AllocsPerRun(100, func() { g.recorder.Observe(t.Context(), o) }), 2.0)
+	assert.Empty(t, g.names(t))
+
+	g.move(time.Minute)
+	g.recorder.Observe(t.Context(), o)
+	assert.Empty(t, g.names(t))
+	assert.Contains(t, g.logs.String(), "too large", "the header is bounded, too")
 }
 
 // TestErrors are logged and nothing else.
@@ -330,10 +201,12 @@ func TestErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	full := filepath.Join(t.TempDir(), "full")
-	for name, dir := range map[string]string{"a file": file, "below a file": file + "/x", "none": ""} {
+	for name, dir := range map[string]string{
+		"a file": file, "below a file": file + "/x", "none": "",
+	} {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t, &record.Recorder{Dir: full})
-			g.Dir = dir
+			g.recorder.Dir = dir
 			assert.Equal(t, 500, g.post(g.delivery("msg_1"), errPoison))
 			assert.Contains(t, g.logs.String(), "could not be recorded")
 			assert.Equal(t, 200, g.post(g.delivery("msg_1"), nil))
