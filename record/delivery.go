@@ -133,10 +133,14 @@ func (d *delivery) annotate(o geminihook.Outcome) {
 	if o.Err != nil {
 		d.set("Reason", o.Err.Error())
 	}
+	switch {
+	case o.Event == nil && o.Body == nil:
+		d.set("Body", "not read")
+	case o.Event != nil && o.Header == nil:
+		d.set("Source", "Endpoint.Process")
+	}
 	if o.Event != nil {
 		d.set("Job", o.Event.JobID())
-	} else if o.Body == nil {
-		d.set("Body", "not read")
 	}
 }
 

@@ -72,7 +72,7 @@ func TestProcess(t *testing.T) {
 	}{
 		{"raw", "msg_1", raw, "Webhook-Id: msg_1\r\nContent-Length: 49\r\n\r\n" + raw},
 		{"made without Raw", "msg_1", "", "Webhook-Id: msg_1\r\nContent-Length: 0\r\n\r\n"},
-		{"hostile id", "a\r\nCookie: x", raw, "Geminihook-Result: failed\r\nContent-Length: 49\r\n\r\n" + raw},
+		{"hostile id", "a\r\nCookie: x", raw, "Process\r\nContent-Length: 49\r\n\r\n" + raw},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			g := newRig(t, &record.Recorder{})
@@ -88,6 +88,7 @@ func TestProcess(t *testing.T) {
 			content := g.only(t)
 			assert.True(t, strings.HasSuffix(content, tt.want), content)
 			assert.Contains(t, content, "Geminihook-Job: batches/1\r\n")
+			assert.Contains(t, content, "Geminihook-Source: Endpoint.Process\r\n")
 			assert.NotContains(t, content, "Webhook-Timestamp")
 			_, err := webhooktest.Load(os.DirFS(g.recorder.Dir), "failed-*.http")
 			require.NoError(t, err)

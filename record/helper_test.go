@@ -40,9 +40,9 @@ type rig struct {
 func newRig(t *testing.T, r *record.Recorder) *rig {
 	t.Helper()
 	g := &rig{recorder: r, logs: &bytes.Buffer{}, at: noon}
-	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
+	secret, err := geminihook.ParseSecret(webhooktest.TestSecret)
 	require.NoError(t, err)
-	verifier.Now = g.now
+	verifier := &geminihook.HMAC{Secrets: []geminihook.Secret{secret}, Now: g.now}
 	if r.Dir == "" {
 		r.Dir = filepath.Join(t.TempDir(), "deliveries")
 	}

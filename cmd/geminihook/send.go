@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/ed25519"
@@ -33,15 +32,21 @@ and 405, which rather mean that the URL is wrong.
 A -set changes the body before it is signed: -set data.id=batches/42 sets a text,
 -set data.count:=3 any JSON value. With -replay, a recorded delivery is sent as it
 is, with its old timestamp, which a receiver refuses after five minutes, or, with
--resign, as Google repeats it: with the same id and body and a fresh signature.`
+-resign, as Google repeats it: with the same id and body and a fresh signature. It
+must verify with the secrets, because a stranger may have made it; with -force, it is
+signed in any case. A receiver that has processed or dropped the event takes the
+repetition for a duplicate; with -fresh-id, it takes it for another event.`
 
 type sendFlags struct {
 	typ, file, replay, secretFile, keyFile, jwks string
-	set                                          []member
-	n                                            int
-	duplicates                                   float64
-	retry, tamper, stale, dynamic, resign, json  bool
-	giveUp                                       time.Duration
+
+	set        []member
+	n          int
+	duplicates float64
+	giveUp     time.Duration
+
+	retry, tamper, stale, dynamic, json bool
+	resign, force, freshID              bool // only with replay
 }
 
 func send(ctx context.Context, args []string, e *env) error {
@@ -55,12 +60,20 @@ func send(ctx context.Context, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
-	signers, stop, err := f.signers(e)
+	texts, err := f.secrets(e)
+	if err != nil {
+		return err
+	}
+	signers, stop, err := f.signers(texts, e)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	deliveries, err := f.deliveries(signers)
+	first, err := f.first(ctx, texts, e)
+	if err != nil {
+		return err
+	}
+	deliveries, err := f.deliveries(first, signers)
 	if err != nil {
 		return err
 	}
@@ -93,6 +106,8 @@ func (f *sendFlags) register(flags *flag.FlagSet) {
 	flags.StringVar(&f.file, "file", "", "send the recorded delivery (*.http) or body (*.json) in `FILE` instead of -type")
 	flags.StringVar(&f.replay, "replay", "", "send the recorded delivery (*.http) in `FILE` once, with its headers as they are")
 	flags.BoolVar(&f.resign, "resign", false, "sign the delivery of -replay again, with the current time")
+	flags.BoolVar(&f.force, "force", false, "with -resign, sign a delivery that does not verify, too")
+	flags.BoolVar(&f.freshID, "fresh-id", false, "with -resign, give the delivery a fresh id, so that it is another event")
 	flags.Func("set", "set a member of the body, by its `PATH=TEXT` or PATH:=JSON; may be repeated", func(text string) error {
 		m, err := parseMember(text)
 		f.set = append(f.set, m)
@@ -117,7 +132,7 @@ func (f *sendFlags) target(flags *flag.FlagSet) (string, error) {
 	switch {
 	case flags.NArg() != 1:
 		return "", &usageError{"it takes one URL"}
-	case err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https":
+	case err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https"):
 		return "", &usageError{"the URL must begin with http:// or https://"}
 	case f.n < 1 || f.n > 1_000_000:
 		return "", &usageError{"-n must be from 1 to 1000000"}
@@ -133,8 +148,13 @@ func (f *sendFlags) asIs() bool { return f.replay != "" && !f.resign }
 // checkReplay checks the flags that do not go together with -replay, because it
 // sends one recorded delivery, or without -resign, because it changes nothing.
 func (f *sendFlags) checkReplay(flags *flag.FlagSet) (err error) {
-	if f.resign && f.replay == "" {
+	switch {
+	case f.resign && f.replay == "":
 		return &usageError{"-resign needs -replay"}
+	case f.freshID && !f.resign:
+		return &usageError{"-fresh-id needs -resign"}
+	case f.force && !f.resign && f.file == "":
+		return &usageError{"-force needs -resign"}
 	}
 	never := []string{"file", "type", "n"}
 	if f.asIs() {
@@ -153,43 +173,55 @@ func (f *sendFlags) checkReplay(flags *flag.FlagSet) (err error) {
 	return err
 }
 
+// secrets returns the secrets, of which -replay without -resign needs none.
+func (f *sendFlags) secrets(e *env) ([]string, error) {
+	if f.asIs() {
+		return nil, nil
+	}
+	return secrets(f.secretFile, e)
+}
+
 // signers returns a signer per secret or, with -dynamic, one with the key, whose
 // key set it serves until stop is called.
-func (f *sendFlags) signers(e *env) (signers []webhooktest.Signer, stop func(), err error) {
-	if f.asIs() {
+func (f *sendFlags) signers(texts []string, e *env) (signers []webhooktest.Signer, stop func(), err error) {
+	switch {
+	case f.asIs():
 		return nil, func() {}, nil
+	case f.dynamic:
+		return f.dynamicSigner(e)
+	case len(texts) == 0:
+		return nil, nil, &usageError{"no secret: set GEMINI_WEBHOOK_SECRET, or use -secret-file or -dynamic"}
 	}
-	if f.dynamic {
-		key, err := f.key()
-		if err != nil {
-			return nil, nil, err
-		}
-		l, err := net.Listen("tcp", f.jwks)
-		if err != nil {
-			return nil, nil, fmt.Errorf("serving the key set: %w", err)
-		}
-		set := webhooktest.JWKS(webhooktest.Public(key))
-		server := &http.Server{ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write(set)
-		})}
-		go func() { _ = server.Serve(l) }()
-		if !f.json {
-			fmt.Fprintf(e.out, "Set the receiver's KeySet.URL to http://%s/ while this runs.\n\n", l.Addr())
-		}
-		return []webhooktest.Signer{webhooktest.Dynamic(key)}, func() { _ = server.Close() }, nil
+	for _, text := range texts {
+		signers = append(signers, webhooktest.Static(text))
 	}
-	all, err := secrets(f.secretFile, e)
+	return signers, func() {}, nil
+}
+
+// dynamicSigner returns a signer with the key, whose key set it serves until stop is
+// called.
+func (f *sendFlags) dynamicSigner(e *env) (signers []webhooktest.Signer, stop func(), err error) {
+	key, err := f.key()
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(all) == 0 {
-		return nil, nil, &usageError{"no secret: set GEMINI_WEBHOOK_SECRET, or use -secret-file or -dynamic"}
+	l, err := net.Listen("tcp", f.jwks)
+	if err != nil {
+		return nil, nil, fmt.Errorf("serving the key set: %w", err)
 	}
-	for _, s := range all {
-		signers = append(signers, webhooktest.Static(s))
+	set := webhooktest.JWKS(webhooktest.Public(key))
+	serve := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(set)
 	}
-	return signers, func() {}, nil
+	server := &http.Server{
+		ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, Handler: http.HandlerFunc(serve),
+	}
+	go func() { _ = server.Serve(l) }()
+	if !f.json {
+		fmt.Fprintf(e.out, "Set the receiver's KeySet.URL to http://%s/ while this runs.\n\n", l.Addr())
+	}
+	return []webhooktest.Signer{webhooktest.Dynamic(key)}, func() { _ = server.Close() }, nil
 }
 
 // key reads the key from -key-file or makes a fresh one.
@@ -213,23 +245,19 @@ func (f *sendFlags) key() (ed25519.PrivateKey, error) {
 	return nil, errors.New(f.keyFile + " has no Ed25519 private key in PKCS #8; make one with: openssl genpkey -algorithm ed25519")
 }
 
-// deliveries makes -n deliveries of -type, -file, or -replay. All but the first of
-// a recorded delivery get a fresh id.
-func (f *sendFlags) deliveries(signers []webhooktest.Signer) ([]*webhooktest.Delivery, error) {
-	first, err := f.first()
-	if err != nil {
-		return nil, err
-	}
+// deliveries makes -n deliveries like the first. All but the first get a fresh id.
+func (f *sendFlags) deliveries(
+	first *webhooktest.Delivery, signers []webhooktest.Signer,
+) (all []*webhooktest.Delivery, err error) {
 	if f.asIs() {
 		return []*webhooktest.Delivery{first}, nil
 	}
 	if first.Body, err = setMembers(first.Body, f.set); err != nil {
 		return nil, err
 	}
-	all := make([]*webhooktest.Delivery, f.n)
-	for i := range all {
+	for i := range f.n {
 		d := first.Clone()
-		if i > 0 || d.ID() == "" {
+		if i > 0 || f.freshID || d.ID() == "" {
 			d.SetID(webhooktest.NewID())
 		}
 		at := time.Now()
@@ -240,27 +268,38 @@ func (f *sendFlags) deliveries(signers []webhooktest.Signer) ([]*webhooktest.Del
 		if f.tamper {
 			d = d.Tampered()
 		}
-		all[i] = d
+		all = append(all, d)
 	}
 	return all, nil
 }
 
-// first returns the delivery that the others are copies of.
-func (f *sendFlags) first() (*webhooktest.Delivery, error) {
+// first returns the delivery of -type, -file or -replay. A recorded delivery that is
+// signed again must verify with the secrets.
+func (f *sendFlags) first(ctx context.Context, secrets []string, e *env) (*webhooktest.Delivery, error) {
 	name := cmp.Or(f.replay, f.file)
 	if name == "" {
 		return webhooktest.New(geminihook.EventType(f.typ)), nil
 	}
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
 	if f.file != "" && strings.HasSuffix(f.file, ".json") {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
 		return webhooktest.NewBody(b), nil
 	}
-	d, err := webhooktest.Read(bytes.NewReader(b))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	d, recorded, err := readRecorded(name)
+	if err != nil || f.asIs() {
+		return d, err
+	}
+	// A file of -file is a sample of the user's own, unless an endpoint has recorded it.
+	if f.resign || recorded.result != "" {
+		if err := checkSignable(ctx, name, d, recorded, secrets, f.force); err != nil {
+			return nil, err
+		}
+	}
+	if recorded.result == string(geminihook.Dropped) && !f.freshID {
+		fmt.Fprint(e.err, wrap("The receiver has dropped this event and marked it as done, so it takes "+
+			"the repetition for a duplicate. With -fresh-id, it takes it for another event.", ""))
 	}
 	return d, nil
 }

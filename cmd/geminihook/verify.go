@@ -19,10 +19,10 @@ import (
 )
 
 const verifyAbout = `Reports whether recorded deliveries are genuine, and if not, why. A FILE is a
-complete HTTP request, as "listen" and package refused write it; "-" is standard
+complete HTTP request, as "listen" and package record write it; "-" is standard
 input. Each delivery is verified at the time when it was sent, because recorded
-deliveries are old, or when it was refused, if the name of the file has that time;
-with -now, at the current time.`
+deliveries are old, or when it was refused, if the file tells that time; with -now, at
+the current time.`
 
 func verify(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
@@ -50,7 +50,7 @@ func verify(ctx context.Context, args []string, e *env) error {
 	}
 	failed := false
 	for i, d := range all {
-		at, wasRefused := refusedAt(d.Name)
+		at, wasRefused := refusedAt(d)
 		if *now {
 			at, wasRefused = time.Now(), false
 		}
@@ -82,14 +82,22 @@ type verifyLine struct {
 }
 
 func newVerifyLine(d explain.Delivery, v explain.Verdict, wasRefused bool) verifyLine {
+	recorded := newRecording(d.Header)
 	line := verifyLine{File: d.Name, Verified: v.Genuine, Reasons: append([]string{}, v.Hints...)}
 	if !v.Genuine {
 		if len(line.Reasons) == 0 {
 			line.Reasons = append(line.Reasons, v.Reason)
 		}
-		return line
+		switch {
+		case recorded.source != "":
+			line.Reasons = []string{"The event was given to " + recorded.source + ", so it has no signature to verify."}
+		case recorded.notRead:
+			line.Reasons = []string{"The endpoint did not read the body, so the signature cannot be verified."}
+		}
+		return line.withRecording(recorded)
 	}
-	if ev, err := geminihook.ParseUnverified(d.Body); err == nil { // as always, because it is genuine
+	// As always, because it is genuine.
+	if ev, err := geminihook.ParseUnverified(d.Body); err == nil {
 		line.Type = string(ev.Type)
 	}
 	line.ID, line.SentAt = d.Header.Get("webhook-id"), v.SentAt
@@ -97,14 +105,25 @@ func newVerifyLine(d explain.Delivery, v explain.Verdict, wasRefused bool) verif
 	if wasRefused {
 		line.Reasons = append(line.Reasons, "The receiver refused it, so the receiver verifies it with other secrets or keys than this command.")
 	}
-	return line
+	return line.withRecording(recorded)
+}
+
+// withRecording adds what became of a delivery that package record has written,
+// unless the reason is only that it was rejected, which the other lines explain.
+func (l verifyLine) withRecording(r recording) verifyLine {
+	if r.result != "" && (!r.rejected() || r.notRead) {
+		l.Reasons = append(l.Reasons, r.String())
+	}
+	return l
 }
 
 // report prints the verdict.
 func (e *env) report(l verifyLine) {
 	if l.Verified {
-		fmt.Fprintf(e.out, "%s: %s\n  %s %s\n  signed %s with %s, sent %s (%s)\n", visible(l.File), e.paint(green, "genuine"),
-			visible(l.Type), visible(l.ID), visible(l.Scheme), visible(l.Key), l.SentAt.Format(time.RFC3339), age(l.SentAt))
+		fmt.Fprintf(e.out, "%s: %s\n  %s %s\n  signed %s with %s, sent %s (%s)\n", visible(l.File),
+			e.paint(green, "genuine"),
+			visible(l.Type), visible(l.ID), visible(l.Scheme), visible(l.Key),
+			l.SentAt.Format(time.RFC3339), age(l.SentAt))
 	} else {
 		fmt.Fprintf(e.out, "%s: %s\n", visible(l.File), e.paint(red, "not accepted"))
 	}
@@ -114,7 +133,7 @@ func (e *env) report(l verifyLine) {
 }
 
 // readDelivery reads the file, or standard input if the name is "-". Unlike
-// webhooktest.Read, it accepts a body that is shorter than its Content-Length.
+// webhooktest.Read, it accepts a body that is not as long as its Content-Length.
 func readDelivery(name string, e *env) (explain.Delivery, error) {
 	const limit = 16 << 20
 	from := e.in
@@ -126,7 +145,8 @@ func readDelivery(name string, e *env) (explain.Delivery, error) {
 		defer file.Close()
 		from = file
 	}
-	req, err := http.ReadRequest(bufio.NewReader(io.LimitReader(from, limit)))
+	buffered := bufio.NewReader(io.LimitReader(from, limit))
+	req, err := http.ReadRequest(buffered)
 	if err != nil {
 		return explain.Delivery{}, fmt.Errorf("not an HTTP request: %w", err)
 	}
@@ -134,13 +154,25 @@ func readDelivery(name string, e *env) (explain.Delivery, error) {
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return explain.Delivery{}, err
 	}
+	left, err := io.ReadAll(buffered) // there is more if Git has changed LF to CRLF
+	if err != nil {
+		return explain.Delivery{}, err
+	}
+	body = append(body, left...)
 	return explain.Delivery{Name: name, Header: req.Header, Body: body, Expected: req.ContentLength}, nil
 }
 
-// refusedAt returns the time at which a delivery was refused, if its file has
-// the name that package refused gives: "refused-20261124T120000Z-...".
-func refusedAt(name string) (at time.Time, ok bool) {
-	rest, ok := strings.CutPrefix(filepath.Base(name), "refused-")
+// refusedAt returns the time at which a delivery was refused. Package record writes it
+// into the header, and "listen" into the name of the file:
+// "refused-20261124T120000Z-...".
+func refusedAt(d explain.Delivery) (at time.Time, ok bool) {
+	if recorded := newRecording(d.Header); recorded.result != "" {
+		if recorded.rejected() {
+			return recorded.last, !recorded.last.IsZero()
+		}
+		return time.Time{}, false
+	}
+	rest, ok := strings.CutPrefix(filepath.Base(d.Name), "refused-")
 	if !ok {
 		return time.Time{}, false
 	}

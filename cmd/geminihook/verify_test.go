@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -17,7 +18,7 @@ import (
 	"time"
 
 	"github.com/geminihook/geminihook"
-	refusedfiles "github.com/geminihook/geminihook/refused"
+	"github.com/geminihook/geminihook/record"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -40,7 +41,9 @@ func acceptAll(t *testing.T) string {
 // returns its URL.
 func respondAll(t *testing.T, status int) string {
 	t.Helper()
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
 }
@@ -100,7 +103,9 @@ func TestVerify(t *testing.T) {
 			assert.Equal(t, tt.status, status)
 			assert.Contains(t, flat(out), tt.want)
 			assert.Empty(t, errs)
-			for _, secret := range []string{webhooktest.TestSecret[6:], "b<>", tt.delivery.Header.Get("webhook-signature")} {
+			for _, secret := range []string{
+				webhooktest.TestSecret[6:], "b<>", tt.delivery.Header.Get("webhook-signature"),
+			} {
 				if secret != "" {
 					assert.NotContains(t, out, secret)
 				}
@@ -148,7 +153,8 @@ func TestVerifyDynamic(t *testing.T) {
 	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(1)))
 	defer keys.Close()
 	var file bytes.Buffer
-	require.NoError(t, webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(1))).Write(&file))
+	require.NoError(t, webhooktest.New(geminihook.EventVideoGenerated,
+		webhooktest.Dynamic(webhooktest.Key(1))).Write(&file))
 	status, out, errs := call(t, file.String(), nil, "verify", "-jwks", keys.URL, "-")
 	assert.Zero(t, status, out+errs)
 	assert.Contains(t, out, "signed v1a")
@@ -159,7 +165,8 @@ func TestVerifyDynamic(t *testing.T) {
 func TestVerifyFiles(t *testing.T) {
 	signer := webhooktest.Static(webhooktest.TestSecret)
 	sent := time.Date(2026, 1, 22, 12, 0, 5, 0, time.UTC)
-	one, two := webhooktest.NewBody([]byte(`{"n":10000}`)).Sign(sent, signer), webhooktest.NewBody([]byte(`{"n":2}`)).Sign(sent, signer)
+	one := webhooktest.NewBody([]byte(`{"n":10000}`)).Sign(sent, signer)
+	two := webhooktest.NewBody([]byte(`{"n":2}`)).Sign(sent, signer)
 	swapped, cutShort := one.Clone(), two.Clone()
 	swapped.Body = two.Body
 	cutShort.Header.Set("Content-Length", "700")
@@ -170,10 +177,16 @@ func TestVerifyFiles(t *testing.T) {
 		var b bytes.Buffer
 		require.NoError(t, d.Write(&b))
 		name = filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(name, bytes.Replace(b.Bytes(), []byte("Content-Length: 4\r\n"), nil, len(d.Header["Content-Length"])), 0o600))
+		require.NoError(t, os.WriteFile(name, bytes.Replace(b.Bytes(),
+			[]byte("Content-Length: 4\r\n"), nil, len(d.Header["Content-Length"])), 0o600))
 		return name
 	}
 	swappedFile := write("swapped.http", swapped)
+	crlf := write("crlf.http", webhooktest.NewBody([]byte("{\n}\n")).Sign(sent, signer))
+	content, err := os.ReadFile(crlf)
+	require.NoError(t, err)
+	content = bytes.ReplaceAll(bytes.ReplaceAll(content, []byte("\r"), nil), []byte("\n"), []byte("\r\n"))
+	require.NoError(t, os.WriteFile(crlf, content, 0o600)) // as Git checks it out
 	for name, tt := range map[string]struct {
 		args   []string
 		status int
@@ -183,6 +196,7 @@ func TestVerifyFiles(t *testing.T) {
 		"a secret that is right":   {[]string{swappedFile, write("three.http", three)}, 1, "verify another of these deliveries"},
 		"a body that is cut short": {[]string{write("cut.http", cutShort)}, 1, "4 of 700 bytes arrived"},
 		"refused by a fast clock":  {[]string{write("refused-20260122T122005Z-1.http", one)}, 1, "20m0s before the time on the receiver's clock"},
+		"a body with CRLF":         {[]string{crlf}, 1, "changing CRLF to LF"},
 		"refused, but genuine":     {[]string{write("refused-20260122T120006Z-1.http", one)}, 0, "with other secrets or keys"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -208,11 +222,10 @@ func TestVerifySecret(t *testing.T) {
 	}
 }
 
-// TestVerifyRefused checks that what package refused writes can be verified: a
-// middleware outside it encodes the JSON again, and the receiver's clock is fast.
-func TestVerifyRefused(t *testing.T) {
-	hmac, err := geminihook.NewHMAC(webhooktest.TestSecret)
-	require.NoError(t, err)
+// TestVerifyRecorded checks that what package record writes can be verified: a
+// middleware outside the endpoint encodes the JSON again, and the receiver's clock is
+// fast.
+func TestVerifyRecorded(t *testing.T) {
 	fast := func() time.Time { return time.Now().Add(2 * time.Hour) }
 	sorted := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -224,26 +237,55 @@ func TestVerifyRefused(t *testing.T) {
 			next.ServeHTTP(w, r)
 		})
 	}
-	for name, tt := range map[string]struct {
-		now  func() time.Time
-		wrap func(http.Handler) http.Handler
-		want string
+	asIs := func(h http.Handler) http.Handler { return h }
+	good := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
+	malformed := good.Clone()
+	malformed.Header.Set("webhook-timestamp", "+1")
+	for _, tt := range []struct {
+		name     string
+		delivery *webhooktest.Delivery
+		now      func() time.Time
+		wrap     func(http.Handler) http.Handler
+		status   int
+		want     string
 	}{
-		"encoded again": {time.Now, sorted, "with the keys in another order"},
-		"clock":         {fast, func(h http.Handler) http.Handler { return h }, "which is fast by that much"},
+		{"encoded again", good, time.Now, sorted, exitFailed, "with the keys in another order"},
+		{"clock", good, fast, asIs, exitFailed, "which is fast by that much"},
+		{"not read", malformed, time.Now, asIs, exitFailed, "did not read the body, so the signature cannot be verified. The endpoint recorded it as rejected at"},
+		{"failed", good, time.Now, asIs, exitOK, ": poison"},
 	} {
-		hmac.Now = tt.now
-		recorder := &refusedfiles.Recorder{Dir: t.TempDir(), Now: tt.now, Logger: slog.New(slog.DiscardHandler)}
-		endpoint := &geminihook.Endpoint{Verifier: hmac, Logger: recorder.Logger}
-		handler := tt.wrap(recorder.Wrap(endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })))
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret)).Request("/"))
-		require.Equal(t, 400, w.Code, name)
-		files, err := filepath.Glob(filepath.Join(recorder.Dir, "*.http"))
-		require.NoError(t, err)
-		require.Len(t, files, 1, name)
-		status, out, errs := call(t, "", vars, "verify", files[0])
-		assert.Equal(t, 1, status, errs)
-		assert.Contains(t, flat(out), tt.want, name)
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			endpoint := recordingEndpoint(t, dir, tt.now)
+			handler := tt.wrap(endpoint.Handler(func(context.Context, *geminihook.Event) error {
+				return errors.New("poison")
+			}))
+			require.Contains(t, []int{400, 500}, webhooktest.Post(handler, tt.delivery))
+			status, out, errs := call(t, "", vars, "verify", onlyFile(t, dir))
+			assert.Equal(t, tt.status, status, errs)
+			assert.Contains(t, flat(out), tt.want)
+		})
 	}
+}
+
+// recordingEndpoint returns an endpoint that records into the folder.
+func recordingEndpoint(t *testing.T, dir string, now func() time.Time) *geminihook.Endpoint {
+	t.Helper()
+	secret, err := geminihook.ParseSecret(webhooktest.TestSecret)
+	require.NoError(t, err)
+	logger := slog.New(slog.DiscardHandler)
+	recorder := &record.Recorder{Dir: dir, Now: now, Logger: logger}
+	return &geminihook.Endpoint{
+		Verifier: &geminihook.HMAC{Secrets: []geminihook.Secret{secret}, Now: now},
+		Observe:  recorder.Observe, Logger: logger,
+	}
+}
+
+// onlyFile returns the path of the only recorded delivery in the folder.
+func onlyFile(t *testing.T, dir string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.http"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	return files[0]
 }

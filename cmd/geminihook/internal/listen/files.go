@@ -96,7 +96,7 @@ func (f *files) genuine(g *group, a *attempt, ev *geminihook.Event) error {
 }
 
 // refused writes a delivery that was not accepted, unless its body is incomplete.
-// The name tells "verify" when it was refused, as the names of package refused do.
+// The name tells "verify" when it was refused.
 func (f *files) refused(g *group, a *attempt) error {
 	if f == nil || a.cutOff {
 		return nil
@@ -153,7 +153,7 @@ func essential(a *attempt) *webhooktest.Delivery {
 }
 
 // fileName returns a name without characters that are special to a file system,
-// a shell, or a terminal, as webhooktest.Record does.
+// a shell, or a terminal.
 func fileName(at time.Time, typ, id string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' {

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestPoison is the life of an event that the function fails at: it is recorded,
+// found, looked at, delivered again after the fix, and its file disappears.
+func TestPoison(t *testing.T) {
+	dir := t.TempDir()
+	endpoint := recordingEndpoint(t, dir, time.Now)
+	var failure error
+	send := func(args ...string) (status int, out, errs string) {
+		fn := func(context.Context, *geminihook.Event) error { return failure }
+		server := httptest.NewServer(endpoint.Handler(fn))
+		defer server.Close() // after the endpoint has recorded
+		return call(t, "", vars, append(append([]string{"send"}, args...), server.URL)...)
+	}
+	failure = errors.New("no such order")
+	status, _, _ := send("-set", "data.id=batches/42")
+	assert.Equal(t, exitFailed, status)
+	file := onlyFile(t, dir)
+	_, out, _ := call(t, "", vars, "verify", file)
+	assert.Contains(t, flat(out), "genuine batch.succeeded")
+	assert.Contains(t, flat(out), "The endpoint recorded it as failed at")
+	assert.Contains(t, flat(out), "no such order")
+
+	status, out, _ = send("-replay", file, "-resign")
+	assert.Equal(t, exitFailed, status, "not fixed yet")
+	assert.Contains(t, out, "1 x 500")
+	assert.Equal(t, file, onlyFile(t, dir), "a file per event")
+
+	failure = nil
+	status, out, errs := send("-replay", file, "-resign")
+	assert.Zero(t, status, errs)
+	assert.Contains(t, out, "1 x 200 OK")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+// TestPoisonDropped: an event that was given up is done in the store, so it needs a
+// fresh id to be handled again.
+func TestPoisonDropped(t *testing.T) {
+	dir := t.TempDir()
+	endpoint := recordingEndpoint(t, dir, time.Now)
+	runs := 0
+	server := httptest.NewServer(endpoint.Handler(func(context.Context, *geminihook.Event) error {
+		if runs++; runs > 1 {
+			return nil
+		}
+		return geminihook.Permanent(errors.New("given up"))
+	}))
+	ok(t, vars, "send", server.URL)
+	server.Close()
+	server = httptest.NewServer(server.Config.Handler)
+	defer server.Close()
+	file := onlyFile(t, dir)
+	status, out, errs := call(t, "", vars, "send", "-replay", file, "-resign", server.URL)
+	assert.Zero(t, status)
+	assert.Contains(t, out, "1 x 200 OK")
+	assert.Contains(t, flat(errs), "marked it as done")
+	assert.Equal(t, 1, runs)
+	status, _, errs = call(t, "", vars, "send", "-replay", file, "-resign", "-fresh-id", server.URL)
+	assert.Zero(t, status)
+	assert.Empty(t, errs)
+	assert.Equal(t, 2, runs)
+}
+
+// TestSendForce: nobody gets a signature for what does not verify, unless the user
+// insists.
+func TestSendForce(t *testing.T) {
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	good := webhooktest.New(geminihook.EventBatchFailed).Sign(time.Now().Add(-48*time.Hour), signer)
+	unsigned := &webhooktest.Delivery{Header: good.Header.Clone(), Body: good.Body}
+	unsigned.Header.Del("webhook-timestamp")
+	unsigned.Header.Del("webhook-signature")
+	noID := unsigned.Clone()
+	noID.Header.Del("webhook-id")
+	dynamic := good.Clone().Sign(time.Now(), webhooktest.Dynamic(webhooktest.Key(1)))
+	empty := unsigned.Clone()
+	empty.Body = nil
+	const process = "Geminihook-Result: failed\r\nGeminihook-Source: Endpoint.Process\r\n"
+	const rejected = "Geminihook-Result: rejected\r\nGeminihook-Reason: r\r\n"
+	for _, tt := range []struct {
+		name     string
+		delivery *webhooktest.Delivery
+		lines    string
+		want     string // the error without -force; empty if there is none
+		force    string // the error with it
+	}{
+		{"genuine", good, "", "", ""},
+		{"genuine, failed", good, "Geminihook-Result: failed\r\n", "", ""},
+		{"forged", good.Tampered(), rejected, "a stranger may have made it (no signature matches", ""},
+		{"another secret", good.WrongSecret(), "", `"geminihook verify" says more`, ""},
+		{"dynamic", dynamic, "", `"geminihook verify -google" verifies`, ""},
+		{"unsigned", unsigned, "", "webhook-timestamp", ""},
+		{"of Process", unsigned, process, "was given to Endpoint.Process: look at it, and sign it with -force", ""},
+		{"of Process, no id", noID, process, "was given to Endpoint.Process", ""},
+		{"of Process, no body", empty, process, "has no body, because a program made", "has no body"},
+		{"not read", empty, rejected + "Geminihook-Body: not read\r\n", "did not read it: r", "has no body"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &catcher{}
+			url := c.start(t)
+			path := filepath.Join(t.TempDir(), "x.http")
+			var b bytes.Buffer
+			require.NoError(t, tt.delivery.Write(&b))
+			content := strings.Replace(b.String(), "\r\n", "\r\n"+tt.lines, 1)
+			require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+
+			attempts := [][]string{{"send", "-replay", path, "-resign", url}}
+			if tt.lines != "" { // an endpoint has recorded it
+				attempts = append(attempts, []string{"send", "-file", path, url})
+			}
+			for _, args := range attempts {
+				status, _, errs := call(t, "", vars, args...)
+				assert.Equal(t, tt.want != "", status != 0, errs)
+				assert.Contains(t, flat(errs), tt.want)
+			}
+			if tt.want != "" {
+				assert.Empty(t, c.got)
+			}
+			status, _, errs := call(t, "", vars, "send", "-replay", path, "-resign", "-force", url)
+			assert.Equal(t, tt.force != "", status != 0, errs)
+			assert.Contains(t, flat(errs), tt.force)
+			if tt.force == "" {
+				sent := c.got[len(c.got)-1]
+				assert.NotEmpty(t, sent.ID())
+				assert.Empty(t, sent.Header.Get("Geminihook-Result"))
+				require.NoError(t, verifySent(t.Context(), sent, []string{webhooktest.TestSecret}))
+			}
+		})
+	}
+	for _, tt := range []struct{ args, text string }{
+		{"-force", "-force needs -resign"},
+		{"-replay x -force", "-force needs -resign"},
+		{"-replay x -fresh-id", "-fresh-id needs -resign"},
+	} {
+		args := append([]string{"send"}, strings.Fields(tt.args)...)
+		status, _, errs := call(t, "", vars, append(args, "http://127.0.0.1/")...)
+		assert.Equal(t, exitUsage, status, tt.args)
+		assert.Contains(t, errs, tt.text)
+	}
+}
