@@ -1,16 +1,27 @@
-// Package recorded shows how to test a handler with recorded deliveries.
+// Package recorded shows how to record deliveries, and how to test a handler with
+// recorded ones.
 package recorded
 
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/record"
 )
 
 // Orders keeps the results of jobs.
 type Orders struct {
 	Results map[string]string // by the id of the job
+}
+
+// Handler returns the handler of an endpoint that records what it rejects and what
+// Handle fails at, in the folder dir.
+func (o *Orders) Handler(verifier geminihook.Verifier, dir string) http.Handler {
+	recorder := &record.Recorder{Dir: dir}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Observe: recorder.Observe}
+	return endpoint.Handler(o.Handle)
 }
 
 // Handle is the function that the program passes to
