@@ -184,12 +184,13 @@ func (d *delivery) headerSize() (size int) {
 }
 
 // fileName returns the name of the file. A delivery without an id is known by its
-// body.
+// signature and body.
 func (d *delivery) fileName(k kind) string {
-	digest := sha256.Sum256([]byte("id " + d.id))
+	known := "id " + d.id
 	if d.id == "" {
-		digest = sha256.Sum256(append([]byte("body "), d.body...))
+		known = "content " + strings.Join(d.header["Webhook-Signature"], ",") + string(d.body)
 	}
+	digest := sha256.Sum256([]byte(known))
 	prefix := string(k) + "-"
 	if k == rejected && !d.complete {
 		prefix = incomplete

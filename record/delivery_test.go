@@ -149,6 +149,7 @@ func TestContentLength(t *testing.T) {
 		{"longer than the body", "70", geminihook.ErrSignature, "Content-Length: 70\r\n\r\n{}"},
 		{"shorter", "1", geminihook.ErrSignature, "Content-Length: 2\r\n\r\n{}"},
 		{"no number", "-7x", geminihook.ErrSignature, "Content-Length: 2\r\n\r\n{}"},
+		{"verified", "70", nil, "Content-Length: 2\r\n\r\n{}"},
 		{"not read", "70", geminihook.ErrHeader, "Content-Length: 0\r\n\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -157,8 +158,11 @@ func TestContentLength(t *testing.T) {
 				Result: geminihook.Rejected, Err: tt.err, Body: []byte("{}"),
 				Header: http.Header{"Webhook-Id": {"a"}, "Content-Length": {tt.announced}},
 			}
-			if tt.name == "not read" {
+			switch tt.name {
+			case "not read":
 				o.Body = nil
+			case "verified":
+				o.Event = &geminihook.Event{ID: "a", Raw: o.Body}
 			}
 			g.recorder.Observe(t.Context(), o)
 			content := g.only(t)
@@ -167,4 +171,32 @@ func TestContentLength(t *testing.T) {
 			assert.Equal(t, o.Body == nil, notRead)
 		})
 	}
+}
+
+// FuzzObserve: whatever an outcome holds, its file reads back with the same body and
+// no other headers.
+func FuzzObserve(f *testing.F) {
+	f.Add("msg_1", "v1,AAAA", "poison", "batches/1", []byte(`{"type":"x"}`), true)
+	f.Add("a\r\n\r\n", "\x00\xff", "é\r\n", "\u202e:", []byte("\r\n\r\nPOST"), false)
+	f.Fuzz(func(t *testing.T, id, signature, reason, job string, body []byte, verified bool) {
+		g := newRig(t, &record.Recorder{MaxBytes: 1 << 20})
+		o := geminihook.Outcome{
+			Result: geminihook.Failed, ID: id, Err: errors.New(reason), Body: body,
+			Header: http.Header{"Webhook-Id": {id}, "webhook-signature": {signature}, "Cookie": {"c"}},
+		}
+		if verified {
+			data := &geminihook.BatchExpired{ID: job}
+			o.Event = &geminihook.Event{ID: id, Data: data, Raw: body}
+		}
+		g.recorder.Observe(t.Context(), o)
+		if strings.Contains(g.logs.String(), "too large") {
+			return
+		}
+		d, err := webhooktest.Read(strings.NewReader(g.only(t)))
+		require.NoError(t, err)
+		require.Equal(t, string(body), string(d.Body))
+		for name := range d.Header {
+			require.Contains(t, []string{"Webhook-Id", "Webhook-Signature"}, name)
+		}
+	})
 }

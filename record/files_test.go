@@ -62,6 +62,19 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// TestKindsApart: what is verified does not push out what is not, either.
+func TestKindsApart(t *testing.T) {
+	g := newRig(t, &record.Recorder{MaxFiles: 1})
+	d := g.delivery("msg_1")
+	d.Header.Del("webhook-signature")
+	g.post(d, nil)
+	g.post(g.delivery("msg_1"), errPoison)
+	g.post(g.delivery("msg_2"), errPoison)
+	assert.Equal(t, "failed 1, rejected-incomplete 1", g.kinds(t))
+	g.post(g.delivery("msg_1"), nil)
+	assert.Equal(t, "failed 1, rejected-incomplete 1", g.kinds(t), "what was rejected is evidence")
+}
+
 // TestIncomplete: deliveries without complete headers share what is free, and make
 // room for those that have them.
 func TestIncomplete(t *testing.T) {
@@ -103,14 +116,16 @@ func TestOldest(t *testing.T) {
 	assert.ElementsMatch(t, []string{"a", "c"}, ids)
 
 	g.move(-time.Hour)
-	g.post(g.delivery("d"), errPoison)
+	g.post(g.delivery("d"), errPoison) // the newest is kept, even if the clock was set back
+	g.move(2 * time.Hour)
+	g.post(g.delivery("e"), errPoison) // d is now the oldest by its time
 	loaded, err = webhooktest.Load(os.DirFS(g.recorder.Dir), "*.http")
 	require.NoError(t, err)
-	assert.True(t, loaded[0].ID() == "d" || loaded[1].ID() == "d", "even if the clock was set back")
+	assert.ElementsMatch(t, []string{"c", "e"}, []string{loaded[0].ID(), loaded[1].ID()})
 
 	g.recorder.MaxFiles = -5
 	g.move(time.Hour)
-	g.post(g.delivery("e"), errPoison)
+	g.post(g.delivery("f"), errPoison)
 	assert.Len(t, g.names(t), 1, "the newest is always kept")
 }
 

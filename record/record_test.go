@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,19 +199,72 @@ func TestFlood(t *testing.T) {
 	assert.Contains(t, g.logs.String(), "too large", "the header is bounded, too")
 }
 
+// TestWithoutID: deliveries and events without an id get a file each.
+func TestWithoutID(t *testing.T) {
+	g := newRig(t, &record.Recorder{})
+	for range 2 {
+		d := webhooktest.New(geminihook.EventBatchFailed, signer)
+		d.Header.Del("webhook-id")
+		g.post(d, nil)
+		g.move(time.Minute)
+	}
+	assert.Equal(t, "rejected-incomplete 2", g.kinds(t))
+	for _, raw := range []string{"{}", "{ }", "{}"} {
+		o := geminihook.Outcome{Result: geminihook.Failed, Event: &geminihook.Event{Raw: []byte(raw)}}
+		g.recorder.Observe(t.Context(), o)
+	}
+	assert.Equal(t, "failed 2, rejected-incomplete 2", g.kinds(t))
+}
+
+// blocker is a slog.Handler whose first call blocks, as a disk that hangs does.
+type blocker struct {
+	slog.Handler
+	called           atomic.Bool
+	entered, release chan struct{}
+}
+
+func (b *blocker) Handle(context.Context, slog.Record) error {
+	if !b.called.Swap(true) {
+		close(b.entered)
+		<-b.release
+	}
+	return nil
+}
+
+// TestHangingDisk: while a file that a stranger has caused is being written, no other
+// is begun, so that a disk that hangs does not hold a request every 10 seconds.
+func TestHangingDisk(t *testing.T) {
+	g := newRig(t, &record.Recorder{})
+	b := &blocker{entered: make(chan struct{}), release: make(chan struct{})}
+	b.Handler = slog.NewTextHandler(g.logs, nil)
+	g.recorder.Logger = slog.New(b)
+	forge := func(id string) { g.post(g.delivery(id).WrongSecret(), nil) }
+	var all sync.WaitGroup
+	all.Go(func() { forge("msg_1") })
+	<-b.entered
+	g.move(time.Hour)
+	forge("msg_2") // returns, although the first has not
+	assert.Equal(t, "rejected 1", g.kinds(t))
+	close(b.release)
+	all.Wait()
+	forge("msg_3")
+	assert.Equal(t, "rejected 2", g.kinds(t))
+}
+
 // TestErrors are logged and nothing else.
 func TestErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	full := filepath.Join(t.TempDir(), "full")
 	for name, dir := range map[string]string{
-		"a file": file, "below a file": file + "/x", "none": "",
+		"not a directory": file, "mkdir": file + "/x", "Recorder.Dir is empty": "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t, &record.Recorder{Dir: full})
 			g.recorder.Dir = dir
 			assert.Equal(t, 500, g.post(g.delivery("msg_1"), errPoison))
 			assert.Contains(t, g.logs.String(), "could not be recorded")
+			assert.Contains(t, g.logs.String(), name)
 			assert.Equal(t, 200, g.post(g.delivery("msg_1"), nil))
 			assert.NotContains(t, g.logs.String(), "batches/1")
 		})
