@@ -67,9 +67,11 @@ func example(t geminihook.EventType, number string) map[string]string {
 	case geminihook.EventBatchSucceeded:
 		d["output_file_uri"] = "gs://my-bucket/results.jsonl"
 	case geminihook.EventBatchFailed:
-		d["error_code"], d["error_message"] = "INVALID_ARGUMENT", "The request could not be processed."
+		d["error_code"] = "INVALID_ARGUMENT"
+		d["error_message"] = "The request could not be processed."
 	case geminihook.EventInteractionFailed, geminihook.EventVideoFailed:
-		d["error_code"], d["error_message"] = "INTERNAL", "The request could not be processed."
+		d["error_code"] = "INTERNAL"
+		d["error_message"] = "The request could not be processed."
 	case geminihook.EventVideoGenerated:
 		d["output_file_uri"], d["file_name"] = "gs://my-bucket/video.mp4", "video.mp4"
 	}

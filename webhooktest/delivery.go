@@ -78,7 +78,12 @@ func (d *Delivery) Sign(at time.Time, signers ...Signer) *Delivery {
 
 // Clone returns a deep copy of the delivery.
 func (d *Delivery) Clone() *Delivery {
-	return &Delivery{Header: d.Header.Clone(), Body: bytes.Clone(d.Body), signers: slices.Clone(d.signers), faulty: d.faulty}
+	return &Delivery{
+		Header:  d.Header.Clone(),
+		Body:    bytes.Clone(d.Body),
+		signers: slices.Clone(d.signers),
+		faulty:  d.faulty,
+	}
 }
 
 // Request returns the delivery as an incoming server request, suitable for

@@ -1,7 +1,8 @@
 // Package webhooktest helps you test a program that receives Gemini webhooks.
 // It makes signed deliveries, genuine and forged:
 //
-//	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
+//	signer := webhooktest.Static(webhooktest.TestSecret)
+//	delivery := webhooktest.New(geminihook.EventBatchSucceeded, signer)
 //	status := webhooktest.Post(handler, delivery)
 //
 // [NewData] takes your own data, and [Delivery.WithMetadata] adds user_metadata.

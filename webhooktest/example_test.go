@@ -45,7 +45,8 @@ func Example() {
 		runs++
 		return nil
 	})
-	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	genuine := webhooktest.New(geminihook.EventBatchSucceeded, signer)
 	for _, delivery := range []*webhooktest.Delivery{genuine, genuine, genuine.WrongSecret()} {
 		fmt.Println(webhooktest.Post(handler, delivery), runs)
 	}
@@ -56,7 +57,8 @@ func Example() {
 }
 
 func ExampleNew() {
-	delivery := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.TestSecret))
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	delivery := webhooktest.New(geminihook.EventVideoGenerated, signer)
 	recorder := httptest.NewRecorder()
 	handler().ServeHTTP(recorder, delivery.Request("/gemini"))
 	fmt.Println(recorder.Code)
@@ -78,7 +80,8 @@ func ExampleNewData() {
 }
 
 func ExampleNewBody() {
-	body := []byte(`{"type":"batch.paused","data":{"id":"batch_1"}}`) // a type that this package does not know
+	// A type that this package does not know.
+	body := []byte(`{"type":"batch.paused","data":{"id":"batch_1"}}`)
 	delivery := webhooktest.NewBody(body, webhooktest.Static(webhooktest.TestSecret))
 	recorder := httptest.NewRecorder()
 	handler().ServeHTTP(recorder, delivery.Request("/gemini"))
@@ -110,9 +113,11 @@ func ExampleDelivery() {
 }
 
 func ExampleDelivery_Rotated() {
-	old, fresh := webhooktest.Static(webhooktest.RandomSecret()), webhooktest.Static(webhooktest.TestSecret)
+	old := webhooktest.Static(webhooktest.RandomSecret())
+	fresh := webhooktest.Static(webhooktest.TestSecret)
+	delivery := webhooktest.New(geminihook.EventBatchFailed).Rotated(old, fresh)
 	recorder := httptest.NewRecorder()
-	handler().ServeHTTP(recorder, webhooktest.New(geminihook.EventBatchFailed).Rotated(old, fresh).Request("/gemini"))
+	handler().ServeHTTP(recorder, delivery.Request("/gemini"))
 	fmt.Println(recorder.Code)
 	// Output:
 	// 200
@@ -140,7 +145,8 @@ func ExampleDelivery_SetID() {
 func ExampleDelivery_ClientRequest() {
 	server := httptest.NewServer(handler())
 	defer server.Close()
-	delivery := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.TestSecret))
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	delivery := webhooktest.New(geminihook.EventBatchFailed, signer)
 	request, err := delivery.ClientRequest(server.URL)
 	if err != nil {
 		log.Fatal(err)
@@ -155,7 +161,8 @@ func ExampleDelivery_ClientRequest() {
 }
 
 func ExampleDelivery_Write() {
-	delivery := webhooktest.NewBody([]byte(`{"type":"batch.expired"}`), webhooktest.Static(webhooktest.TestSecret))
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	delivery := webhooktest.NewBody([]byte(`{"type":"batch.expired"}`), signer)
 	var file bytes.Buffer
 	if err := delivery.Write(&file); err != nil {
 		log.Fatal(err)
@@ -208,7 +215,8 @@ func ExampleRecorded() {
 }
 
 func ExampleBodyWith() {
-	fmt.Println(string(webhooktest.BodyWith(geminihook.EventBatchExpired, map[string]any{"order": "1042"})))
+	metadata := map[string]any{"order": "1042"}
+	fmt.Println(string(webhooktest.BodyWith(geminihook.EventBatchExpired, metadata)))
 	// Output:
 	// {"type":"batch.expired","version":"v1","timestamp":"2026-01-22T12:00:00Z","data":{"id":"batch_123456"},"user_metadata":{"order":"1042"}}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log"
 	"net/http"
-	"net/http/httptest"
 	"time"
 
 	"github.com/geminihook/geminihook"
@@ -19,9 +18,9 @@ func ExampleKeyServer() {
 	endpoint := &geminihook.Endpoint{Verifier: &geminihook.KeySet{URL: keys.URL}}
 	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
 	for n := range 2 {
-		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(n))).Request("/"))
-		fmt.Println(recorder.Code)
+		signer := webhooktest.Dynamic(webhooktest.Key(n))
+		delivery := webhooktest.New(geminihook.EventVideoGenerated, signer)
+		fmt.Println(webhooktest.Post(handler, delivery))
 	}
 	fmt.Println(keys.Fetches(), "fetch")
 	// Output:
@@ -37,9 +36,9 @@ func ExampleKeyServer_SetHandler() {
 	keys.SetHandler(http.NotFoundHandler())
 	endpoint := &geminihook.Endpoint{Verifier: &geminihook.KeySet{URL: keys.URL}}
 	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
-	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(1))).Request("/"))
-	fmt.Println(recorder.Code)
+	signer := webhooktest.Dynamic(webhooktest.Key(1))
+	delivery := webhooktest.New(geminihook.EventVideoGenerated, signer)
+	fmt.Println(webhooktest.Post(handler, delivery))
 	// Output:
 	// 503
 }
@@ -65,7 +64,8 @@ func ExampleSender() {
 		Signers:    []webhooktest.Signer{webhooktest.Static(webhooktest.TestSecret)},
 		FirstRetry: time.Millisecond,
 	}
-	report, err := sender.Deliver(context.Background(), webhooktest.New(geminihook.EventBatchSucceeded))
+	delivery := webhooktest.New(geminihook.EventBatchSucceeded)
+	report, err := sender.Deliver(context.Background(), delivery)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -16,7 +16,8 @@ func TestKeyServer(t *testing.T) {
 	defer keys.Close()
 	set := &geminihook.KeySet{URL: keys.URL, MinRefresh: time.Nanosecond}
 	verify := func(n int) error {
-		d := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(n)))
+		signer := webhooktest.Dynamic(webhooktest.Key(n))
+		d := webhooktest.New(geminihook.EventVideoGenerated, signer)
 		_, err := set.Verify(t.Context(), d.Header, d.Body)
 		return err
 	}

@@ -49,8 +49,11 @@ type Sender struct {
 	Timeout     time.Duration // for one attempt; zero means 10 seconds
 	FirstRetry  time.Duration // the wait after the first attempt; zero means 5 seconds
 	MaxRetry    time.Duration // the longest wait; zero means 1 hour
-	GiveUp      time.Duration // the time after which no attempt starts; zero means 24 hours, negative means one attempt
 	Concurrency int           // the number of concurrent deliveries; zero means 16
+
+	// GiveUp is the time after which no attempt starts. Zero means 24 hours, and
+	// a negative time means one attempt.
+	GiveUp time.Duration
 
 	Duplicates float64 // the fraction of attempts that are sent twice at the same time
 	HangUps    float64 // the fraction of attempts that end before the response arrives
@@ -85,7 +88,7 @@ func (a Attempt) Acknowledged() bool { return a.Status >= 200 && a.Status <= 299
 type Report struct {
 	Attempts  []Attempt // in the order in which they ended
 	Delivered []string  // the ids that were acknowledged
-	Lost      []string  // the ids that were not acknowledged before GiveUp or the end of the context
+	Lost      []string  // the ids that were not, before GiveUp or the end of the context
 }
 
 // Deliver sends each delivery until it is acknowledged or given up. It returns
@@ -216,7 +219,9 @@ func (s *Sender) send(ctx context.Context, d *Delivery) (status int, err error) 
 		return 0, err
 	}
 	client := *cmp.Or(s.Client, http.DefaultClient)
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
 		return 0, err
@@ -252,7 +257,7 @@ func serve(h http.Handler, r *http.Request) (status int, err error) {
 		got := response{err: errors.New("webhooktest: the receiver closed the connection")}
 		defer func() {
 			if p := recover(); p != nil {
-				got.err = fmt.Errorf("webhooktest: the receiver closed the connection: panic: %v", p)
+				got.err = fmt.Errorf("%w: panic: %v", got.err, p)
 			}
 			responses <- got
 		}()

@@ -48,7 +48,8 @@ func TestSenderLosesNothing(t *testing.T) {
 				case luck < 0.2:
 					panic("bug")
 				case luck < 0.4:
-					<-time.After(time.Duration(luck * float64(time.Minute))) // longer than the sender waits
+					// Longer than the sender waits.
+					<-time.After(time.Duration(luck * float64(time.Minute)))
 				}
 				mu.Lock()
 				defer mu.Unlock()
@@ -83,13 +84,16 @@ func TestSenderAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := endpoint(t)
 		signatures := map[string]bool{}
-		s := &webhooktest.Sender{Signers: []webhooktest.Signer{signer}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		unavailable := func(w http.ResponseWriter, r *http.Request) {
 			ev, err := e.Receive(w, r)
 			assert.NoError(t, err)
 			assert.Equal(t, time.Now().Unix(), ev.SentAt.Unix(), "signed again")
 			signatures[r.Header.Get("webhook-signature")] = true
 			w.WriteHeader(http.StatusServiceUnavailable)
-		})}
+		}
+		s := &webhooktest.Sender{
+			Signers: []webhooktest.Signer{signer}, Handler: http.HandlerFunc(unavailable),
+		}
 		seen := 0
 		s.Observe = func(a webhooktest.Attempt) { seen++; assert.Equal(t, seen, a.Number) }
 		d := webhooktest.New(geminihook.EventBatchFailed)
@@ -116,11 +120,12 @@ func TestSenderAttempts(t *testing.T) {
 func TestSenderTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		s := &webhooktest.Sender{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		slow := func(_ http.ResponseWriter, r *http.Request) {
 			if calls.Add(1) == 1 {
 				<-r.Context().Done()
 			}
-		})}
+		}
+		s := &webhooktest.Sender{Handler: http.HandlerFunc(slow)}
 		report, err := s.Deliver(t.Context(), webhooktest.New(geminihook.EventBatchFailed, signer))
 		require.NoError(t, err)
 		require.Len(t, report.Attempts, 2)
@@ -159,7 +164,10 @@ func TestSenderKeepsFaults(t *testing.T) {
 		Signers: []webhooktest.Signer{signer}, GiveUp: -1,
 	}
 	for name, d := range map[string]*webhooktest.Delivery{
-		"tampered": good.Tampered(), "stale": good.Stale(), "future": good.Future(), "wrong secret": good.WrongSecret(),
+		"tampered":     good.Tampered(),
+		"stale":        good.Stale(),
+		"future":       good.Future(),
+		"wrong secret": good.WrongSecret(),
 	} {
 		report, err := s.Deliver(t.Context(), d)
 		require.NoError(t, err)
@@ -168,7 +176,7 @@ func TestSenderKeepsFaults(t *testing.T) {
 	repaired := good.Stale().Sign(time.Now().Add(-time.Hour))
 	report, err := s.Deliver(t.Context(), repaired)
 	require.NoError(t, err)
-	assert.Equal(t, 200, report.Attempts[0].Status, "the caller has signed it, so it is no longer a variant")
+	assert.Equal(t, 200, report.Attempts[0].Status, "signed by the caller: no longer a variant")
 }
 
 // TestSenderToRouter checks that a Handler gets the requests at the URL.
@@ -185,7 +193,8 @@ func TestSenderToRouter(t *testing.T) {
 		"/elsewhere":                          404,
 		"":                                    404,
 	} {
-		report, err := (&webhooktest.Sender{Handler: router, URL: url, GiveUp: -1}).Deliver(t.Context(), webhooktest.New("x", signer))
+		s := &webhooktest.Sender{Handler: router, URL: url, GiveUp: -1}
+		report, err := s.Deliver(t.Context(), webhooktest.New("x", signer))
 		require.NoError(t, err)
 		assert.Equal(t, want, report.Attempts[0].Status, url)
 	}
@@ -199,7 +208,8 @@ func TestSenderObserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running atomic.Int64
 		seen := 0
-		s := &webhooktest.Sender{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), HangUps: 0.5}
+		accept := func(http.ResponseWriter, *http.Request) {}
+		s := &webhooktest.Sender{Handler: http.HandlerFunc(accept), HangUps: 0.5}
 		s.Observe = func(a webhooktest.Attempt) {
 			assert.EqualValues(t, 1, running.Add(1))
 			time.Sleep(time.Second) // long enough for the others to be ready
@@ -210,7 +220,8 @@ func TestSenderObserve(t *testing.T) {
 				assert.NoError(t, err)
 			}
 		}
-		_, err := s.Deliver(t.Context(), webhooktest.New("x", signer), webhooktest.New("y", signer), webhooktest.New("z", signer))
+		x, y := webhooktest.New("x", signer), webhooktest.New("y", signer)
+		_, err := s.Deliver(t.Context(), x, y, webhooktest.New("z", signer))
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, seen, 100)
 	})
@@ -221,18 +232,23 @@ func TestSenderOverHTTP(t *testing.T) {
 	e := endpoint(t)
 	runs := map[string]int{}
 	var mu sync.Mutex
-	srv := httptest.NewUnstartedServer(e.Handler(func(_ context.Context, ev *geminihook.Event) error {
+	crash := func(_ context.Context, ev *geminihook.Event) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if runs[ev.ID]++; ev.Attempt == 1 {
 			panic(http.ErrAbortHandler)
 		}
 		return nil
-	}))
+	}
+	srv := httptest.NewUnstartedServer(e.Handler(crash))
 	srv.Start()
 	defer srv.Close()
-	s := &webhooktest.Sender{URL: srv.URL, Signers: []webhooktest.Signer{signer}, FirstRetry: time.Millisecond, Duplicates: 1}
-	a, b := webhooktest.New(geminihook.EventBatchFailed), webhooktest.New(geminihook.EventVideoGenerated)
+	s := &webhooktest.Sender{
+		URL: srv.URL, Signers: []webhooktest.Signer{signer},
+		FirstRetry: time.Millisecond, Duplicates: 1,
+	}
+	a := webhooktest.New(geminihook.EventBatchFailed)
+	b := webhooktest.New(geminihook.EventVideoGenerated)
 	report, err := s.Deliver(t.Context(), a, b)
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []string{a.ID(), b.ID()}, report.Delivered)
@@ -245,15 +261,17 @@ func TestSenderOverHTTP(t *testing.T) {
 // target gets nothing.
 func TestSenderRedirect(t *testing.T) {
 	var stolen atomic.Int64
-	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
+	steal := func(http.ResponseWriter, *http.Request) { stolen.Add(1) }
+	thief := httptest.NewServer(http.HandlerFunc(steal))
 	defer thief.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		redirect := http.RedirectHandler(thief.URL+"/elsewhere", status)
 		srv := httptest.NewServer(redirect)
 		defer srv.Close()
+		follow := func(*http.Request, []*http.Request) error { return nil }
 		for name, s := range map[string]*webhooktest.Sender{
 			"over HTTP":       {URL: srv.URL},
-			"with own client": {URL: srv.URL, Client: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}},
+			"with own client": {URL: srv.URL, Client: &http.Client{CheckRedirect: follow}},
 			"in process":      {Handler: redirect},
 		} {
 			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
@@ -269,7 +287,7 @@ func TestSenderRedirect(t *testing.T) {
 				require.ErrorContains(t, a.Err, "not follow redirects")
 				require.ErrorContains(t, a.Err, thief.URL)
 				if s.Client != nil {
-					assert.NoError(t, s.Client.CheckRedirect(nil, nil), "the caller's client is unchanged")
+					assert.NoError(t, s.Client.CheckRedirect(nil, nil), "the client is unchanged")
 				}
 			})
 		}

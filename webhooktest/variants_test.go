@@ -41,7 +41,8 @@ func TestVariants(t *testing.T) {
 		})
 	}
 	assert.Len(t, good.Oversized(1<<10).Body, 1<<10+1)
-	assert.Regexp(t, `^msg_[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, webhooktest.NewID())
+	const form = `^msg_[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`
+	assert.Regexp(t, form, webhooktest.NewID())
 }
 
 // TestVariantsOfDynamic checks that the variants of a dynamic delivery are
