@@ -145,6 +145,15 @@ func TestSendForce(t *testing.T) {
 			}
 		})
 	}
+	path := filepath.Join(t.TempDir(), "x.http")
+	var b bytes.Buffer
+	require.NoError(t, good.Write(&b))
+	require.NoError(t, os.WriteFile(path, b.Bytes(), 0o600))
+	status, _, errs := call(t, "", nil, "send", "-replay", path, "-resign",
+		"-dynamic", "-jwks", "127.0.0.1:0", "http://127.0.0.1/")
+	assert.Equal(t, exitFailed, status)
+	assert.Contains(t, flat(errs), "there is no secret to verify it with")
+
 	for _, tt := range []struct{ args, text string }{
 		{"-force", "-force needs -resign"},
 		{"-replay x -force", "-force needs -resign"},

@@ -264,8 +264,25 @@ func TestVerifyRecorded(t *testing.T) {
 			status, out, errs := call(t, "", vars, "verify", onlyFile(t, dir))
 			assert.Equal(t, tt.status, status, errs)
 			assert.Contains(t, flat(out), tt.want)
+			explained := tt.name == "encoded again" || tt.name == "clock"
+			assert.Equal(t, !explained, strings.Contains(flat(out), "The endpoint recorded it as"))
 		})
 	}
+}
+
+// TestVerifyProcess: an event of Endpoint.Process has no signature, and that is not
+// the fault of a proxy.
+func TestVerifyProcess(t *testing.T) {
+	dir := t.TempDir()
+	ev, err := geminihook.ParseUnverified(webhooktest.Body(geminihook.EventBatchFailed))
+	require.NoError(t, err)
+	ev.ID = "msg_1"
+	fn := func(context.Context, *geminihook.Event) error { return errors.New("poison") }
+	recordingEndpoint(t, dir, time.Now).Process(t.Context(), ev, fn)
+	status, out, errs := call(t, "", vars, "verify", onlyFile(t, dir))
+	assert.Equal(t, exitFailed, status, errs)
+	assert.Contains(t, flat(out), "given to Endpoint.Process, so it has no signature to verify. The endpoint recorded")
+	assert.NotContains(t, out, "proxy")
 }
 
 // recordingEndpoint returns an endpoint that records into the folder.
