@@ -62,7 +62,8 @@ func readRecorded(name string) (*webhooktest.Delivery, recording, error) {
 	if err != nil {
 		return nil, recording{}, fmt.Errorf("%s: %w", name, err)
 	}
-	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b))) // Read leaves out some headers
+	// Read has left out the header lines of package record.
+	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b)))
 	if err != nil {
 		return nil, recording{}, fmt.Errorf("%s: %w", name, err)
 	}
@@ -73,7 +74,8 @@ func readRecorded(name string) (*webhooktest.Delivery, recording, error) {
 // user's secrets, because it does not verify with any of them: whoever sent it would
 // get a signature for it. With force, only what cannot be an event is refused.
 func checkSignable(
-	ctx context.Context, name string, d *webhooktest.Delivery, r recording, secrets []string, force bool,
+	ctx context.Context, name string, d *webhooktest.Delivery, r recording,
+	secrets []string, force bool,
 ) error {
 	switch {
 	case r.notRead:

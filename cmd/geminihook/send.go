@@ -3,15 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -173,78 +167,6 @@ func (f *sendFlags) checkReplay(flags *flag.FlagSet) (err error) {
 	return err
 }
 
-// secrets returns the secrets, of which -replay without -resign needs none.
-func (f *sendFlags) secrets(e *env) ([]string, error) {
-	if f.asIs() {
-		return nil, nil
-	}
-	return secrets(f.secretFile, e)
-}
-
-// signers returns a signer per secret or, with -dynamic, one with the key, whose
-// key set it serves until stop is called.
-func (f *sendFlags) signers(texts []string, e *env) (signers []webhooktest.Signer, stop func(), err error) {
-	switch {
-	case f.asIs():
-		return nil, func() {}, nil
-	case f.dynamic:
-		return f.dynamicSigner(e)
-	case len(texts) == 0:
-		return nil, nil, &usageError{"no secret: set GEMINI_WEBHOOK_SECRET, or use -secret-file or -dynamic"}
-	}
-	for _, text := range texts {
-		signers = append(signers, webhooktest.Static(text))
-	}
-	return signers, func() {}, nil
-}
-
-// dynamicSigner returns a signer with the key, whose key set it serves until stop is
-// called.
-func (f *sendFlags) dynamicSigner(e *env) (signers []webhooktest.Signer, stop func(), err error) {
-	key, err := f.key()
-	if err != nil {
-		return nil, nil, err
-	}
-	l, err := net.Listen("tcp", f.jwks)
-	if err != nil {
-		return nil, nil, fmt.Errorf("serving the key set: %w", err)
-	}
-	set := webhooktest.JWKS(webhooktest.Public(key))
-	serve := func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(set)
-	}
-	server := &http.Server{
-		ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, Handler: http.HandlerFunc(serve),
-	}
-	go func() { _ = server.Serve(l) }()
-	if !f.json {
-		fmt.Fprintf(e.out, "Set the receiver's KeySet.URL to http://%s/ while this runs.\n\n", l.Addr())
-	}
-	return []webhooktest.Signer{webhooktest.Dynamic(key)}, func() { _ = server.Close() }, nil
-}
-
-// key reads the key from -key-file or makes a fresh one.
-func (f *sendFlags) key() (ed25519.PrivateKey, error) {
-	if f.keyFile == "" {
-		_, key, err := ed25519.GenerateKey(rand.Reader)
-		return key, err
-	}
-	b, err := os.ReadFile(f.keyFile)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return nil, fmt.Errorf("%s is not a PEM file; make a key with: openssl genpkey -algorithm ed25519", f.keyFile)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if key, ok := parsed.(ed25519.PrivateKey); ok && err == nil {
-		return key, nil
-	}
-	return nil, errors.New(f.keyFile + " has no Ed25519 private key in PKCS #8; make one with: openssl genpkey -algorithm ed25519")
-}
-
 // deliveries makes -n deliveries like the first. All but the first get a fresh id.
 func (f *sendFlags) deliveries(
 	first *webhooktest.Delivery, signers []webhooktest.Signer,
@@ -275,7 +197,9 @@ func (f *sendFlags) deliveries(
 
 // first returns the delivery of -type, -file or -replay. A recorded delivery that is
 // signed again must verify with the secrets.
-func (f *sendFlags) first(ctx context.Context, secrets []string, e *env) (*webhooktest.Delivery, error) {
+func (f *sendFlags) first(
+	ctx context.Context, secrets []string, e *env,
+) (*webhooktest.Delivery, error) {
 	name := cmp.Or(f.replay, f.file)
 	if name == "" {
 		return webhooktest.New(geminihook.EventType(f.typ)), nil
