@@ -4,62 +4,57 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// acquire waits for a connection of the pool, as long as the context lasts.
-func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	start := time.Now()
-	conn, err := s.pool.Acquire(ctx)
-	if err == nil {
-		return conn, nil
-	}
-	stat := s.pool.Stat()
-	if ctx.Err() != nil && stat.AcquiredConns() >= stat.MaxConns() {
-		return nil, fmt.Errorf("waited %v for a connection of the pool, all %d of which are in use: raise its MaxConns: %w",
-			time.Since(start).Round(time.Millisecond), stat.MaxConns(), err)
-	}
-	return nil, err
-}
+// The SQLSTATEs that the store looks at.
+const (
+	readOnly      = "25006"
+	notNull       = "23502"
+	noSavepoint   = "3B001"
+	noTransaction = "25P01"
+	serialization = "40001"
+)
 
 // failure completes the error of a call to the database.
-func (s *Store) failure(ctx context.Context, err error) error {
+func failure(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	if hint := s.hint(err); hint != "" {
+	if hint := hint(err); hint != "" {
 		return fmt.Errorf("pgstore: %w (%s)", err, hint)
 	}
 	return fmt.Errorf("pgstore: %w", err)
 }
 
-func (s *Store) storeFailed(ctx context.Context, err error) error {
-	return fmt.Errorf("%w: %w", geminihook.ErrStore, s.failure(ctx, err))
+// storeFailed is failure for Transact.
+func storeFailed(ctx context.Context, err error) error {
+	return fmt.Errorf("%w: %w", geminihook.ErrStore, failure(ctx, err))
 }
 
+const hintReadOnly = "the connection is to a standby or to a primary that was made read-only, and is closed: " +
+	"target_session_attrs=read-write in the connection string avoids such servers"
+
 // hint says what to do about an error whose text does not.
-func (s *Store) hint(err error) string {
+func hint(err error) string {
 	switch code(err) {
 	case "42P01":
-		return "call Migrate, or apply schema.sql"
+		return "call Migrate, or apply schema.sql; if the table was moved to another schema, restart the program"
+	case "42501":
+		return "grant SELECT, INSERT, UPDATE and DELETE on the table; if a function executes SET ROLE in its transaction, " +
+			"it must RESET ROLE before it returns"
 	case "26000", "42P05", "08P01":
 		return "a pooler in transaction mode needs default_query_exec_mode=exec in the connection string"
 	case readOnly:
-		return "the connection is to a standby or to a primary that was made read-only, and is closed: " +
-			"target_session_attrs=read-write in the connection string avoids such servers"
+		return hintReadOnly
 	}
 	return ""
 }
-
-// readOnly is the SQLSTATE of a write in a read-only transaction.
-const readOnly = "25006"
 
 // code returns the SQLSTATE that the server responded with, if any.
 func code(err error) string {

@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/pgstore"
 	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -110,19 +112,42 @@ func rows(t testing.TB, pool *pgxpool.Pool) int {
 	return get[int](t, pool, "SELECT count(*) FROM geminihook_deliveries")
 }
 
-func transactor(store *pgstore.Store) geminihook.Transactor {
-	return store.Transactional().(geminihook.Transactor)
-}
-
 func succeed(context.Context) error { return nil }
 
-// acquire claims a key that is free.
-func acquire(t testing.TB, store geminihook.Store, key string, lease, keep time.Duration) geminihook.Claim {
+// acquire claims a free key, with a token that it returns.
+func acquire(t testing.TB, store geminihook.Store, key string, lease, keep time.Duration) string {
 	t.Helper()
-	c, err := store.Claim(t.Context(), key, lease, keep)
-	require.NoError(t, err)
+	token := rand.Text()
+	c := claim(t, store, key, token, lease, keep)
 	require.Equal(t, geminihook.Acquired, c.State)
+	return token
+}
+
+func claim(
+	t testing.TB, store geminihook.Store, key, token string, lease, keep time.Duration,
+) geminihook.Claim {
+	t.Helper()
+	c, err := store.Claim(t.Context(), key, token, lease, keep)
+	require.NoError(t, err)
 	return c
+}
+
+// transact runs the function in a transaction and returns the state.
+func transact(
+	t testing.TB, store *pgstore.Store, key string, fn func(context.Context) error,
+) geminihook.State {
+	t.Helper()
+	state, err := store.Transact(t.Context(), key, time.Hour, fn)
+	require.NoError(t, err)
+	return state
+}
+
+// begun returns the transaction that a function runs in.
+func begun(t testing.TB, ctx context.Context) pgx.Tx {
+	t.Helper()
+	tx, err := pgstore.Tx(ctx)
+	require.NoError(t, err)
+	return tx
 }
 
 // deliver returns the status of the response, or 0 if the handler panics.

@@ -25,23 +25,23 @@ const (
 // tool, apply schema.sql.
 func (s *Store) Migrate(ctx context.Context) error {
 	if exists, err := s.version(ctx); exists || err != nil {
-		return s.failure(ctx, err)
+		return failure(ctx, err)
 	}
 	// Statements that are sent together are one transaction. If another
 	// instance creates the table meanwhile, these wait for it and fail.
-	_, err := s.pool.Exec(ctx, strings.ReplaceAll(schema, DefaultTable, s.statements().table))
+	_, err := s.pool.Exec(ctx, strings.ReplaceAll(schema, defaultTable, s.name()))
 	if refused(err) {
 		if exists, versionErr := s.version(ctx); exists {
 			err = versionErr
 		}
 	}
-	return s.failure(ctx, err)
+	return failure(ctx, err)
 }
 
 // version reports whether the table exists. A version other than ours is an
 // error.
 func (s *Store) version(ctx context.Context) (exists bool, err error) {
-	table := s.statements().table
+	table := s.name()
 	var comment string
 	err = s.pool.QueryRow(ctx, `SELECT to_regclass($1::text) IS NOT NULL, coalesce(obj_description(to_regclass($1::text)::oid, 'pg_class'), '')`,
 		table).Scan(&exists, &comment)

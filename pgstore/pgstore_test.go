@@ -8,98 +8,62 @@ import (
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/storetest"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-var _ geminihook.Renewer = (*pgstore.Store)(nil)
+var (
+	_ geminihook.Store      = (*pgstore.Store)(nil)
+	_ geminihook.Transactor = (*pgstore.Store)(nil)
+)
 
-var repeatableRead = func(c *pgxpool.Config) {
-	c.ConnConfig.RuntimeParams["default_transaction_isolation"] = "repeatable read"
-}
-
-// TestStore runs the suite with prepared statements. TestPgBouncer runs it without.
-func TestStore(t *testing.T) {
-	for name, change := range map[string]func(*pgxpool.Config){
-		"default":         func(*pgxpool.Config) {},
-		"repeatable read": repeatableRead,
-	} {
-		t.Run(name, func(t *testing.T) { suite(t, server.Postgres(t).URL, change) })
-	}
-}
-
-// suite runs storetest on both modes, each on connections that all its subtests
-// share, because the server starts a process for every connection.
-func suite(t *testing.T, url string, change func(*pgxpool.Config)) {
-	t.Helper()
-	for kind, as := range map[string]func(*pgstore.Store) geminihook.Store{
-		"plain":         func(s *pgstore.Store) geminihook.Store { return s },
-		"transactional": (*pgstore.Store).Transactional,
-	} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel() // it waits more than it works
-			first, second, others := connect(t, url, change), connect(t, url, change), connect(t, server.Postgres(t).URL)
-			var schema string
-			handle := func(pool *pgxpool.Pool) *pgstore.Store {
-				store := pgstore.New(pool)
-				store.Schema = schema
-				return store
-			}
-			storetest.Suite{
-				New: func(t *testing.T) geminihook.Store {
-					schema = newSchema(t, others)
-					store := handle(first)
-					require.NoError(t, store.Migrate(t.Context()))
-					return as(store)
-				},
-				Second: func(*testing.T, geminihook.Store) geminihook.Store { return as(handle(second)) },
-				Gone: func(t *testing.T) geminihook.Store {
-					return as(pgstore.New(connect(t, url, func(c *pgxpool.Config) { c.ConnConfig.Port = 1 })))
-				},
-				Writes: func(t *testing.T, _ geminihook.Store) storetest.Writes { return writes(t, others, schema) },
-			}.Run(t)
-		})
+func isolation(level string) func(*pgxpool.Config) {
+	return func(c *pgxpool.Config) {
+		c.ConnConfig.RuntimeParams["default_transaction_isolation"] = level
 	}
 }
 
 func TestRoundTrips(t *testing.T) {
 	var trips testserver.RoundTrips
 	store, _ := open(t, maxConns(1), func(c *pgxpool.Config) { c.ConnConfig.DialFunc = trips.Dial })
-	var claim geminihook.Claim
-	transact := func(key string) error {
-		_, err := transactor(store).Transact(t.Context(), key, time.Hour, succeed)
-		return err
+	claims := func(want geminihook.State) func(key string) {
+		return func(key string) {
+			assert.Equal(t, want, claim(t, store, key, "token", time.Minute, time.Hour).State)
+		}
 	}
 	steps := []struct {
 		name string
 		want int
-		do   func(key string) error
+		do   func(key string)
 	}{
-		{"claim", 1, func(key string) (err error) {
-			claim, err = store.Claim(t.Context(), key, time.Minute, time.Hour)
-			return err
-		}},
-		{"in progress", 1, func(key string) error {
-			c, err := store.Claim(t.Context(), key, time.Minute, time.Hour)
+		{"claim", 1, claims(geminihook.Acquired)},
+		{"claim again", 1, claims(geminihook.Acquired)},
+		{"in progress", 2, func(key string) {
+			c := claim(t, store, key, "another", time.Minute, time.Hour)
 			assert.Equal(t, geminihook.InProgress, c.State)
-			return err
 		}},
-		{"renew", 1, func(key string) error { return store.Renew(t.Context(), key, claim.Token, time.Hour) }},
-		{"complete", 1, func(key string) error { return store.Complete(t.Context(), key, claim.Token, time.Hour) }},
-		{"duplicate", 1, func(key string) error {
-			c, err := store.Claim(t.Context(), key, time.Minute, time.Hour)
-			assert.Equal(t, geminihook.Done, c.State)
-			return err
+		{"renew", 1, func(key string) {
+			require.NoError(t, store.Renew(t.Context(), key, "token", time.Hour))
 		}},
-		{"transact", 2, func(key string) error { return transact(key + "t") }},
-		{"transact duplicate", 2, func(key string) error { return transact(key + "t") }},
+		{"complete", 1, func(key string) {
+			require.NoError(t, store.Complete(t.Context(), key, "token", time.Hour))
+		}},
+		{"complete again", 2, func(key string) {
+			require.NoError(t, store.Complete(t.Context(), key, "token", time.Hour))
+		}},
+		{"duplicate", 2, claims(geminihook.Done)},
+		{"transact", 2, func(key string) {
+			assert.Equal(t, geminihook.Acquired, transact(t, store, key+"t", succeed))
+		}},
+		{"transact duplicate", 2, func(key string) {
+			assert.Equal(t, geminihook.Done, transact(t, store, key+"t", succeed))
+		}},
 	}
 	for _, key := range []string{"warm", "msg_1"} {
 		for _, step := range steps {
 			trips.Count()
-			require.NoError(t, step.do(key), step.name)
+			step.do(key)
 			if key != "warm" { // the driver prepares each statement once per connection
 				assert.Equal(t, step.want, trips.Count(), step.name)
 			}
@@ -110,25 +74,38 @@ func TestRoundTrips(t *testing.T) {
 // TestIsolation: a statement that waited for another transaction carries on,
 // whatever the database's default.
 func TestIsolation(t *testing.T) {
-	store, pool := open(t, repeatableRead)
-	for name, do := range map[string]func(key, token string) error{
-		"Complete": func(key, token string) error { return store.Complete(t.Context(), key, token, time.Hour) },
-		"Release":  func(key, token string) error { return store.Release(t.Context(), key, token) },
-		"Renew":    func(key, token string) error { return store.Renew(t.Context(), key, token, time.Hour) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := acquire(t, store, name, time.Hour, time.Hour)
-			tx, err := pool.Begin(t.Context())
-			require.NoError(t, err)
-			_, err = tx.Exec(t.Context(), "UPDATE geminihook_deliveries SET attempt = attempt WHERE key = $1", []byte(name))
-			require.NoError(t, err)
-			result := make(chan error, 1)
-			go func() { result <- do(name, c.Token) }()
-			eventually(t, pool, "SELECT count(*) > 0 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
-				tx.Conn().PgConn().PID())
-			require.NoError(t, tx.Commit(t.Context()))
-			require.NoError(t, <-result)
-		})
+	for _, level := range []string{"repeatable read", "serializable"} {
+		store, pool := open(t, isolation(level))
+		for name, do := range map[string]func(key, token string) error{
+			"Claim": func(key, token string) error {
+				c, err := store.Claim(t.Context(), key, token, time.Hour, time.Hour)
+				assert.Equal(t, geminihook.Acquired, c.State)
+				return err
+			},
+			"Complete": func(key, token string) error {
+				return store.Complete(t.Context(), key, token, time.Hour)
+			},
+			"Release": func(key, token string) error {
+				return store.Release(t.Context(), key, token)
+			},
+			"Renew": func(key, token string) error {
+				return store.Renew(t.Context(), key, token, time.Hour)
+			},
+		} {
+			t.Run(level+" "+name, func(t *testing.T) {
+				token := acquire(t, store, name, time.Hour, time.Hour)
+				tx, err := pool.Begin(t.Context())
+				require.NoError(t, err)
+				_, err = tx.Exec(t.Context(), "UPDATE geminihook_deliveries SET attempt = attempt WHERE key = $1", []byte(name))
+				require.NoError(t, err)
+				result := make(chan error, 1)
+				go func() { result <- do(name, token) }()
+				eventually(t, pool, "SELECT count(*) > 0 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
+					tx.Conn().PgConn().PID())
+				require.NoError(t, tx.Commit(t.Context()))
+				require.NoError(t, <-result)
+			})
+		}
 	}
 }
 
@@ -137,32 +114,32 @@ func TestDuplicateWritesNothing(t *testing.T) {
 	row := func() string {
 		return get[string](t, pool, "SELECT concat_ws(' ', xmin, xmax, ctid) FROM geminihook_deliveries")
 	}
-	c := acquire(t, store, "msg_1", time.Hour, time.Hour)
+	token := acquire(t, store, "msg_1", time.Hour, time.Hour)
 	claimed := row()
-	duplicates := func() {
-		_, err := store.Claim(t.Context(), "msg_1", time.Hour, time.Hour)
-		require.NoError(t, err)
-		_, err = transactor(store).Transact(t.Context(), "msg_1", time.Hour, succeed)
-		require.NoError(t, err)
+	duplicates := func(want geminihook.State) {
+		c := claim(t, store, "msg_1", "another", time.Hour, time.Hour)
+		assert.Equal(t, want, c.State)
+		assert.Equal(t, want, transact(t, store, "msg_1", succeed))
 	}
-	duplicates()
+	duplicates(geminihook.InProgress)
 	assert.Equal(t, claimed, row(), "in progress")
-	require.NoError(t, store.Complete(t.Context(), "msg_1", c.Token, time.Hour))
+	require.NoError(t, store.Complete(t.Context(), "msg_1", token, time.Hour))
 	completed := row()
-	duplicates()
-	require.NoError(t, store.Complete(t.Context(), "msg_1", c.Token, 2*time.Hour))
+	duplicates(geminihook.Done)
+	require.NoError(t, store.Complete(t.Context(), "msg_1", token, 2*time.Hour))
 	assert.Equal(t, completed, row(), "done, and completed again")
 }
 
 // TestUpdatesInPlace: Complete changes no index (a HOT update).
 func TestUpdatesInPlace(t *testing.T) {
 	store, pool := open(t)
+	const keep = 7 * 24 * time.Hour
 	for range 500 {
 		key := time.Now().String()
-		c := acquire(t, store, key, time.Minute, 7*24*time.Hour)
-		require.NoError(t, store.Complete(t.Context(), key, c.Token, 7*24*time.Hour))
+		token := acquire(t, store, key, time.Minute, keep)
+		require.NoError(t, store.Complete(t.Context(), key, token, keep))
 	}
-	stats := connect(t, server.Postgres(t).URL, searchPath(pool.Config().ConnConfig.RuntimeParams["search_path"]))
+	stats := connect(t, server.Postgres(t).URL, sameSchema(pool))
 	pool.Close() // the server counts what a session did when it ends
 	const from = " FROM pg_stat_user_tables WHERE relid = 'geminihook_deliveries'::regclass"
 	eventually(t, stats, "SELECT n_tup_upd >= 500"+from)
@@ -172,24 +149,48 @@ func TestUpdatesInPlace(t *testing.T) {
 func TestRenew(t *testing.T) {
 	store, pool := open(t)
 	ctx := t.Context()
-	c := acquire(t, store, "msg_1", 50*time.Millisecond, time.Millisecond)
+	token := acquire(t, store, "msg_1", 50*time.Millisecond, time.Millisecond)
 	eventually(t, pool, "SELECT lease < clock_timestamp() AND expires < clock_timestamp() FROM geminihook_deliveries")
-	require.NoError(t, store.Renew(ctx, "msg_1", c.Token, time.Hour), "nobody took the key")
-	again, err := store.Claim(ctx, "msg_1", time.Minute, time.Hour)
-	require.NoError(t, err)
+	require.NoError(t, store.Renew(ctx, "msg_1", token, time.Hour), "nobody took the key")
+	again := claim(t, store, "msg_1", "another", time.Minute, time.Hour)
 	assert.Equal(t, geminihook.InProgress, again.State)
 	assert.Greater(t, again.RetryIn, 30*time.Minute)
 	assert.True(t, get[bool](t, pool, "SELECT expires >= lease FROM geminihook_deliveries"), "not forgotten while it is in progress")
 
 	require.ErrorIs(t, store.Renew(ctx, "msg_1", "another", time.Hour), geminihook.ErrLeaseLost)
-	require.ErrorIs(t, store.Renew(ctx, "msg_2", c.Token, time.Hour), geminihook.ErrLeaseLost)
-	require.NoError(t, store.Complete(ctx, "msg_1", c.Token, time.Hour))
-	require.ErrorIs(t, store.Renew(ctx, "msg_1", c.Token, time.Hour), geminihook.ErrLeaseLost, "completed")
+	require.ErrorIs(t, store.Renew(ctx, "msg_2", token, time.Hour), geminihook.ErrLeaseLost)
+	require.NoError(t, store.Complete(ctx, "msg_1", token, time.Hour))
+	require.ErrorIs(t, store.Renew(ctx, "msg_1", token, time.Hour), geminihook.ErrLeaseLost, "completed")
 
-	c = acquire(t, store, "msg_3", time.Hour, time.Hour)
-	require.NoError(t, store.Release(ctx, "msg_3", c.Token))
-	require.ErrorIs(t, store.Renew(ctx, "msg_3", c.Token, time.Hour), geminihook.ErrLeaseLost, "released")
-	require.NoError(t, context.Cause(ctx))
+	token = acquire(t, store, "msg_3", time.Hour, time.Hour)
+	require.NoError(t, store.Release(ctx, "msg_3", token))
+	require.ErrorIs(t, store.Renew(ctx, "msg_3", token, time.Hour), geminihook.ErrLeaseLost, "released")
+}
+
+// TestSameToken: a claim whose response was lost can be repeated.
+func TestSameToken(t *testing.T) {
+	store, pool := open(t)
+	ctx := t.Context()
+	acquired := func(attempt int, text string) {
+		t.Helper()
+		want := geminihook.Claim{State: geminihook.Acquired, Attempt: attempt}
+		assert.Equal(t, want, claim(t, store, "msg_1", "token", time.Hour, time.Hour), text)
+	}
+	acquired(1, "first")
+	run(t, pool, "UPDATE geminihook_deliveries SET lease = clock_timestamp() + interval '1 minute'")
+	acquired(1, "while the lease runs")
+	assert.True(t, get[bool](t, pool, "SELECT lease > clock_timestamp() + interval '30 minutes' FROM geminihook_deliveries"), "a new lease")
+	run(t, pool, "UPDATE geminihook_deliveries SET lease = clock_timestamp()")
+	acquired(1, "after the lease has expired")
+	require.NoError(t, store.Release(ctx, "msg_1", "token"))
+	acquired(2, "after Release")
+	run(t, pool, "UPDATE geminihook_deliveries SET lease = clock_timestamp()")
+	require.Equal(t, 3, claim(t, store, "msg_1", "another", time.Hour, time.Hour).Attempt)
+	c := claim(t, store, "msg_1", "token", time.Hour, time.Hour)
+	assert.Equal(t, geminihook.InProgress, c.State, "another has taken the key")
+	require.NoError(t, store.Complete(ctx, "msg_1", "another", time.Hour))
+	c = claim(t, store, "msg_1", "another", time.Hour, time.Hour)
+	assert.Equal(t, geminihook.Claim{State: geminihook.Done}, c, "after Complete")
 }
 
 // TestLateCalls: whoever holds the key may complete or release it after the
@@ -197,15 +198,65 @@ func TestRenew(t *testing.T) {
 func TestLateCalls(t *testing.T) {
 	store, pool := open(t)
 	for name, do := range map[string]func(key, token string) error{
-		"Complete": func(key, token string) error { return store.Complete(t.Context(), key, token, time.Hour) },
-		"Release":  func(key, token string) error { return store.Release(t.Context(), key, token) },
+		"Complete": func(key, token string) error {
+			return store.Complete(t.Context(), key, token, time.Hour)
+		},
+		"Release": func(key, token string) error { return store.Release(t.Context(), key, token) },
 	} {
-		c := acquire(t, store, name, 50*time.Millisecond, time.Millisecond)
+		token := acquire(t, store, name, 50*time.Millisecond, time.Millisecond)
 		eventually(t, pool, "SELECT expires < clock_timestamp() FROM geminihook_deliveries WHERE key = $1", []byte(name))
-		require.NoError(t, do(name, c.Token), name)
-		c = acquire(t, store, name+"2", 50*time.Millisecond, time.Hour)
-		eventually(t, pool, "SELECT lease < clock_timestamp() FROM geminihook_deliveries WHERE key = $1", []byte(name+"2"))
-		assert.Equal(t, 2, acquire(t, store, name+"2", time.Hour, time.Hour).Attempt)
-		require.ErrorIs(t, do(name+"2", c.Token), geminihook.ErrLeaseLost, name)
+		require.NoError(t, do(name, token), name)
+		key := name + "2"
+		token = acquire(t, store, key, 50*time.Millisecond, time.Hour)
+		eventually(t, pool, "SELECT lease < clock_timestamp() FROM geminihook_deliveries WHERE key = $1", []byte(key))
+		assert.Equal(t, 2, claim(t, store, key, "another", time.Hour, time.Hour).Attempt)
+		require.ErrorIs(t, do(key, token), geminihook.ErrLeaseLost, name)
+	}
+}
+
+// TestPoolInUse: all connections are held by functions that are slower than their
+// leases. A run whose lease could not be renewed ends before another may begin.
+func TestPoolInUse(t *testing.T) {
+	const events = 4
+	_, pool := open(t, maxConns(events))
+	other := connect(t, server.Postgres(t).URL, sameSchema(pool))
+	full := make(chan struct{}, events)
+	ends := make(chan error, events)
+	first := func(ctx context.Context, _ *geminihook.Event) error {
+		conn, err := pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		full <- struct{}{}
+		<-ctx.Done()
+		ends <- context.Cause(ctx)
+		return nil
+	}
+	ended := 0
+	second := func(context.Context, *geminihook.Event) error {
+		require.ErrorIs(t, <-ends, geminihook.ErrLeaseLost)
+		ended++
+		return nil
+	}
+	endpoint := func(pool *pgxpool.Pool) *geminihook.Endpoint {
+		return &geminihook.Endpoint{Store: pgstore.New(pool), Lease: time.Second, RunTimeout: limit}
+	}
+	results := make(chan geminihook.Outcome, events)
+	for i := range events {
+		go func() { results <- endpoint(pool).Process(t.Context(), event(i), first) }()
+	}
+	for range events {
+		<-full
+	}
+	for i := range events {
+		require.Eventually(t, func() bool {
+			return endpoint(other).Process(t.Context(), event(i), second).Result == geminihook.Processed
+		}, limit, tick)
+	}
+	assert.Equal(t, events, ended)
+	for range events {
+		o := <-results
+		assert.ErrorIs(t, o.Err, geminihook.ErrLeaseLost, "another run has completed the event: %v", o)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -17,6 +16,8 @@ const (
 	// appear below it: one that was locked, or whose transaction committed
 	// late, or if the database's clock was set back.
 	rescan = time.Hour
+	// purgeTimeout bounds a purge in the background.
+	purgeTimeout = 3 * time.Second
 )
 
 // purgeState is what a Store remembers of its purges.
@@ -45,7 +46,7 @@ func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
 		n, err := s.purgeOnce(ctx, batch)
 		purged += n
 		if err != nil || n < batch {
-			return purged, s.failure(ctx, err)
+			return purged, failure(ctx, err)
 		}
 	}
 	return purged, nil
@@ -53,17 +54,13 @@ func (s *Store) Purge(ctx context.Context, limit int) (int, error) {
 
 // purgeOnce removes a batch.
 func (s *Store) purgeOnce(ctx context.Context, batch int) (int, error) {
-	conn, err := s.acquire(ctx)
+	sql, err := s.statements(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Release()
 	from := s.purge.lowerBound()
 	var purged int
-	err = send(ctx, conn, func(b *pgx.Batch) {
-		b.Queue(s.statements().purge, batch, from).QueryRow(func(row pgx.Row) error { return row.Scan(&purged, &from) })
-	})
-	if err != nil {
+	if _, err := s.row(ctx, sql.purge, []any{batch, from}, &purged, &from); err != nil {
 		return 0, err // rolled back, or of unknown fate
 	}
 	s.purge.raise(from)
@@ -102,7 +99,7 @@ func (p *purgeState) due(interval time.Duration) bool {
 // the foreground, it would delay the claim that it follows. It gives way if the
 // pool has no connection to spare, and what fails is tried again later.
 func (s *Store) purgeSome() {
-	interval := cmp.Or(s.PurgeInterval, DefaultPurgeInterval)
+	interval := cmp.Or(s.PurgeInterval, time.Minute)
 	if interval < 0 || !s.purge.due(interval) {
 		return
 	}
@@ -110,7 +107,7 @@ func (s *Store) purgeSome() {
 		return
 	}
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), s.timeout())
+		ctx, cancel := context.WithTimeout(context.Background(), purgeTimeout)
 		defer cancel()
 		_, _ = s.purgeOnce(ctx, purgeBatch)
 	}()

@@ -1,122 +1,183 @@
 package pgstore
 
 import (
-	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// statements are the store's SQL with the name of its table.
+const defaultTable = "geminihook_deliveries"
+
+// name returns the name of the table, quoted, and qualified if Schema is set.
+func (s *Store) name() string {
+	table := s.Table
+	if table == "" {
+		table = defaultTable
+	}
+	if s.Schema == "" {
+		return pgx.Identifier{table}.Sanitize()
+	}
+	return pgx.Identifier{s.Schema, table}.Sanitize()
+}
+
+// statements are the store's SQL with the qualified name of its table.
 type statements struct {
-	table                               string
-	claim, state                        string
-	complete, completed, release, renew string
-	mark, unmark, purge, releaseLate    string
+	claim, state, renew, complete, completed, release string
+	lock, mark, purge                                 string
 }
 
-// statements also prepares what depends on the fields of the Store.
-func (s *Store) statements() *statements {
-	s.once.Do(func() {
-		name := pgx.Identifier{cmp.Or(s.Table, DefaultTable)}
-		if s.Schema != "" {
-			name = append(pgx.Identifier{s.Schema}, name...)
+// statements returns the SQL. If Schema is empty, the first call looks up which
+// schema has the table: a function that runs in a transaction may change the
+// search_path, and the statements that follow must go to the same table.
+func (s *Store) statements(ctx context.Context) (*statements, error) {
+	if sql := s.sql.Load(); sql != nil {
+		return sql, nil
+	}
+	table := s.name()
+	if s.Schema == "" {
+		var schema string
+		err := s.pool.QueryRow(ctx, schemaSQL, table).Scan(&schema)
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = fmt.Errorf("the table %s does not exist: call Migrate, or apply schema.sql", table)
 		}
-		table := name.Sanitize()
-		names := strings.NewReplacer("TABLE", table, "FREE", free, "LITERAL", "'"+strings.ReplaceAll(table, "'", "''")+"'")
-		in := names.Replace
-		s.sql = statements{
-			table: table,
-			claim: in(claimSQL), state: in(stateSQL),
-			complete: in(completeSQL), completed: in(completedSQL), release: in(releaseSQL), renew: in(renewSQL),
-			mark: in(markSQL), unmark: in(unmarkSQL), purge: in(purgeSQL), releaseLate: in(lateSQL),
+		if err != nil {
+			return nil, err
 		}
-		s.slots = make(chan struct{}, cmp.Or(s.MaxTransactions, int(max(1, s.pool.Stat().MaxConns()-1))))
-	})
-	return &s.sql
+		table = pgx.Identifier{schema}.Sanitize() + "." + table
+	}
+	sql := newStatements(table)
+	s.sql.Store(sql)
+	return sql, nil
 }
 
-// steps is how many steps a duration is divided into to round up the time when
-// a row expires: 2.5 minutes if it is kept for 7 days. Complete then usually
-// writes the time that Claim has written, and because the index on it does not
-// change, PostgreSQL updates the row in place (HOT). Rows that share a time
-// share an entry of the index. See docs/decisions/pgstore-schema.md.
-const steps = 4096
-
-// expiry returns for how many seconds from now a row is kept, and the step, also
-// in seconds, that the time is rounded up to.
-func expiry(keep time.Duration) (seconds, step float64) {
-	keep = max(keep, time.Millisecond)
-	return keep.Seconds(), max(keep/steps, time.Millisecond).Seconds()
+func newStatements(table string) *statements {
+	literal := "'" + strings.ReplaceAll(table, "'", "''") + "'"
+	names := strings.NewReplacer("TABLE", table, "FREE", freeSQL, "MINE", mineSQL,
+		"EXPIRES", expiresSQL, "NUMBER", "("+literal+"::regclass::oid::bigint << 32)")
+	return &statements{
+		claim:     names.Replace(claimSQL),
+		state:     names.Replace(stateSQL),
+		renew:     names.Replace(renewSQL),
+		complete:  names.Replace(completeSQL),
+		completed: names.Replace(completedSQL),
+		release:   names.Replace(releaseSQL),
+		lock:      names.Replace(lockSQL),
+		mark:      names.Replace(markSQL),
+		purge:     names.Replace(purgeSQL),
+	}
 }
 
-// The time is that of the statement's work, not that of its transaction,
-// because a claim may have waited for another one.
+// lockOf returns the key's part of the number of its advisory lock: the first 64
+// bits, in big-endian order, of SHA-256 over the text "geminihook", a zero byte and
+// the key. A sender who chooses a key cannot make its lock that of another key. The
+// statements XOR it with the table's oid, shifted left by 32 bits, so that two
+// tables in one database never share the lock of a key.
+func lockOf(key string) int64 {
+	sum := sha256.Sum256([]byte("geminihook\x00" + key))
+	return int64(binary.BigEndian.Uint64(sum[:8]))
+}
+
+// seconds returns a duration as the statements take it, at least a millisecond.
+func seconds(d time.Duration) float64 { return max(d, time.Millisecond).Seconds() }
+
+// The states in the table.
 const (
-	free = `(d.expires <= clock_timestamp() OR d.state = 0 OR d.state = 1 AND d.lease <= clock_timestamp())`
+	released = iota
+	claimed
+	done
+)
 
-	// $1 key, $2 token, $3 lease in microseconds, $4 and $5 of expiry. A key
-	// that is not free is only read: the upsert alone would lock its row, which
-	// is a write.
+// The time is that of the statement's work, not that of its transaction, because a
+// statement may have waited for another one. $1 is the key, unless the comment says
+// otherwise. newStatements replaces the names in capitals.
+const (
+	schemaSQL = `
+SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE pg_class.oid = to_regclass($1::text)`
+
+	freeSQL = `(d.expires <= clock_timestamp() OR d.state = 0
+	OR (d.state = 1 AND d.lease <= clock_timestamp()))`
+
+	// $3 token.
+	mineSQL = `(d.state = 1 AND d.token = $3::bytea)`
+
+	// When a row that is kept for $2 seconds expires, rounded up to a step of a
+	// 4,096th of that: 2.5 minutes for 7 days. Complete then usually writes the
+	// time that Claim has written, and because the index on it does not change,
+	// PostgreSQL updates the row in place (HOT). Rows that share a time share an
+	// entry of the index. See docs/decisions/pgstore-schema.md.
+	expiresSQL = `to_timestamp(
+	ceil((extract(epoch FROM clock_timestamp())::float8 + $2::float8) / greatest($2::float8 / 4096, 0.001))
+		* greatest($2::float8 / 4096, 0.001))`
+
+	// $2 keep, $3 token, $4 lease, $5 lock. It returns no row if the key is not
+	// free or if a transaction has its lock. That is shared among claims, and
+	// held until the claim commits, so that a transaction can begin only before
+	// or after it. The first condition only reads: the upsert alone would lock
+	// the row of a key that is not free, which is a write.
 	claimSQL = `
 INSERT INTO TABLE AS d (key, state, token, attempt, lease, expires)
-SELECT $1::bytea, 1, $2::bytea, 1, now + $3::bigint * interval '1 microsecond',
-	to_timestamp(ceil((extract(epoch FROM now)::float8 + $4::float8) / $5::float8) * $5::float8)
-FROM (SELECT clock_timestamp() AS now) AS clock
-WHERE NOT EXISTS (SELECT FROM TABLE AS d WHERE d.key = $1 AND NOT FREE)
-ON CONFLICT (key) DO UPDATE SET state = 1, token = excluded.token, lease = excluded.lease, expires = excluded.expires,
-	attempt = CASE WHEN d.expires <= clock_timestamp() THEN 1 ELSE d.attempt + 1 END
-WHERE FREE
+SELECT $1::bytea, 1, $3::bytea, 1, clock_timestamp() + $4::float8 * interval '1 second', EXPIRES
+WHERE NOT EXISTS (SELECT FROM TABLE AS d WHERE d.key = $1 AND NOT (FREE OR MINE))
+	AND pg_try_advisory_xact_lock_shared($5::bigint # NUMBER)
+ON CONFLICT (key) DO UPDATE
+SET state = 1, token = excluded.token, lease = excluded.lease, expires = excluded.expires,
+	attempt = CASE WHEN d.expires <= clock_timestamp() THEN 1
+		WHEN MINE THEN d.attempt ELSE d.attempt + 1 END
+WHERE FREE OR MINE
 RETURNING attempt`
 
+	// $2 lock. The state is 0 if the key is free. The last column is false if a
+	// transaction of another connection has the key.
 	stateSQL = `
-SELECT state, (extract(epoch FROM lease - clock_timestamp()) * 1000000)::bigint
-FROM TABLE AS d WHERE key = $1 AND NOT FREE`
+SELECT coalesce(d.state, 0), coalesce(extract(epoch FROM d.lease - clock_timestamp())::float8, 0),
+	pg_try_advisory_xact_lock_shared($2::bigint # NUMBER)
+FROM (SELECT) AS always LEFT JOIN TABLE AS d ON d.key = $1 AND NOT FREE`
 
-	// $1 key, $2 token, $3 and $4 of expiry.
-	completeSQL = `
-UPDATE TABLE SET state = 2,
-	expires = to_timestamp(ceil((extract(epoch FROM clock_timestamp())::float8 + $3::float8) / $4::float8) * $4::float8)
-WHERE key = $1 AND token = $2 AND state = 1`
-
-	// A repeated Complete succeeds and writes nothing.
-	completedSQL = `SELECT FROM TABLE WHERE key = $1 AND token = $2 AND state = 2`
-
-	releaseSQL = `UPDATE TABLE SET state = 0, token = NULL WHERE key = $1 AND token = $2 AND state = 1`
-
-	// $1 key, $2 token, $3 lease in microseconds, $4 and $5 of expiry.
+	// $2 lease, $3 token.
 	renewSQL = `
-UPDATE TABLE SET lease = clock_timestamp() + $3::bigint * interval '1 microsecond', expires = greatest(expires,
-	to_timestamp(ceil((extract(epoch FROM clock_timestamp())::float8 + $4::float8) / $5::float8) * $5::float8))
-WHERE key = $1 AND token = $2 AND state = 1`
+UPDATE TABLE SET lease = clock_timestamp() + $2::float8 * interval '1 second',
+	expires = greatest(expires, EXPIRES)
+WHERE key = $1 AND token = $3::bytea AND state = 1
+RETURNING attempt`
 
-	// $1 keys, $2 tokens.
-	lateSQL = `
-UPDATE TABLE AS d SET state = 0, token = NULL
-FROM unnest($1::bytea[], $2::bytea[]) AS late (key, token)
-WHERE d.key = late.key AND d.token = late.token AND d.state = 1
-RETURNING late.token`
+	// $2 keep, $3 token.
+	completeSQL = `
+UPDATE TABLE SET state = 2, expires = EXPIRES
+WHERE key = $1 AND token = $3::bytea AND state = 1
+RETURNING attempt`
 
-	// $1 lock, $2 key, $3 and $4 of expiry. Another transaction that
-	// marks the key holds the lock: without it nothing is inserted, and so
-	// nothing waits. The lock is that of a key in this table.
+	// $2 token. A repeated Complete succeeds and writes nothing.
+	completedSQL = `SELECT attempt FROM TABLE WHERE key = $1 AND token = $2::bytea AND state = 2`
+
+	// $2 token.
+	releaseSQL = `
+UPDATE TABLE SET state = 0, token = NULL
+WHERE key = $1 AND token = $2::bytea AND state = 1
+RETURNING attempt`
+
+	// The lock of a transaction. $1 is how long it may be idle, in milliseconds,
+	// and $2 the lock. It is false if another transaction, or a claim that has
+	// not committed, has the lock.
+	lockSQL = `
+SELECT pg_try_advisory_xact_lock($2::bigint # NUMBER), current_setting('transaction_read_only')::bool
+FROM set_config('idle_in_transaction_session_timeout', $1, true)`
+
+	// The mark of a transaction. $2 keep. A key that is no longer free, because
+	// a claim whose lease had ended was renewed or completed meanwhile, makes
+	// the state null, which the table refuses.
 	markSQL = `
-WITH lock AS MATERIALIZED (
-	SELECT pg_try_advisory_xact_lock($1::bigint # (LITERAL::regclass::oid::bigint << 32)) AS held
-), mark AS (
-	INSERT INTO TABLE AS d (key, state, attempt, lease, expires)
-	SELECT $2::bytea, 2, 1, now,
-		to_timestamp(ceil((extract(epoch FROM now)::float8 + $3::float8) / $4::float8) * $4::float8)
-	FROM lock, (SELECT clock_timestamp() AS now) AS clock
-	WHERE lock.held AND NOT EXISTS (SELECT FROM TABLE AS d WHERE d.key = $2 AND NOT FREE)
-	ON CONFLICT (key) DO UPDATE SET state = 2, token = NULL, attempt = d.attempt + 1, expires = excluded.expires
-	WHERE FREE
-	RETURNING 1
-)
-SELECT held, EXISTS (SELECT FROM mark) FROM lock`
-
-	unmarkSQL = `DELETE FROM TABLE WHERE key = $1 AND token IS NULL AND state = 2`
+INSERT INTO TABLE AS d (key, state, attempt, lease, expires)
+VALUES ($1::bytea, 2, 1, clock_timestamp(), EXPIRES)
+ON CONFLICT (key) DO UPDATE
+SET state = CASE WHEN FREE THEN 2 END, token = NULL, attempt = d.attempt + 1,
+	expires = excluded.expires`
 
 	// $1 how many, $2 a time before which nothing is left. Unlike
 	// clock_timestamp(), now() is a condition of the index. The lower bound
