@@ -2,10 +2,9 @@ package pgstore_test
 
 import (
 	"context"
+	"crypto/rand"
 	"net"
-	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,29 +22,32 @@ import (
 func TestHangsAndRestarts(t *testing.T) {
 	own := testserver.NewPostgres(t)
 	proxy := testserver.NewProxy(t, own.Addr)
-	pool := connect(t, strings.Replace(own.URL, own.Addr, proxy.Addr, 1))
-	store := pgstore.New(pool)
-	store.Timeout = 250 * time.Millisecond
+	store := pgstore.New(connect(t, proxied(own, proxy)))
 	require.NoError(t, store.Migrate(t.Context()))
-	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
-	require.NoError(t, err)
-	for _, s := range []geminihook.Store{store, store.Transactional()} {
-		endpoint := &geminihook.Endpoint{Verifier: verifier, Store: s, StoreTimeout: 250 * time.Millisecond}
-		handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { return nil })
-		status := func() int {
-			return deliver(handler, webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret)))
-		}
-		well := func() bool { return status() == http.StatusOK }
-		require.Eventually(t, well, limit, tick)
-		release := proxy.Hold()
-		assert.Equal(t, http.StatusServiceUnavailable, status(), "it hangs")
-		release()
-		require.Eventually(t, well, limit, tick)
-		require.NoError(t, own.Kill())
-		// The processes of its sessions notice it a little later.
-		require.Eventually(t, func() bool { return status() == http.StatusServiceUnavailable }, limit, tick, "it is gone")
-		require.NoError(t, own.Start())
-		require.Eventually(t, well, limit, tick)
+	const timeout = 250 * time.Millisecond
+	for name, endpoint := range map[string]*geminihook.Endpoint{
+		"leases":       {Store: store, StoreTimeout: timeout, Logger: quiet},
+		"transactions": {Transactor: store, StoreTimeout: timeout, RunTimeout: timeout, Logger: quiet},
+	} {
+		t.Run(name, func(t *testing.T) {
+			is := func(want geminihook.Result) func() bool {
+				return func() bool {
+					ev := &geminihook.Event{ID: rand.Text()}
+					succeed := func(context.Context, *geminihook.Event) error { return nil }
+					return endpoint.Process(t.Context(), ev, succeed).Result == want
+				}
+			}
+			require.Eventually(t, is(geminihook.Processed), limit, tick)
+			release := proxy.Hold()
+			assert.Condition(t, is(geminihook.Unavailable), "it hangs")
+			release()
+			require.Eventually(t, is(geminihook.Processed), limit, tick)
+			require.NoError(t, own.Kill())
+			// The processes of its sessions notice it a little later.
+			require.Eventually(t, is(geminihook.Unavailable), limit, tick, "it is gone")
+			require.NoError(t, own.Start())
+			require.Eventually(t, is(geminihook.Processed), limit, tick)
+		})
 	}
 }
 
@@ -54,12 +55,12 @@ func TestHangsAndRestarts(t *testing.T) {
 // read-only, each connection to it fails once and is closed.
 func TestReadOnlyServer(t *testing.T) {
 	for name, call := range map[string]func(store *pgstore.Store, key string) error{
-		"plain": func(store *pgstore.Store, key string) error {
-			_, err := store.Claim(t.Context(), key, time.Hour, time.Hour)
+		"leases": func(store *pgstore.Store, key string) error {
+			_, err := store.Claim(t.Context(), key, "token", time.Hour, time.Hour)
 			return err
 		},
-		"transactional": func(store *pgstore.Store, key string) error {
-			_, err := transactor(store).Transact(t.Context(), key, time.Hour, succeed)
+		"transactions": func(store *pgstore.Store, key string) error {
+			_, err := store.Transact(t.Context(), key, time.Hour, succeed)
 			return err
 		},
 	} {

@@ -34,9 +34,9 @@ func serve(ctx context.Context, verifier geminihook.Verifier, pool *pgxpool.Pool
 	if err := store.Migrate(ctx); err != nil {
 		return err
 	}
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store.Transactional()}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Transactor: store}
 	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-		tx, err := pgstore.RequireTx(ctx)
+		tx, err := pgstore.Tx(ctx)
 		if err != nil {
 			return err
 		}

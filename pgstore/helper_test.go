@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
+	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,7 +14,6 @@ import (
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
@@ -28,6 +27,8 @@ const (
 )
 
 var server testserver.Shared
+
+var quiet = slog.New(slog.DiscardHandler)
 
 func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 
@@ -63,6 +64,16 @@ func searchPath(schema string) func(*pgxpool.Config) {
 	return func(c *pgxpool.Config) { c.ConnConfig.RuntimeParams["search_path"] = schema }
 }
 
+// sameSchema is the search_path of another pool.
+func sameSchema(pool *pgxpool.Pool) func(*pgxpool.Config) {
+	return searchPath(pool.Config().ConnConfig.RuntimeParams["search_path"])
+}
+
+// proxied is the URL of the server through the proxy.
+func proxied(s *testserver.Server, proxy *testserver.Proxy) string {
+	return strings.Replace(s.URL, s.Addr, proxy.Addr, 1)
+}
+
 func maxConns(n int32) func(*pgxpool.Config) { return func(c *pgxpool.Config) { c.MaxConns = n } }
 
 // open returns a store with a table in a separate schema. It purges only when
@@ -81,6 +92,17 @@ func run(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
 	t.Helper()
 	_, err := pool.Exec(t.Context(), sql, args...)
 	require.NoError(t, err)
+}
+
+// beginWith begins a transaction with a statement. It ends with the test.
+func beginWith(t testing.TB, pool *pgxpool.Pool, sql string) pgx.Tx {
+	t.Helper()
+	tx, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	_, err = tx.Exec(t.Context(), sql)
+	require.NoError(t, err)
+	return tx
 }
 
 // get returns the one value of a query.
@@ -150,10 +172,19 @@ func begun(t testing.TB, ctx context.Context) pgx.Tx {
 	return tx
 }
 
-// deliver returns the status of the response, or 0 if the handler panics.
-func deliver(handler http.Handler, d *webhooktest.Delivery) (status int) {
-	defer func() { _ = recover() }()
-	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, d.Request("/"))
-	return w.Code
+// withRole returns a pool of a new role that has the rights of the README on the
+// table of the given pool.
+func withRole(t *testing.T, admin *pgxpool.Pool) (user *pgxpool.Pool, role string) {
+	t.Helper()
+	schema := admin.Config().ConnConfig.RuntimeParams["search_path"]
+	role = schema + "_user"
+	run(t, admin, "CREATE ROLE "+role+" LOGIN")
+	t.Cleanup(func() {
+		_, err := admin.Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role)
+		assert.NoError(t, err)
+	})
+	run(t, admin, "GRANT USAGE ON SCHEMA "+schema+" TO "+role)
+	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
+	url := strings.Replace(server.Postgres(t).URL, "postgres@", role+"@", 1)
+	return connect(t, url, searchPath(schema)), role
 }

@@ -3,7 +3,6 @@ package pgstore_test
 import (
 	"context"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,27 +38,19 @@ func TestMigrateAtOnce(t *testing.T) {
 func TestMigrateWithoutCreate(t *testing.T) {
 	admin := connect(t, server.Postgres(t).URL)
 	schema := newSchema(t, admin)
-	role := schema + "_user"
-	run(t, admin, "CREATE ROLE "+role+" LOGIN")
-	t.Cleanup(func() {
-		_, err := connect(t, server.Postgres(t).URL).Exec(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role)
-		assert.NoError(t, err)
-	})
-	run(t, admin, "GRANT USAGE ON SCHEMA "+schema+" TO "+role)
-	url := strings.Replace(server.Postgres(t).URL, "postgres@", role+"@", 1)
-	store := pgstore.New(connect(t, url, searchPath(schema)))
+	user, role := withRole(t, connect(t, server.Postgres(t).URL, searchPath(schema)))
+	store := pgstore.New(user)
 	require.ErrorContains(t, store.Migrate(t.Context()), "permission denied")
 
 	owner := pgstore.New(connect(t, server.Postgres(t).URL, searchPath(schema)))
 	require.NoError(t, owner.Migrate(t.Context()))
 	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+schema+".geminihook_deliveries TO "+role)
 	require.NoError(t, store.Migrate(t.Context()))
-	c := acquire(t, store, "msg_1", time.Hour, time.Hour)
-	require.NoError(t, store.Complete(t.Context(), "msg_1", c.Token, time.Millisecond))
-	state, err := transactor(store).Transact(t.Context(), "msg_2", time.Hour, succeed)
-	require.NoError(t, err)
-	assert.Equal(t, geminihook.Acquired, state)
-	_, err = store.Purge(t.Context(), 0)
+	token := acquire(t, store, "msg_1", time.Hour, time.Hour)
+	require.NoError(t, store.Complete(t.Context(), "msg_1", token, time.Millisecond))
+	assert.Equal(t, geminihook.Acquired, transact(t, store, "msg_2", succeed))
+	require.NoError(t, store.Check(t.Context()))
+	_, err := store.Purge(t.Context(), 0)
 	require.NoError(t, err)
 }
 
@@ -74,7 +65,7 @@ func TestMigrateVersion(t *testing.T) {
 		require.ErrorContains(t, store.Migrate(t.Context()), want)
 	}
 	run(t, pool, "DROP TABLE geminihook_deliveries")
-	_, err := store.Claim(t.Context(), "msg_1", time.Hour, time.Hour)
+	_, err := store.Claim(t.Context(), "msg_1", "token", time.Hour, time.Hour)
 	require.ErrorContains(t, err, "call Migrate")
 	schema, err := os.ReadFile("schema.sql")
 	require.NoError(t, err)
@@ -88,7 +79,7 @@ func TestNames(t *testing.T) {
 	pool := connect(t, server.Postgres(t).URL)
 	one, two := newSchema(t, pool), newSchema(t, pool)
 	var stores []*pgstore.Store
-	for _, name := range [][2]string{{one, ""}, {two, ""}, {one, "other"}, {one, `It's "quoted" TABLE FREE LITERAL`}} {
+	for _, name := range [][2]string{{one, ""}, {two, ""}, {one, "other"}, {one, `It's "quoted" TABLE FREE NUMBER`}} {
 		store := pgstore.New(pool)
 		store.Schema, store.Table, store.MaxTransactions = name[0], name[1], 1
 		require.NoError(t, store.Migrate(t.Context()))
@@ -101,11 +92,10 @@ func TestNames(t *testing.T) {
 		require.NoError(t, err)
 	}
 	for _, other := range stores[1:] {
-		_, err := transactor(stores[0]).Transact(t.Context(), "msg_"+other.Schema+other.Table, time.Hour, func(ctx context.Context) error {
-			state, err := transactor(other).Transact(ctx, "msg_"+other.Schema+other.Table, time.Hour, succeed)
-			assert.Equal(t, geminihook.Acquired, state)
-			return err
+		key := "msg_" + other.Schema + other.Table
+		transact(t, stores[0], key, func(context.Context) error {
+			assert.Equal(t, geminihook.Acquired, transact(t, other, key, succeed))
+			return nil
 		})
-		require.NoError(t, err)
 	}
 }

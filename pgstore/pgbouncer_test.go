@@ -86,7 +86,7 @@ default_pool_size = %d
 func TestPgBouncer(t *testing.T) {
 	t.Run("exec mode", func(t *testing.T) {
 		url := pgBouncer(t, 40)
-		suite(t, url, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec })
+		suites(t, url, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec })
 	})
 	t.Run("the driver's default mode", func(t *testing.T) {
 		url := pgBouncer(t, 1)
@@ -98,7 +98,7 @@ func TestPgBouncer(t *testing.T) {
 			if err = store.Migrate(t.Context()); err != nil {
 				break
 			}
-			if _, err = store.Claim(t.Context(), fmt.Sprint("msg_", i), time.Hour, time.Hour); err != nil {
+			if _, err = store.Claim(t.Context(), fmt.Sprint("msg_", i), "token", time.Hour, time.Hour); err != nil {
 				break
 			}
 		}

@@ -2,6 +2,10 @@ package pgstore_test
 
 import (
 	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,10 +98,7 @@ func TestIsolation(t *testing.T) {
 		} {
 			t.Run(level+" "+name, func(t *testing.T) {
 				token := acquire(t, store, name, time.Hour, time.Hour)
-				tx, err := pool.Begin(t.Context())
-				require.NoError(t, err)
-				_, err = tx.Exec(t.Context(), "UPDATE geminihook_deliveries SET attempt = attempt WHERE key = $1", []byte(name))
-				require.NoError(t, err)
+				tx := beginWith(t, pool, "UPDATE geminihook_deliveries SET attempt = attempt WHERE key = '"+name+"'")
 				result := make(chan error, 1)
 				go func() { result <- do(name, token) }()
 				eventually(t, pool, "SELECT count(*) > 0 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
@@ -214,49 +215,106 @@ func TestLateCalls(t *testing.T) {
 	}
 }
 
+// heldConn calls hold before its second write after hold was stored.
+type heldConn struct {
+	net.Conn
+	hold   *atomic.Pointer[func()]
+	writes int
+}
+
+func (c *heldConn) Write(b []byte) (int, error) {
+	hold := c.hold.Load()
+	if hold == nil {
+		return c.Conn.Write(b)
+	}
+	c.writes++
+	if c.writes == 2 {
+		c.writes = 0
+		c.hold.Store(nil)
+		(*hold)()
+	}
+	return c.Conn.Write(b)
+}
+
+// TestExpiresBetweenStatements: a key that is not free in the first statement and
+// free in the second is claimed, and not in progress.
+func TestExpiresBetweenStatements(t *testing.T) {
+	var held atomic.Pointer[func()]
+	store, pool := open(t, maxConns(1), func(c *pgxpool.Config) {
+		c.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return &heldConn{Conn: conn, hold: &held}, err
+		}
+	})
+	watch := connect(t, server.Postgres(t).URL, sameSchema(pool))
+	free := func(sql string) func() { return func() { run(t, watch, sql) } }
+	for name, end := range map[string]func(){
+		"expired":  free("UPDATE geminihook_deliveries SET expires = clock_timestamp()"),
+		"released": free("UPDATE geminihook_deliveries SET state = 0"),
+		"purged":   free("DELETE FROM geminihook_deliveries"),
+	} {
+		for range 2 { // first, the driver prepares the statements
+			acquire(t, store, name, time.Hour, time.Hour)
+			claim(t, store, name, "another", time.Hour, time.Hour)
+			held.Store(&end)
+			acquire(t, store, name, time.Hour, time.Hour)
+			assert.Nil(t, held.Load(), "nothing was held back")
+			run(t, watch, "DELETE FROM geminihook_deliveries")
+		}
+	}
+}
+
+// TestRestless: a key that changes hands each time is an error, not a loop.
+func TestRestless(t *testing.T) {
+	store, pool := open(t)
+	run(t, pool, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
+	run(t, pool, "CREATE TRIGGER refuse BEFORE INSERT ON geminihook_deliveries FOR EACH ROW EXECUTE FUNCTION refuse()")
+	_, err := store.Claim(t.Context(), "msg_1", "token", time.Hour, time.Hour)
+	require.ErrorContains(t, err, "changed hands")
+}
+
 // TestPoolInUse: all connections are held by functions that are slower than their
-// leases. A run whose lease could not be renewed ends before another may begin.
+// leases, so that no lease can be renewed. Each run ends before another begins.
 func TestPoolInUse(t *testing.T) {
 	const events = 4
 	_, pool := open(t, maxConns(events))
 	other := connect(t, server.Postgres(t).URL, sameSchema(pool))
-	full := make(chan struct{}, events)
-	ends := make(chan error, events)
-	first := func(ctx context.Context, _ *geminihook.Event) error {
-		conn, err := pool.Acquire(ctx)
-		if err != nil {
-			return err
+	process := func(pool *pgxpool.Pool, id int, fn func(context.Context) error) geminihook.Outcome {
+		endpoint := &geminihook.Endpoint{
+			Store: pgstore.New(pool), Lease: time.Second, RunTimeout: limit, Logger: quiet,
 		}
-		defer conn.Release()
-		full <- struct{}{}
-		<-ctx.Done()
-		ends <- context.Cause(ctx)
-		return nil
+		return endpoint.Process(t.Context(), &geminihook.Event{ID: fmt.Sprint("msg_", id)},
+			func(ctx context.Context, _ *geminihook.Event) error { return fn(ctx) })
 	}
-	ended := 0
-	second := func(context.Context, *geminihook.Event) error {
-		require.ErrorIs(t, <-ends, geminihook.ErrLeaseLost)
-		ended++
-		return nil
-	}
-	endpoint := func(pool *pgxpool.Pool) *geminihook.Endpoint {
-		return &geminihook.Endpoint{Store: pgstore.New(pool), Lease: time.Second, RunTimeout: limit}
-	}
-	results := make(chan geminihook.Outcome, events)
-	for i := range events {
-		go func() { results <- endpoint(pool).Process(t.Context(), event(i), first) }()
-	}
-	for range events {
-		<-full
-	}
-	for i := range events {
-		require.Eventually(t, func() bool {
-			return endpoint(other).Process(t.Context(), event(i), second).Result == geminihook.Processed
-		}, limit, tick)
-	}
-	assert.Equal(t, events, ended)
-	for range events {
-		o := <-results
-		assert.ErrorIs(t, o.Err, geminihook.ErrLeaseLost, "another run has completed the event: %v", o)
+	var all sync.WaitGroup
+	defer all.Wait()
+	var holding sync.WaitGroup
+	for id := range events {
+		ended, begun := make(chan error, 1), make(chan struct{})
+		holding.Add(1)
+		all.Go(func() {
+			o := process(pool, id, func(ctx context.Context) error {
+				conn, err := pool.Acquire(ctx)
+				require.NoError(t, err)
+				defer conn.Release()
+				holding.Done()
+				<-ctx.Done()
+				ended <- context.Cause(ctx)
+				<-begun
+				return nil
+			})
+			assert.ErrorIs(t, o.Err, geminihook.ErrLeaseLost, "another run has taken the event")
+		})
+		all.Go(func() {
+			holding.Wait()
+			assert.Eventually(t, func() bool {
+				o := process(other, id, func(context.Context) error {
+					close(begun)
+					assert.ErrorIs(t, <-ended, geminihook.ErrLeaseLost)
+					return nil
+				})
+				return o.Result == geminihook.Processed
+			}, limit, tick)
+		})
 	}
 }

@@ -21,10 +21,7 @@ func TestPurge(t *testing.T) {
 	assert.Equal(t, 1310, rows(t, pool))
 
 	// A row that is being worked on is left alone, and not waited for.
-	tx, err := pool.Begin(t.Context())
-	require.NoError(t, err)
-	_, err = tx.Exec(t.Context(), "SELECT 1 FROM geminihook_deliveries WHERE key = 'expired2500' FOR UPDATE")
-	require.NoError(t, err)
+	tx := beginWith(t, pool, "SELECT 1 FROM geminihook_deliveries WHERE key = 'expired2500' FOR UPDATE")
 	n, err = store.Purge(t.Context(), 0)
 	require.NoError(t, err)
 	assert.Equal(t, 1299, n)
@@ -39,7 +36,7 @@ func TestPurge(t *testing.T) {
 // the sessions of the pool, which it closes.
 func indexEntries(t *testing.T, pool *pgxpool.Pool) int {
 	t.Helper()
-	stats := connect(t, server.Postgres(t).URL, searchPath(pool.Config().ConnConfig.RuntimeParams["search_path"]))
+	stats := connect(t, server.Postgres(t).URL, sameSchema(pool))
 	pool.Close() // the server counts what a session did when it ends
 	const from = ` FROM pg_stat_user_indexes WHERE relid = 'geminihook_deliveries'::regclass AND indexrelname LIKE '%expires%'`
 	eventually(t, stats, "SELECT idx_scan > 0"+from)
@@ -81,11 +78,8 @@ func TestPurgeReadsWhatItRemoves(t *testing.T) {
 // TestClaimsPurge: expired rows go although nobody calls Purge.
 func TestClaimsPurge(t *testing.T) {
 	for name, claim := range map[string]func(store *pgstore.Store){
-		"plain": func(store *pgstore.Store) { acquire(t, store, "new", time.Hour, time.Hour) },
-		"transactional": func(store *pgstore.Store) {
-			_, err := transactor(store).Transact(t.Context(), "new", time.Hour, succeed)
-			require.NoError(t, err)
-		},
+		"leases":       func(store *pgstore.Store) { acquire(t, store, "new", time.Hour, time.Hour) },
+		"transactions": func(store *pgstore.Store) { transact(t, store, "new", succeed) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			off, pool := open(t, maxConns(1))

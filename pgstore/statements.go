@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -42,12 +41,12 @@ func (s *Store) statements(ctx context.Context) (*statements, error) {
 	table := s.name()
 	if s.Schema == "" {
 		var schema string
-		err := s.pool.QueryRow(ctx, schemaSQL, table).Scan(&schema)
-		if errors.Is(err, pgx.ErrNoRows) {
-			err = fmt.Errorf("the table %s does not exist: call Migrate, or apply schema.sql", table)
-		}
+		found, err := s.row(ctx, schemaSQL, []any{table}, &schema)
 		if err != nil {
 			return nil, err
+		}
+		if !found {
+			return nil, fmt.Errorf("the table %s does not exist: call Migrate, or apply schema.sql", table)
 		}
 		table = pgx.Identifier{schema}.Sanitize() + "." + table
 	}

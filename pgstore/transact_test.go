@@ -2,279 +2,276 @@ package pgstore_test
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
+// attempt runs the function for an event in a transaction of the endpoint that
+// also adds a row to the table effects.
+func attempt(
+	t *testing.T, store *pgstore.Store, id string, fn func(context.Context, pgx.Tx) error,
+) geminihook.Outcome {
+	t.Helper()
+	endpoint := &geminihook.Endpoint{Transactor: store, Logger: quiet}
+	return endpoint.Process(t.Context(), &geminihook.Event{ID: id}, func(ctx context.Context, ev *geminihook.Event) error {
+		tx := begun(t, ctx)
+		_, err := tx.Exec(ctx, "INSERT INTO effects VALUES ($1)", ev.ID)
+		require.NoError(t, err)
+		return fn(ctx, tx)
+	})
+}
+
+func effects(t *testing.T, pool *pgxpool.Pool, id string) int {
+	t.Helper()
+	return get[int](t, pool, "SELECT count(*) FROM effects WHERE id = $1", id)
+}
+
+func nothing(context.Context, pgx.Tx) error { return nil }
+
 // TestWrites: what the function writes is there if and only if the mark is.
 func TestWrites(t *testing.T) {
 	store, pool := open(t)
 	run(t, pool, "CREATE TABLE effects (id text)")
 	run(t, pool, "CREATE TABLE deferred (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
-	sql := func(text string) func(pgx.Tx) error {
-		return func(tx pgx.Tx) error {
-			_, err := tx.Exec(t.Context(), text)
+	sql := func(text string) func(context.Context, pgx.Tx) error {
+		return func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, text)
 			return err
 		}
 	}
 	for _, tt := range []struct {
-		name            string
-		end             func(pgx.Tx) error
-		status, effects int
-		again           geminihook.Result
-		err             string
+		name    string
+		fn      func(context.Context, pgx.Tx) error
+		want    geminihook.Result
+		effects int
+		err     string
 	}{
-		{"nil", func(pgx.Tx) error { return nil }, 200, 1, geminihook.Duplicate, ""},
-		{"error", func(pgx.Tx) error { return assert.AnError }, 500, 0, geminihook.Processed, assert.AnError.Error()},
-		{"permanent", func(pgx.Tx) error { return geminihook.Permanent(assert.AnError) }, 200, 0, geminihook.Duplicate, ""},
-		{"panic", func(pgx.Tx) error { panic("its own") }, 0, 0, geminihook.Processed, ""},
-		{"commits by itself", func(tx pgx.Tx) error { return tx.Commit(t.Context()) }, 500, 0, geminihook.Processed, "ends this transaction"},
-		{"rolls back by itself", func(tx pgx.Tx) error { _ = tx.Rollback(t.Context()); return nil }, 200, 1, geminihook.Duplicate, ""},
-		{"SQL error", sql("SELECT 1/0"), 500, 0, geminihook.Processed, "division by zero"},
-		{"SQL error that is permanent", func(tx pgx.Tx) error {
-			return geminihook.Permanent(sql("SELECT 1/0")(tx))
-		}, 200, 0, geminihook.Duplicate, "division by zero"},
-		{"SQL error not returned", func(tx pgx.Tx) error { _ = sql("SELECT 1/0")(tx); return nil }, 500, 0, geminihook.Processed, "did not return"},
-		{"deferred constraint", sql("INSERT INTO deferred VALUES (1), (1)"), 500, 0, geminihook.Processed, "refused"},
-		{"COMMIT in SQL", sql("COMMIT"), 500, 1, geminihook.Processed, "COMMIT or ROLLBACK in SQL"},
-		{"COMMIT in SQL, then an error", func(tx pgx.Tx) error {
-			_ = sql("COMMIT")(tx)
-			return assert.AnError
-		}, 500, 1, geminihook.Processed, "COMMIT or ROLLBACK in SQL"},
-		{"ROLLBACK in SQL", sql("ROLLBACK"), 500, 0, geminihook.Processed, "COMMIT or ROLLBACK in SQL"},
-		{"rows left open", func(tx pgx.Tx) error {
-			_, err := tx.Query(t.Context(), "SELECT generate_series(1, 10)")
+		{"nil", nothing, geminihook.Processed, 1, ""},
+		{"error", func(context.Context, pgx.Tx) error { return assert.AnError }, geminihook.Failed, 0, assert.AnError.Error()},
+		{"permanent", func(context.Context, pgx.Tx) error {
+			return geminihook.Permanent(assert.AnError)
+		}, geminihook.Dropped, 0, assert.AnError.Error()},
+		{"commits", func(ctx context.Context, tx pgx.Tx) error { return tx.Commit(ctx) }, geminihook.Failed, 0, "ends this transaction"},
+		{"defers Rollback", func(ctx context.Context, tx pgx.Tx) error {
+			defer func() { _ = tx.Rollback(ctx) }()
+			return nil
+		}, geminihook.Processed, 1, ""},
+		{"commits a savepoint", func(ctx context.Context, tx pgx.Tx) error {
+			savepoint, err := tx.Begin(ctx)
+			require.NoError(t, err)
+			return savepoint.Commit(ctx)
+		}, geminihook.Processed, 1, ""},
+		{"rolls back a savepoint", func(ctx context.Context, tx pgx.Tx) error {
+			savepoint, err := tx.Begin(ctx)
+			require.NoError(t, err)
+			_, err = savepoint.Exec(ctx, "DELETE FROM effects")
+			require.NoError(t, err)
+			return savepoint.Rollback(ctx)
+		}, geminihook.Processed, 1, ""},
+		{"SQL error", sql("SELECT 1/0"), geminihook.Failed, 0, "division by zero"},
+		{"SQL error that is permanent", func(ctx context.Context, tx pgx.Tx) error {
+			return geminihook.Permanent(sql("SELECT 1/0")(ctx, tx))
+		}, geminihook.Dropped, 0, "division by zero"},
+		{"SQL error not returned", func(ctx context.Context, tx pgx.Tx) error {
+			_ = sql("SELECT 1/0")(ctx, tx)
+			return nil
+		}, geminihook.Failed, 0, "did not return"},
+		{"deferred constraint", sql("INSERT INTO deferred VALUES (1), (1)"), geminihook.Failed, 0, "refused"},
+		{"rows left open", func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Query(ctx, "SELECT generate_series(1, 10)")
 			return err
-		}, 500, 0, geminihook.Processed, "rows of a query open"},
+		}, geminihook.Failed, 0, "rows of a query open"},
+		{"rows left open, permanent", func(ctx context.Context, tx pgx.Tx) error {
+			_, err := tx.Query(ctx, "SELECT generate_series(1, 10)")
+			require.NoError(t, err)
+			return geminihook.Permanent(assert.AnError)
+		}, geminihook.Failed, 0, "rows of a query open"},
+		{"another search_path", sql("SET LOCAL search_path = pg_catalog"), geminihook.Processed, 1, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
-			require.NoError(t, err)
-			var last geminihook.Outcome
-			endpoint := &geminihook.Endpoint{
-				Verifier: verifier, Store: store.Transactional(),
-				Observe: func(_ context.Context, o geminihook.Outcome) { last = o },
-			}
-			first := true
-			handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-				tx, err := pgstore.RequireTx(ctx)
-				require.NoError(t, err)
-				_, err = tx.Exec(ctx, "INSERT INTO effects VALUES ($1)", ev.ID)
-				require.NoError(t, err)
-				if first {
-					first = false
-					return tt.end(tx)
-				}
-				return nil
-			})
-			d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
-			assert.Equal(t, tt.status, deliver(handler, d))
+			o := attempt(t, store, tt.name, tt.fn)
+			assert.Equal(t, tt.want, o.Result, o.Err)
 			if tt.err != "" {
-				require.ErrorContains(t, last.Err, tt.err)
-				require.NotErrorIs(t, last.Err, geminihook.ErrStore, "the function failed, not the store")
+				require.ErrorContains(t, o.Err, tt.err)
+				require.NotErrorIs(t, o.Err, geminihook.ErrStore, "the function failed, not the store")
 			}
-			assert.Equal(t, tt.effects, get[int](t, pool, "SELECT count(*) FROM effects WHERE id = $1", d.ID()))
-			assert.Equal(t, 200, deliver(handler, d))
-			assert.Equal(t, tt.again, last.Result)
+			assert.Equal(t, tt.effects, effects(t, pool, tt.name))
+			again := geminihook.Processed
+			if o.Status == 200 {
+				again = geminihook.Duplicate
+			}
+			assert.Equal(t, again, attempt(t, store, tt.name, nothing).Result)
 		})
 	}
 }
 
-// TestConnectionLost: of a function that returns nil, the store has failed.
+func TestPanics(t *testing.T) {
+	store, pool := open(t)
+	run(t, pool, "CREATE TABLE effects (id text)")
+	assert.PanicsWithValue(t, "its own", func() {
+		attempt(t, store, "msg_1", func(context.Context, pgx.Tx) error { panic("its own") })
+	})
+	assert.Zero(t, effects(t, pool, "msg_1"))
+	assert.Equal(t, geminihook.Processed, attempt(t, store, "msg_1", nothing).Result)
+	assert.Equal(t, 1, effects(t, pool, "msg_1"))
+}
+
+// TestEndings: a function that ends the transaction by SQL never gets a 2xx, and
+// its event is never done afterwards, even if the process dies before the end.
+func TestEndings(t *testing.T) {
+	store, pool := open(t)
+	run(t, pool, "CREATE TABLE effects (id text)")
+	for name, end := range endings() {
+		for kind, own := range map[string]error{
+			"nil":       nil,
+			"error":     assert.AnError,
+			"permanent": geminihook.Permanent(assert.AnError),
+		} {
+			for _, killed := range []bool{false, true} {
+				id := fmt.Sprint(name, kind, killed)
+				t.Run(id, func(t *testing.T) {
+					o := attempt(t, store, id, func(ctx context.Context, tx pgx.Tx) error {
+						_ = end(ctx)
+						_, _ = tx.Exec(ctx, "INSERT INTO effects VALUES ('more')")
+						if killed {
+							kill(t, pool, tx)
+						}
+						return own
+					})
+					assert.GreaterOrEqual(t, o.Status, 500)
+					require.Error(t, o.Err)
+					if own != nil {
+						require.ErrorContains(t, o.Err, assert.AnError.Error())
+					}
+					require.Eventually(t, func() bool { // the killed session ends a little later
+						return attempt(t, store, id, nothing).Result == geminihook.Processed
+					}, limit, tick)
+					assert.NotZero(t, effects(t, pool, id))
+				})
+			}
+		}
+	}
+}
+
+// kill ends the session of the transaction.
+func kill(t *testing.T, pool *pgxpool.Pool, tx pgx.Tx) {
+	t.Helper()
+	pid := tx.Conn().PgConn().PID()
+	run(t, pool, "SELECT pg_terminate_backend($1)", pid)
+	eventually(t, pool, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $1", pid)
+}
+
+// TestConnectionLost: between the function and the end, or while the function runs.
 func TestConnectionLost(t *testing.T) {
 	store, pool := open(t)
-	for name, own := range map[string]error{"nil": nil, "error": assert.AnError, "permanent": geminihook.Permanent(assert.AnError)} {
-		_, err := transactor(store).Transact(t.Context(), name, time.Hour, func(ctx context.Context) error {
-			tx, err := pgstore.RequireTx(ctx)
-			require.NoError(t, err)
-			run(t, pool, "SELECT pg_terminate_backend($1)", tx.Conn().PgConn().PID())
-			_, err = tx.Exec(ctx, "SELECT 1")
-			require.Error(t, err)
-			return own
-		})
-		require.Error(t, err)
-		assert.Equal(t, name != "error", errors.Is(err, geminihook.ErrStore), "%s: %v", name, err)
-		require.Eventually(t, func() bool { // the session ends a little later
-			state, err := transactor(store).Transact(t.Context(), name, time.Hour, succeed)
-			require.NoError(t, err)
-			return state == geminihook.Acquired
-		}, limit, tick)
-	}
-}
-
-// TestFunctionsUseThePool: with as many deliveries at once as the pool has
-// connections and more, and each function using the pool beside its transaction.
-func TestFunctionsUseThePool(t *testing.T) {
-	store, pool := open(t, maxConns(4))
-	store.Timeout = limit
-	var inside atomic.Int64
-	full := make(chan struct{})
-	var all sync.WaitGroup
-	errs := make([]error, 12)
-	for i := range errs {
-		all.Go(func() {
-			_, errs[i] = transactor(store).Transact(t.Context(), string(rune('a'+i)), time.Hour, func(ctx context.Context) error {
-				if inside.Add(1) == 3 {
-					close(full)
-				}
-				<-full
-				ctx, cancel := context.WithTimeout(ctx, limit)
-				defer cancel()
-				_, err := pool.Exec(ctx, "SELECT 1")
-				return err
-			})
-		})
-	}
-	all.Wait()
-	for _, err := range errs {
-		require.NoError(t, err)
-	}
-}
-
-func TestWaitsAreBounded(t *testing.T) {
-	for _, tt := range []struct {
-		name         string
-		transactions int
-		want         string
-	}{
-		{"for a transaction", 0, "one of the 1 transactions that may run at a time"},
-		{"for a connection", 3, "connection of the pool, all 2 of which are in use"},
+	run(t, pool, "CREATE TABLE effects (id text)")
+	for kind, own := range map[string]error{
+		"nil":       nil,
+		"error":     assert.AnError,
+		"permanent": geminihook.Permanent(assert.AnError),
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			_, pool := open(t, maxConns(2))
-			store := pgstore.New(pool)
-			store.MaxTransactions = tt.transactions
-			store.Timeout = limit
-			var err error
-			_, ownErr := transactor(store).Transact(t.Context(), "msg_1", time.Hour, func(ctx context.Context) error {
-				conn, acquireErr := pool.Acquire(ctx)
-				require.NoError(t, acquireErr)
-				defer conn.Release()
-				store.Timeout = 50 * time.Millisecond
-				defer func() { store.Timeout = limit }()
-				_, err = transactor(store).Transact(ctx, "msg_2", time.Hour, func(context.Context) error {
-					assert.Fail(t, "it must not run")
-					return nil
+		for _, noticed := range []bool{false, true} {
+			id := fmt.Sprint(kind, noticed)
+			t.Run(id, func(t *testing.T) {
+				o := attempt(t, store, id, func(ctx context.Context, tx pgx.Tx) error {
+					kill(t, pool, tx)
+					if noticed {
+						_, err := tx.Exec(ctx, "SELECT 1")
+						require.Error(t, err)
+					}
+					return own
 				})
-				return nil
+				want := geminihook.Unavailable
+				if kind == "error" {
+					want = geminihook.Failed
+				}
+				assert.Equal(t, want, o.Result, o.Err)
+				assert.Zero(t, effects(t, pool, id))
+				assert.Equal(t, geminihook.Processed, attempt(t, store, id, nothing).Result)
 			})
-			require.NoError(t, ownErr)
-			require.ErrorIs(t, err, geminihook.ErrStore)
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.ErrorContains(t, err, tt.want)
-		})
+		}
 	}
 }
 
-// TestIdleTimeout: a function that leaves its transaction idle for longer than
-// the server's setting still commits, as long as its context lasts.
-func TestIdleTimeout(t *testing.T) {
-	store, _ := open(t, func(c *pgxpool.Config) {
-		c.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = "100"
-	})
-	watch := connect(t, server.Postgres(t).URL)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*limit)
-	defer cancel()
-	_, err := transactor(store).Transact(ctx, "msg_1", time.Hour, func(ctx context.Context) error {
-		tx, err := pgstore.RequireTx(ctx)
-		require.NoError(t, err)
-		eventually(t, watch, `SELECT count(*) = 0 OR bool_and(clock_timestamp() - state_change > interval '500 ms')
-			FROM pg_stat_activity WHERE pid = $1`, tx.Conn().PgConn().PID())
-		var setting time.Duration
-		require.NoError(t, tx.QueryRow(ctx, "SELECT current_setting('idle_in_transaction_session_timeout')::interval").Scan(&setting))
-		assert.Greater(t, setting, 9*limit-10*time.Second)
-		assert.LessOrEqual(t, setting, 10*limit)
-		return nil
-	})
-	require.NoError(t, err)
-	_, err = transactor(store).Transact(t.Context(), "msg_2", time.Hour, func(ctx context.Context) error {
-		tx, err := pgstore.RequireTx(ctx)
-		require.NoError(t, err)
-		var setting time.Duration
-		require.NoError(t, tx.QueryRow(ctx, "SELECT current_setting('idle_in_transaction_session_timeout')::interval").Scan(&setting))
-		assert.Equal(t, time.Hour, setting, "without a deadline")
-		return nil
-	})
-	require.NoError(t, err)
-}
-
-// slowConn holds back what follows a given Execute message.
-type slowConn struct {
+// lossyConn loses what it would read next, once lose is stored. It first calls it.
+type lossyConn struct {
 	net.Conn
-	armed *atomic.Pointer[hold]
+	lose *atomic.Pointer[func()]
 }
 
-type hold struct {
-	execute int    // the number of the message in a write
-	wait    func() // before the rest
-}
-
-func (c *slowConn) Write(b []byte) (int, error) {
-	h := c.armed.Swap(nil)
-	if h == nil {
-		return c.Conn.Write(b)
+func (c *lossyConn) Read(b []byte) (int, error) {
+	lose := c.lose.Swap(nil)
+	if lose == nil {
+		return c.Conn.Read(b)
 	}
-	executes := 0
-	for end := 0; end < len(b) && executes < h.execute; { // each message is a type, its length and its body
-		if b[end] == 'E' {
-			executes++
-		}
-		end += 1 + int(b[end+1])<<24 + int(b[end+2])<<16 + int(b[end+3])<<8 + int(b[end+4])
-		if executes == h.execute {
-			if n, err := c.Conn.Write(b[:end]); err != nil {
-				return n, err
-			}
-			h.wait()
-			n, err := c.Conn.Write(b[end:])
-			return end + n, err
-		}
-	}
-	return c.Conn.Write(b)
+	(*lose)()
+	return 0, io.ErrUnexpectedEOF
 }
 
-// TestExpiresBetweenStatements: a key that is Done in the first statement and
-// free in the second is not in progress.
-func TestExpiresBetweenStatements(t *testing.T) {
-	var armed atomic.Pointer[hold]
-	store, pool := open(t, maxConns(1), func(c *pgxpool.Config) {
+// TestCommitLost: the sender gets a 503 if the result of the commit is lost, and its
+// next attempt finds out.
+func TestCommitLost(t *testing.T) {
+	var lose atomic.Pointer[func()]
+	store, pool := open(t, maxConns(2), func(c *pgxpool.Config) {
 		c.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-			return &slowConn{conn, &armed}, err
+			return &lossyConn{Conn: conn, lose: &lose}, err
 		}
 	})
-	watch := connect(t, server.Postgres(t).URL, searchPath(pool.Config().ConnConfig.RuntimeParams["search_path"]))
-	expired := func() {
-		eventually(t, watch, "SELECT count(*) = 0 FROM geminihook_deliveries WHERE expires > clock_timestamp()")
-	}
-	store.Timeout = limit
-	_, err := store.Claim(t.Context(), "warm", time.Millisecond, time.Millisecond) // prepares the statements
-	require.NoError(t, err)
-	for range 3 {
-		state, err := transactor(store).Transact(t.Context(), "msg_1", 300*time.Millisecond, succeed)
-		require.NoError(t, err)
-		require.Equal(t, geminihook.Acquired, state)
-		armed.Store(&hold{3, expired}) // BEGIN, set_config, the mark
-		state, err = transactor(store).Transact(t.Context(), "msg_1", time.Millisecond, succeed)
-		require.NoError(t, err)
-		assert.Equal(t, geminihook.Acquired, state)
-		assert.Nil(t, armed.Load(), "nothing was held back")
-		expired()
+	run(t, pool, "CREATE TABLE effects (id text)")
+	watch := connect(t, server.Postgres(t).URL, sameSchema(pool))
+	committed := func() { eventually(t, watch, "SELECT count(*) = 1 FROM effects WHERE id = 'msg_1'") }
+	require.Equal(t, geminihook.Processed, attempt(t, store, "warm", nothing).Result)
+	o := attempt(t, store, "msg_1", func(context.Context, pgx.Tx) error {
+		lose.Store(&committed)
+		return nil
+	})
+	assert.Equal(t, geminihook.Unavailable, o.Result)
+	require.ErrorContains(t, o.Err, "its result is unknown")
+	assert.Equal(t, geminihook.Duplicate, attempt(t, store, "msg_1", nothing).Result)
+	assert.Equal(t, 1, effects(t, watch, "msg_1"))
+}
 
-		acquire(t, store, "msg_2", 300*time.Millisecond, time.Millisecond)
-		armed.Store(&hold{2, expired}) // BEGIN, the claim
-		acquire(t, store, "msg_2", time.Millisecond, time.Millisecond)
-		expired()
+// TestRevivedClaim: the holder of a claim whose lease has ended completes or renews
+// it while a transaction runs. Only one of them is counted.
+func TestRevivedClaim(t *testing.T) {
+	store, pool := open(t)
+	run(t, pool, "CREATE TABLE effects (id text)")
+	for name, revive := range map[string]func(key, token string) error{
+		"Complete": func(key, token string) error {
+			return store.Complete(t.Context(), key, token, time.Hour)
+		},
+		"Renew": func(key, token string) error {
+			return store.Renew(t.Context(), key, token, time.Hour)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key := "v1:" + name
+			withPrefix := func(_ context.Context, ev *geminihook.Event) (string, error) {
+				return "v1:" + ev.ID, nil
+			}
+			token := acquire(t, store, key, time.Millisecond, time.Hour)
+			eventually(t, pool, "SELECT lease < clock_timestamp() FROM geminihook_deliveries WHERE key = $1", []byte(key))
+			e := &geminihook.Endpoint{Transactor: store, Key: withPrefix, Logger: quiet}
+			o := e.Process(t.Context(), &geminihook.Event{ID: name}, func(ctx context.Context, _ *geminihook.Event) error {
+				_, err := begun(t, ctx).Exec(ctx, "INSERT INTO effects VALUES ($1)", name)
+				require.NoError(t, err)
+				return revive(key, token)
+			})
+			assert.Equal(t, geminihook.Unavailable, o.Result)
+			require.ErrorContains(t, o.Err, "was renewed or completed")
+			assert.Zero(t, effects(t, pool, name))
+		})
 	}
 }

@@ -56,6 +56,7 @@ type transaction struct {
 	tx        pgx.Tx // nil until it has begun
 	ended     atomic.Bool
 	abandoned *pgx.Conn // the connection, if the function hangs
+	marked    bool      // the mark is written, but perhaps not committed
 }
 
 // begin begins the transaction and takes the key, or returns its state if it is not
@@ -162,7 +163,7 @@ func (t *transaction) end(ctx context.Context, own error, keep time.Duration) er
 	}
 	if permanent {
 		if _, err := t.tx.Exec(ctx, "ROLLBACK TO SAVEPOINT geminihook"); err != nil {
-			return both(notReleased(ctx, err), own)
+			return both(t.commitFailed(ctx, err), own)
 		}
 	}
 	if err := t.commit(ctx, keep); err != nil {
@@ -188,41 +189,33 @@ func both(err, own error) error {
 // The commit also runs the constraints and triggers that are deferred: what they
 // refuse is what the function wrote.
 func (t *transaction) commit(ctx context.Context, keep time.Duration) error {
-	var released, marked bool
 	var b pgx.Batch
-	b.Queue("RELEASE SAVEPOINT geminihook").Exec(note(&released))
-	b.Queue(t.sql.mark, t.key, seconds(keep)).Exec(note(&marked))
+	b.Queue("RELEASE SAVEPOINT geminihook")
+	b.Queue(t.sql.mark, t.key, seconds(keep)).Exec(func(pgconn.CommandTag) error {
+		t.marked = true
+		return nil
+	})
 	b.Queue("COMMIT")
-	err := t.conn.SendBatch(ctx, &b).Close()
+	if err := t.conn.SendBatch(ctx, &b).Close(); err != nil {
+		return t.commitFailed(ctx, err)
+	}
+	t.tx = nil
+	return nil
+}
+
+// commitFailed says what an error at the end means. In all of these cases but the
+// last, everything that was not committed by the function itself is rolled back.
+func (t *transaction) commitFailed(ctx context.Context, err error) error {
 	class := code(err)
 	switch {
-	case err == nil:
-		t.tx = nil
-		return nil
-	case !released:
-		return notReleased(ctx, err)
-	case !marked && class == notNull:
+	case class == noSavepoint || class == noTransaction:
+		return errEnded
+	case class == notNull && !t.marked:
 		return storeFailed(ctx, errTaken)
-	case marked && (strings.HasPrefix(class, "23") || strings.HasPrefix(class, "P0")):
+	case t.marked && (strings.HasPrefix(class, "23") || strings.HasPrefix(class, "P0")):
 		return fmt.Errorf("pgstore: the commit was refused because of what the function wrote: %w", err)
 	}
 	return storeFailed(ctx, fmt.Errorf("the commit failed, or its result is unknown: %w", err))
-}
-
-// note notes that a statement ran.
-func note(ran *bool) func(pgconn.CommandTag) error {
-	return func(pgconn.CommandTag) error {
-		*ran = true
-		return nil
-	}
-}
-
-// notReleased is the error if the savepoint could not be ended.
-func notReleased(ctx context.Context, err error) error {
-	if c := code(err); c == noSavepoint || c == noTransaction {
-		return errEnded
-	}
-	return storeFailed(ctx, fmt.Errorf("the transaction could not be ended: %w", err))
 }
 
 // rollback ends the transaction if it has not ended. The context of the call may

@@ -7,69 +7,68 @@ import (
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/webhooktest"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// wrapper embeds a Store as one that counts or logs its calls would, and so
-// hides that it is a Transactor.
-type wrapper struct{ geminihook.Store }
-
-func TestRequireTx(t *testing.T) {
+func TestTxMissing(t *testing.T) {
 	store, _ := open(t)
-	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
-	require.NoError(t, err)
-	for name, tt := range map[string]struct {
-		store geminihook.Store
-		want  string
-	}{
-		"transactional":           {store.Transactional(), ""},
-		"Transactional forgotten": {store, "must be what Transactional returns"},
-		"inside another Store":    {wrapper{store.Transactional()}, "must have its Transact method"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var got error
-			endpoint := &geminihook.Endpoint{Verifier: verifier, Store: tt.store}
-			handler := endpoint.Handler(func(ctx context.Context, _ *geminihook.Event) error {
-				tx, err := pgstore.RequireTx(ctx)
-				if got = err; err == nil {
-					_, err = tx.Exec(ctx, "SELECT 1")
-				}
-				return err
-			})
-			d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
-			status := deliver(handler, d)
-			if tt.want == "" {
-				require.NoError(t, got)
-				assert.Equal(t, 200, status)
-				return
-			}
-			require.ErrorContains(t, got, tt.want)
-			assert.Equal(t, 500, status)
-		})
-	}
-	_, err = pgstore.RequireTx(t.Context())
-	require.Error(t, err)
-	_, ok := pgstore.Tx(t.Context())
-	assert.False(t, ok)
+	_, err := pgstore.Tx(t.Context())
+	require.ErrorContains(t, err, "must be the endpoint's Transactor")
+	endpoint := &geminihook.Endpoint{Store: store, Logger: quiet}
+	o := endpoint.Process(t.Context(), &geminihook.Event{ID: "msg_1"}, func(ctx context.Context, _ *geminihook.Event) error {
+		_, err := pgstore.Tx(ctx)
+		return err
+	})
+	assert.Equal(t, geminihook.Failed, o.Result)
+	require.ErrorContains(t, o.Err, "must be the endpoint's Transactor")
 }
 
-// TestTxEnds: a transaction that outlives its function does nothing to the
-// connection's next user.
+// TestTxEnds: a transaction, or a savepoint, that outlives its function does
+// nothing to the connection's next user.
 func TestTxEnds(t *testing.T) {
-	store, pool := open(t)
+	store, pool := open(t, maxConns(2))
 	run(t, pool, "CREATE TABLE effects (id text)")
-	for name, end := range map[string]string{"the store commits": "SELECT 1", "the function commits": "COMMIT"} {
-		_, _ = transactor(store).Transact(t.Context(), name, time.Hour, func(ctx context.Context) error {
-			tx, err := pgstore.RequireTx(ctx)
-			require.NoError(t, err)
-			_, err = tx.Exec(ctx, end)
-			t.Cleanup(func() {
-				_, err := tx.Exec(context.WithoutCancel(ctx), "INSERT INTO effects VALUES ('late')")
-				assert.Error(t, err, name)
+	for name, end := range map[string]func(ctx context.Context) error{
+		"nil":    succeed,
+		"error":  func(context.Context) error { return assert.AnError },
+		"COMMIT": func(ctx context.Context) error { return execute(ctx, []string{"COMMIT"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var late []pgx.Tx
+			_, _ = store.Transact(t.Context(), name, time.Hour, func(ctx context.Context) error {
+				tx := begun(t, ctx)
+				savepoint, err := tx.Begin(ctx)
+				require.NoError(t, err)
+				late = []pgx.Tx{tx, savepoint}
+				return end(ctx)
 			})
-			return err
+			const insert = "INSERT INTO effects VALUES ('late')"
+			ctx := t.Context()
+			for _, tx := range late {
+				_, err := tx.Exec(ctx, insert)
+				require.ErrorIs(t, err, pgx.ErrTxClosed)
+				rows, err := tx.Query(ctx, insert)
+				require.ErrorIs(t, err, pgx.ErrTxClosed)
+				require.ErrorIs(t, rows.Err(), pgx.ErrTxClosed)
+				require.ErrorIs(t, tx.QueryRow(ctx, insert).Scan(), pgx.ErrTxClosed)
+				_, err = tx.Prepare(ctx, "late", insert)
+				require.ErrorIs(t, err, pgx.ErrTxClosed)
+				_, err = tx.Begin(ctx)
+				require.ErrorIs(t, err, pgx.ErrTxClosed)
+				_, err = tx.CopyFrom(ctx, pgx.Identifier{"effects"}, []string{"id"}, pgx.CopyFromRows([][]any{{"late"}}))
+				require.ErrorIs(t, err, pgx.ErrTxClosed)
+				objects := tx.LargeObjects()
+				_, err = objects.Create(ctx, 0)
+				require.ErrorIs(t, err, pgx.ErrTxClosed)
+				var b pgx.Batch
+				b.Queue(insert)
+				require.ErrorIs(t, tx.SendBatch(ctx, &b).Close(), pgx.ErrTxClosed)
+				require.Error(t, tx.Commit(ctx))
+				require.Error(t, tx.Rollback(ctx))
+			}
+			assert.Zero(t, get[int](t, pool, "SELECT count(*) FROM effects"))
 		})
 	}
 }
