@@ -30,9 +30,9 @@ func serve(ctx context.Context, verifier geminihook.Verifier) error {
 	if err := store.Migrate(ctx); err != nil {
 		return err
 	}
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store.Transactional()}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Transactor: store}
 	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-		tx, err := sqlitestore.RequireTx(ctx)
+		tx, err := sqlitestore.Tx(ctx)
 		if err != nil {
 			return err
 		}

@@ -2,13 +2,14 @@ package sqlitestore_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
-	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/sqlitestore"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -30,14 +31,14 @@ func TestPurge(t *testing.T) {
 func TestPurgeRidesOnClaims(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		call func(store geminihook.Store, key string) error
+		call func(store *sqlitestore.Store, key string) error
 	}{
-		{"claim", func(store geminihook.Store, key string) error {
-			_, err := store.Claim(t.Context(), key, time.Minute, time.Hour)
+		{"claim", func(store *sqlitestore.Store, key string) error {
+			_, err := store.Claim(t.Context(), key, rand.Text(), time.Minute, time.Hour)
 			return err
 		}},
-		{"transact", func(store geminihook.Store, key string) error {
-			_, err := store.(geminihook.Transactor).Transact(t.Context(), key, time.Hour, func(context.Context) error { return nil })
+		{"transact", func(store *sqlitestore.Store, key string) error {
+			_, err := store.Transact(t.Context(), key, time.Hour, func(context.Context) error { return nil })
 			return err
 		}},
 	} {
@@ -49,7 +50,7 @@ func TestPurgeRidesOnClaims(t *testing.T) {
 			pass := func(d time.Duration) (left int) {
 				now = now.Add(d)
 				claims++
-				require.NoError(t, tt.call(store.Transactional(), "msg_"+strconv.Itoa(claims)))
+				require.NoError(t, tt.call(store, "msg_"+strconv.Itoa(claims)))
 				return count(t, db, "SELECT count(*) FROM geminihook_deliveries WHERE CAST(key AS TEXT) LIKE 'expired%'")
 			}
 			// A slow disk may take more time than a claim allows: then another
@@ -121,11 +122,11 @@ func BenchmarkPurge(b *testing.B) {
 	}
 }
 
-func claimUntil(b *testing.B, store geminihook.Store, end <-chan error) (claims int, slowest time.Duration) {
+func claimUntil(b *testing.B, store *sqlitestore.Store, end <-chan error) (claims int, slowest time.Duration) {
 	b.Helper()
 	for {
 		start := time.Now()
-		_, err := store.Claim(b.Context(), "msg_"+start.String(), time.Minute, time.Hour)
+		_, err := store.Claim(b.Context(), "msg_"+start.String(), rand.Text(), time.Minute, time.Hour)
 		require.NoError(b, err)
 		slowest = max(slowest, time.Since(start))
 		claims++

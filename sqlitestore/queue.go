@@ -9,9 +9,6 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// DefaultMaxWaiting is the value of [Store.MaxWaiting] if it is zero.
-const DefaultMaxWaiting = 1000
-
 // queue makes the writers of one Store wait for each other. A busy timeout
 // alone would be unfair and would not end with the context.
 //
@@ -27,7 +24,7 @@ type queue struct {
 
 // enter waits its turn to write a claim or to run a transaction.
 func (s *Store) enter(ctx context.Context) (leave func(), err error) {
-	limit := cmp.Or(s.MaxWaiting, DefaultMaxWaiting)
+	limit := cmp.Or(s.MaxWaiting, 1000)
 	q := &s.queue
 	defer q.waiting.Add(-1)
 	// The one that writes does not wait, and is not counted.

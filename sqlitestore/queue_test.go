@@ -2,6 +2,7 @@ package sqlitestore_test
 
 import (
 	"context"
+	"crypto/rand"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +26,7 @@ func gather(ctx context.Context, store *sqlitestore.Store, prefix string, n int)
 	c := &crowd{store: store, proceed: make(chan struct{}, n), began: make(chan struct{}, n), ended: make(chan error, n)}
 	for i := range n {
 		go func() {
-			_, err := store.Transactional().(geminihook.Transactor).Transact(ctx, prefix+string(rune('A'+i)), time.Hour, func(context.Context) error {
+			_, err := store.Transact(ctx, prefix+string(rune('A'+i)), time.Hour, func(context.Context) error {
 				c.began <- struct{}{}
 				<-c.proceed
 				return nil
@@ -47,7 +48,7 @@ func TestQueueWaits(t *testing.T) {
 		c := gather(t.Context(), store, "msg_", n)
 		impatient, cancel := context.WithTimeoutCause(t.Context(), time.Minute, assert.AnError)
 		defer cancel()
-		_, err := store.Transactional().(geminihook.Transactor).Transact(impatient, "msg_impatient", time.Hour, nil)
+		_, err := store.Transact(impatient, "msg_impatient", time.Hour, nil)
 		require.ErrorIs(t, err, geminihook.ErrStore)
 		require.ErrorIs(t, err, assert.AnError, "the cause")
 		require.ErrorContains(t, err, "waited for the writer")
@@ -65,17 +66,17 @@ func TestQueueIsBounded(t *testing.T) {
 		store, db := newStore(t)
 		defer func() { _ = db.Close() }()
 		store.MaxWaiting = 3
-		held, err := store.Claim(t.Context(), "msg_held", time.Minute, time.Hour)
+		_, err := store.Claim(t.Context(), "msg_held", "token", time.Minute, time.Hour)
 		require.NoError(t, err)
 		first := gather(t.Context(), store, "first_", 1)
 		rest := gather(t.Context(), store, "msg_", 3)
-		_, err = store.Claim(t.Context(), "msg_claim", time.Minute, time.Hour)
+		_, err = store.Claim(t.Context(), "msg_claim", rand.Text(), time.Minute, time.Hour)
 		require.ErrorIs(t, err, geminihook.ErrStore)
-		_, err = store.Transactional().(geminihook.Transactor).Transact(t.Context(), "msg_transact", time.Hour, nil)
+		_, err = store.Transact(t.Context(), "msg_transact", time.Hour, nil)
 		require.ErrorIs(t, err, geminihook.ErrStore)
 		require.ErrorContains(t, err, "3 claims and transactions wait")
 		completed := make(chan error, 1)
-		go func() { completed <- store.Complete(t.Context(), "msg_held", held.Token, time.Hour) }()
+		go func() { completed <- store.Complete(t.Context(), "msg_held", "token", time.Hour) }()
 		synctest.Wait()
 		first.proceed <- struct{}{}
 		for range 3 {
@@ -92,11 +93,11 @@ func TestQueueCompletesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, db := newStore(t)
 		defer func() { _ = db.Close() }()
-		held, err := store.Claim(t.Context(), "msg_held", time.Minute, time.Hour)
+		_, err := store.Claim(t.Context(), "msg_held", "token", time.Minute, time.Hour)
 		require.NoError(t, err)
 		c := gather(t.Context(), store, "msg_", 20)
 		completed := make(chan error, 1)
-		go func() { completed <- store.Complete(t.Context(), "msg_held", held.Token, time.Hour) }()
+		go func() { completed <- store.Complete(t.Context(), "msg_held", "token", time.Hour) }()
 		synctest.Wait()
 		for range 2 {
 			assert.Empty(t, completed)

@@ -139,10 +139,8 @@ func (b borrowed) CheckNamedValue(v *driver.NamedValue) error {
 // keptOpen is the end of a transaction that somebody else ends.
 type keptOpen struct{}
 
-func (keptOpen) Commit() error { return nil }
-
-// Rollback reports what a deferred call ignores. A function that looks at the
-// error learns that it has to return one, and that nothing else is wrong.
+func (keptOpen) Commit() error   { return errKeptOpen }
 func (keptOpen) Rollback() error { return errKeptOpen }
 
-var errKeptOpen = fmt.Errorf("sqlitestore: the store ends this transaction: return an error to roll it back: %w", sql.ErrTxDone)
+var errKeptOpen = fmt.Errorf("sqlitestore: the store ends this transaction: return nil to commit it, or an error to roll it back: %w",
+	sql.ErrTxDone)

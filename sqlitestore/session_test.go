@@ -2,6 +2,7 @@ package sqlitestore_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
 	"path/filepath"
@@ -47,11 +48,11 @@ func TestSession(t *testing.T) {
 			require.NoError(t, store.Migrate(t.Context()))
 			_, err := db.ExecContext(t.Context(), "CREATE TABLE effects (id TEXT, at TIMESTAMP)")
 			require.NoError(t, err)
-			_, err = store.Transactional().(geminihook.Transactor).Transact(t.Context(), "msg_1", time.Hour, use)
+			_, err = store.Transact(t.Context(), "msg_1", time.Hour, use)
 			require.NoError(t, err)
 			assert.Equal(t, 3, count(t, db, "SELECT count(*) FROM effects"))
 			assert.Zero(t, db.Stats().InUse, "the connection is back in the pool")
-			c, err := store.Claim(t.Context(), "msg_1", time.Minute, time.Hour)
+			c, err := store.Claim(t.Context(), "msg_1", rand.Text(), time.Minute, time.Hour)
 			require.NoError(t, err)
 			assert.Equal(t, geminihook.Done, c.State)
 		})
@@ -60,7 +61,7 @@ func TestSession(t *testing.T) {
 
 // use writes three rows and reads them.
 func use(ctx context.Context) error {
-	tx, err := sqlitestore.RequireTx(ctx)
+	tx, err := sqlitestore.Tx(ctx)
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func TestPoolStaysClean(t *testing.T) {
 	_, err := db.ExecContext(t.Context(), "CREATE TABLE effects (id TEXT)")
 	require.NoError(t, err)
 	db.SetMaxOpenConns(1)
-	s := store.Transactional().(geminihook.Transactor)
+	s := store
 	for _, end := range []func(ctx context.Context, tx *sql.Tx, cancel func()) error{
 		func(context.Context, *sql.Tx, func()) error { return assert.AnError },
 		func(_ context.Context, _ *sql.Tx, cancel func()) error { cancel(); return nil },
@@ -140,7 +141,7 @@ func TestCanceledRunKeepsConnection(t *testing.T) {
 	_, err := db.ExecContext(t.Context(), "CREATE TEMP TABLE mine (id TEXT)") // which the connection has
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = store.Transactional().(geminihook.Transactor).Transact(ctx, "msg_1", time.Hour, func(ctx context.Context) error {
+	_, err = store.Transact(ctx, "msg_1", time.Hour, func(ctx context.Context) error {
 		cancel()
 		tx, _ := sqlitestore.Tx(ctx)
 		for { // until database/sql has noticed

@@ -1,7 +1,7 @@
 // Package sqlitestore is a [geminihook.Store] in SQLite, through database/sql
-// and a driver of your choice, for the processes of one machine. Start with
-// [New], [Store.Migrate] and [Store.Transactional], which commits what your
-// function writes together with the record that the event was handled:
+// and a driver of your choice, for the processes of one machine. A [Store] is
+// also a [geminihook.Transactor]: what your function writes through [Tx] commits
+// together with the record that the event was handled:
 //
 //	db, err := sql.Open("sqlite", "file:app.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)")
 //	if err != nil {
@@ -11,9 +11,9 @@
 //	if err := store.Migrate(ctx); err != nil {
 //		return err
 //	}
-//	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store.Transactional()}
+//	endpoint := &geminihook.Endpoint{Verifier: verifier, Transactor: store}
 //	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-//		tx, err := sqlitestore.RequireTx(ctx)
+//		tx, err := sqlitestore.Tx(ctx)
 //		if err != nil {
 //			return err
 //		}
@@ -31,7 +31,6 @@ package sqlitestore
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -42,7 +41,7 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// Store is a [geminihook.Store] and a [geminihook.Renewer] in SQLite 3.35 or
+// Store is a [geminihook.Store] and a [geminihook.Transactor] in SQLite 3.35 or
 // newer. Create it with [New]. Its table is geminihook_deliveries.
 //
 // SQLite has one writer at a time. The writers of one Store wait for each other
@@ -55,7 +54,7 @@ type Store struct {
 
 	// MaxWaiting is how many claims and transactions may wait for the writer.
 	// Further ones fail at once with geminihook.ErrStore, which is a 503 to the
-	// sender. Zero means DefaultMaxWaiting.
+	// sender. Zero means 1,000.
 	MaxWaiting int
 
 	db    *sql.DB
@@ -87,12 +86,14 @@ const (
 	claimSQL = `
 INSERT INTO geminihook_deliveries (key, state, token, attempt, lease, expires) VALUES (?1, 1, ?2, 1, ?3, ?4)
 ON CONFLICT (key) DO UPDATE SET state = 1, token = excluded.token, lease = excluded.lease, expires = excluded.expires,
-	attempt = CASE WHEN expires <= ?5 THEN 1 ELSE attempt + 1 END
-WHERE expires <= ?5 OR state = 0 OR state = 1 AND lease <= ?5
+	attempt = CASE WHEN expires <= ?5 THEN 1 WHEN state = 1 AND token = ?2 THEN attempt ELSE attempt + 1 END
+WHERE expires <= ?5 OR state = 0 OR state = 1 AND (lease <= ?5 OR token = ?2)
 RETURNING attempt`
 
+	// ?1 key, ?2 now, ?3 the token of a claim, or null. A claim that already has
+	// the key may take it again.
 	stateSQL = `SELECT state, lease FROM geminihook_deliveries
-WHERE key = ?1 AND expires > ?2 AND (state = 2 OR state = 1 AND lease > ?2)`
+WHERE key = ?1 AND expires > ?2 AND (state = 2 OR state = 1 AND lease > ?2 AND token IS NOT ?3)`
 
 	// A repeated Complete does not extend the time that the key is kept.
 	completeSQL = `UPDATE geminihook_deliveries SET state = 2, expires = CASE state WHEN 1 THEN ?3 ELSE expires END
@@ -107,8 +108,8 @@ WHERE key = ?1 AND token = ?2 AND state = 1 AND expires > ?4`
 
 // Claim implements [geminihook.Store]. Reading the state of a key that is done
 // or in progress waits for no writer.
-func (s *Store) Claim(ctx context.Context, key string, lease, keep time.Duration) (geminihook.Claim, error) {
-	c, err := s.look(ctx, key)
+func (s *Store) Claim(ctx context.Context, key, token string, lease, keep time.Duration) (geminihook.Claim, error) {
+	c, err := s.look(ctx, key, token)
 	if err != nil || c.State != 0 {
 		return c, failure(err)
 	}
@@ -117,54 +118,41 @@ func (s *Store) Claim(ctx context.Context, key string, lease, keep time.Duration
 		return geminihook.Claim{}, failure(err)
 	}
 	defer leave()
-	now, token := s.now(), rand.Text()
+	now := s.now()
 	err = s.db.QueryRowContext(ctx, claimSQL, []byte(key), []byte(token), after(now, lease), after(now, max(lease, keep)), now).
 		Scan(&c.Attempt)
 	switch {
 	case err == nil:
-		c.State, c.Token = geminihook.Acquired, token
+		c.State = geminihook.Acquired
 		s.purgeNow(ctx)
 		return c, nil
 	case !errors.Is(err, sql.ErrNoRows):
-		s.undo(ctx, key, token)
 		return geminihook.Claim{}, failure(err)
 	}
-	if c, err = s.look(ctx, key); err != nil || c.State != 0 {
+	if c, err = s.look(ctx, key, token); err != nil || c.State != 0 {
 		return c, failure(err)
 	}
 	// Another process held the key and let go of it between the two statements.
 	return geminihook.Claim{State: geminihook.InProgress, RetryIn: min(lease, time.Second)}, nil
 }
 
-// undo releases a claim that may have been committed although its context ended
-// before the token could be returned. Otherwise it would block the event until
-// the lease ends.
-func (s *Store) undo(ctx context.Context, key, token string) {
-	if ctx.Err() == nil {
-		return // SQLite refused the statement
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_, _ = s.db.ExecContext(ctx, releaseSQL, []byte(key), []byte(token), s.now())
-}
-
 // look returns the state of a key that is done or in progress, and the zero
 // Claim for one that is free.
-func (s *Store) look(ctx context.Context, key string) (geminihook.Claim, error) {
+func (s *Store) look(ctx context.Context, key, token string) (geminihook.Claim, error) {
 	if s.isRunning(key) {
 		return geminihook.Claim{State: geminihook.InProgress, RetryIn: time.Second}, nil
 	}
-	return stateOf(ctx, s.db, key, s.now())
+	return stateOf(ctx, s.db, key, []byte(token), s.now())
 }
 
 type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-func stateOf(ctx context.Context, db queryer, key string, now int64) (geminihook.Claim, error) {
+func stateOf(ctx context.Context, db queryer, key string, token []byte, now int64) (geminihook.Claim, error) {
 	var state int
 	var lease int64
-	err := db.QueryRowContext(ctx, stateSQL, []byte(key), now).Scan(&state, &lease)
+	err := db.QueryRowContext(ctx, stateSQL, []byte(key), now, token).Scan(&state, &lease)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return geminihook.Claim{}, nil
@@ -182,13 +170,12 @@ func (s *Store) Complete(ctx context.Context, key, token string, keep time.Durat
 	return s.held(ctx, completeSQL, []byte(key), []byte(token), after(now, keep), now)
 }
 
-// Release implements [geminihook.Store]. It succeeds even after the lease has
-// expired, unless another claim has taken the key.
+// Release implements [geminihook.Store].
 func (s *Store) Release(ctx context.Context, key, token string) error {
 	return s.held(ctx, releaseSQL, []byte(key), []byte(token), s.now())
 }
 
-// Renew implements [geminihook.Renewer].
+// Renew implements [geminihook.Store].
 func (s *Store) Renew(ctx context.Context, key, token string, lease time.Duration) error {
 	now := s.now()
 	return s.held(ctx, renewSQL, []byte(key), []byte(token), after(now, lease), now)

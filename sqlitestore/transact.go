@@ -10,46 +10,26 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// Transactional returns the store as a [geminihook.Transactor]: Endpoint runs
-// its function inside a transaction, which [Tx] returns, and what the function
-// writes there commits together with the record that the event was handled:
-// exactly once. Nothing else can write to the database while the function runs,
-// so keep it short. The table is the same as that of the plain store.
-//
-// Runs that were rolled back are not counted, and [geminihook.Event.Attempt] is
-// zero: the count would be rolled back with them, and counting it in another
-// transaction would double the commits of every event.
-func (s *Store) Transactional() geminihook.Store { return &transactional{s} }
-
-type transactional struct{ *Store }
-
 type txKey struct{}
 
-// Tx returns the transaction that the function runs in, and false if there is
-// none.
+// Tx returns the transaction that the function runs in. It returns an error that
+// says what is missing if there is none.
 //
 // What the function returns decides: nil commits, an error rolls back. The Tx's
-// own Commit and Rollback end its use but not the transaction: if the function
-// calls Commit and returns an error, everything is rolled back, and if it calls
-// Rollback, deferred or not, and returns nil, everything is committed. Commit
-// returns nil. Rollback returns an error that wraps [sql.ErrTxDone].
+// own Commit and Rollback return an error that wraps [sql.ErrTxDone] and end its
+// use, but not the transaction. So a deferred Rollback is harmless, and a function
+// that calls Commit itself has to ignore its error.
 //
 // The function must not write to the database in any other way, which would
 // wait for the function itself. Statements that were prepared on the pool
 // cannot be used in the Tx: prepare them on the Tx.
-func Tx(ctx context.Context) (*sql.Tx, bool) {
+func Tx(ctx context.Context) (*sql.Tx, error) {
 	tx, ok := ctx.Value(txKey{}).(*sql.Tx)
-	return tx, ok
-}
-
-// RequireTx is like [Tx], but if there is no transaction, it returns an error that
-// says what to do.
-func RequireTx(ctx context.Context) (*sql.Tx, error) {
-	if tx, ok := Tx(ctx); ok {
-		return tx, nil
+	if !ok {
+		return nil, errors.New("sqlitestore: the context has no transaction: set Endpoint.Transactor, not Store, " +
+			"and pass on the context that the function was called with")
 	}
-	return nil, errors.New("sqlitestore: the context has no transaction: set Endpoint.Store to store.Transactional(); " +
-		"a store that wraps it must have its Transact method, too; and pass on the context that the function was called with")
+	return tx, nil
 }
 
 // ?1 key, ?2 expiry. It is the last statement before the commit: nothing that
@@ -58,31 +38,37 @@ const markSQL = `
 INSERT INTO geminihook_deliveries (key, state, attempt, lease, expires) VALUES (?1, 2, 1, 0, ?2)
 ON CONFLICT (key) DO UPDATE SET state = 2, token = NULL, attempt = attempt + 1, expires = excluded.expires`
 
-// Transact implements [geminihook.Transactor].
-func (t *transactional) Transact(ctx context.Context, key string, keep time.Duration, fn func(context.Context) error) (
+// Transact implements [geminihook.Transactor]. Nothing else can write to the
+// database while the function runs, so keep it short. The table is the same as
+// that of the claims.
+//
+// Runs that were rolled back are not counted, and [geminihook.Event.Attempt] is
+// zero: the count would be rolled back with them, and counting it in another
+// transaction would double the commits of every event.
+func (s *Store) Transact(ctx context.Context, key string, keep time.Duration, fn func(context.Context) error) (
 	geminihook.State, error,
 ) {
-	c, err := t.look(ctx, key)
+	c, err := s.look(ctx, key, "")
 	switch {
 	case err != nil:
 		return 0, storeFailed(err)
 	case c.State != 0:
 		return c.State, nil
-	case !t.start(key):
+	case !s.start(key):
 		return geminihook.InProgress, nil
 	}
-	defer t.end(key)
-	leave, err := t.enter(ctx)
+	defer s.end(key)
+	leave, err := s.enter(ctx)
 	if err != nil {
 		return 0, storeFailed(err)
 	}
 	defer leave()
-	r := run{store: t.Store, key: key, keep: keep, fn: fn}
+	r := run{store: s, key: key, keep: keep, fn: fn}
 	if err := r.do(ctx); err != nil {
 		return r.state, errors.Join(storeFailed(err), r.own)
 	}
 	if r.state == geminihook.Acquired {
-		t.purgeNow(ctx)
+		s.purgeNow(ctx)
 	}
 	return r.state, r.own
 }
@@ -147,7 +133,7 @@ func (r *run) inside(ctx context.Context, s *session) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	c, err := stateOf(ctx, s.conn, r.key, r.store.now())
+	c, err := stateOf(ctx, s.conn, r.key, nil, r.store.now())
 	if err != nil || c.State != 0 { // another process was faster
 		r.state = c.State
 		return err
