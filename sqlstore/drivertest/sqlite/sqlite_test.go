@@ -1,0 +1,62 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	"github.com/geminihook/geminihook/sqlstore"
+	"github.com/geminihook/geminihook/sqlstore/drivertest"
+	_ "github.com/mattn/go-sqlite3"
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
+)
+
+const (
+	modernc = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)"
+	mattn   = "?_journal_mode=WAL&_busy_timeout=5000"
+)
+
+func TestModernc(t *testing.T) {
+	t.Parallel()
+	drivertest.Run(t, drivertest.SQLite("sqlite", modernc))
+}
+
+func TestMattn(t *testing.T) {
+	t.Parallel()
+	drivertest.Run(t, drivertest.SQLite("sqlite3", mattn))
+}
+
+func connect(t testing.TB, file string) *sql.DB {
+	t.Helper()
+	return drivertest.Connect(t, "sqlite", "file:"+file+modernc)
+}
+
+func open(t testing.TB, file string) (*sqlstore.Store, *sql.DB) {
+	t.Helper()
+	db := connect(t, file)
+	store := sqlstore.New(db, sqlstore.SQLite)
+	require.NoError(t, store.Migrate(t.Context()))
+	return store, db
+}
+
+func newStore(t testing.TB) (*sqlstore.Store, *sql.DB) {
+	t.Helper()
+	return open(t, filepath.Join(t.TempDir(), "test.db"))
+}
+
+func count(t testing.TB, db *sql.DB, query string, args ...any) (n int) {
+	t.Helper()
+	require.NoError(t, db.QueryRowContext(t.Context(), query, args...).Scan(&n))
+	return n
+}
+
+func insert(ctx context.Context, id string) error {
+	tx, err := sqlstore.Tx(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO effects VALUES (?)", id)
+	return err
+}

@@ -1,0 +1,49 @@
+package sqlstore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/geminihook/geminihook"
+)
+
+// functionError is why the end of a transaction failed if the function caused it.
+type functionError struct {
+	text string
+	err  error
+}
+
+func (e *functionError) Error() string { return e.text + ": " + e.err.Error() }
+func (e *functionError) Unwrap() error { return e.err }
+
+const endedText = "the function, or the database on its behalf, ended the transaction with a statement such as COMMIT or ROLLBACK: " +
+	"the event is not marked as done, and what was committed remains"
+
+func failure(err error) error {
+	if err == nil {
+		return nil
+	}
+	if missesTable(err.Error()) {
+		return fmt.Errorf("sqlstore: %w (call Migrate, or apply the statements in the folder schema; if the table exists, "+
+			"a function may have changed the connection's search_path or database)", err)
+	}
+	return fmt.Errorf("sqlstore: %w", err)
+}
+
+// missesTable knows how the databases say that the table does not exist.
+func missesTable(text string) bool {
+	if !strings.Contains(text, "geminihook_deliveries") {
+		return false
+	}
+	return strings.Contains(text, "no such table") || strings.Contains(text, "does not exist") ||
+		strings.Contains(text, "doesn't exist")
+}
+
+// storeFailed is failure for Transact.
+func storeFailed(err error) error {
+	if errors.Is(err, geminihook.ErrStore) {
+		return failure(err)
+	}
+	return fmt.Errorf("%w: %w", geminihook.ErrStore, failure(err))
+}

@@ -1,0 +1,177 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/geminihook/geminihook"
+)
+
+const (
+	// It changes nothing, but being a write it makes the connection the writer,
+	// as BEGIN IMMEDIATE would, which database/sql cannot send.
+	sqliteLock = `DELETE FROM geminihook_deliveries WHERE false`
+
+	// ?1 key, ?2 expiry.
+	sqliteMark = `
+INSERT INTO geminihook_deliveries (key, state, attempt, lease, expires) VALUES (?1, 2, 1, 0, ?2)
+ON CONFLICT (key) DO UPDATE SET state = 2, token = NULL, attempt = attempt + 1, expires = excluded.expires`
+)
+
+// sqliteTransaction is what one call of Transact holds.
+type sqliteTransaction struct {
+	engine *sqlite
+	key    string
+	leave  func() // the queue
+
+	state, lock, mark *sql.Stmt
+
+	connection *sql.Conn
+	tx         *sql.Tx
+	end        context.CancelFunc // of the context of tx
+}
+
+func (e *sqlite) begin(ctx context.Context, key string) (transaction, geminihook.State, error) {
+	c, err := e.look(ctx, key, "")
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case c.State != 0:
+		return nil, c.State, nil
+	case !e.start(key):
+		return nil, geminihook.InProgress, nil
+	}
+	t := &sqliteTransaction{engine: e, key: key}
+	state, err := t.begin(ctx)
+	if err != nil || state != geminihook.Acquired {
+		t.close(ctx)
+	}
+	return t, state, err
+}
+
+// start records that the key runs, unless it does already.
+func (e *sqlite) start(key string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.running[key]; ok {
+		return false
+	}
+	e.running[key] = struct{}{}
+	return true
+}
+
+func (e *sqlite) stop(key string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.running, key)
+}
+
+func (t *sqliteTransaction) begin(ctx context.Context) (geminihook.State, error) {
+	err := t.prepare(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if t.leave, err = t.engine.queue.enter(ctx); err != nil {
+		return 0, err
+	}
+	if t.connection, err = t.engine.db.Conn(ctx); err != nil {
+		return 0, err
+	}
+	if err := t.beginTx(ctx); err != nil {
+		return 0, err
+	}
+	if _, err := t.tx.StmtContext(ctx, t.lock).ExecContext(ctx); err != nil {
+		return 0, fmt.Errorf("waited for the writers of other processes: %w", err)
+	}
+	c, err := sqliteLook(ctx, t.tx.StmtContext(ctx, t.state), t.key, "")
+	if err != nil || c.State != 0 { // another process was faster
+		return c.State, err
+	}
+	if _, err := t.tx.ExecContext(ctx, "SAVEPOINT geminihook"); err != nil {
+		return 0, err
+	}
+	return geminihook.Acquired, nil
+}
+
+// prepare comes before the transaction has a connection of the pool.
+func (t *sqliteTransaction) prepare(ctx context.Context) (err error) {
+	if t.state, err = t.engine.prepared.get(ctx, sqliteState); err != nil {
+		return err
+	}
+	if t.lock, err = t.engine.prepared.get(ctx, sqliteLock); err != nil {
+		return err
+	}
+	t.mark, err = t.engine.prepared.get(ctx, sqliteMark)
+	return err
+}
+
+// beginTx begins the transaction with a context that ends together with ctx until
+// it has begun, and only with the transaction from then on: database/sql would roll
+// back on its own, even while close commits.
+func (t *sqliteTransaction) beginTx(ctx context.Context) error {
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, end)
+	t.end = end
+	tx, err := t.connection.BeginTx(lasting, nil)
+	if err != nil {
+		return err
+	}
+	t.tx = tx
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+func (t *sqliteTransaction) conn() *sql.Conn { return t.connection }
+
+func (t *sqliteTransaction) undo(ctx context.Context) error {
+	return t.own(ctx, "ROLLBACK TO geminihook")
+}
+
+// commit takes milliseconds, and the end of the context would only leave the
+// outcome unknown.
+func (t *sqliteTransaction) commit(ctx context.Context, keep time.Duration) error {
+	ctx = context.WithoutCancel(ctx)
+	if err := t.own(ctx, "RELEASE geminihook"); err != nil {
+		return err
+	}
+	_, err := t.tx.StmtContext(ctx, t.mark).ExecContext(ctx, []byte(t.key), after(sqliteNow(), keep))
+	if err != nil {
+		return err
+	}
+	if err := t.tx.Commit(); err != nil {
+		return err
+	}
+	t.tx = nil
+	t.engine.purgeSome(ctx)
+	return nil
+}
+
+// own runs a statement that fails if the transaction is not the one that begin has
+// begun.
+func (t *sqliteTransaction) own(ctx context.Context, query string) error {
+	_, err := t.tx.ExecContext(context.WithoutCancel(ctx), query)
+	if err != nil {
+		return &functionError{text: endedText, err: err}
+	}
+	return nil
+}
+
+func (t *sqliteTransaction) close(context.Context) {
+	if t.tx != nil && t.tx.Rollback() != nil {
+		discard(t.connection)
+	}
+	if t.end != nil {
+		t.end()
+	}
+	if t.connection != nil {
+		_ = t.connection.Close()
+	}
+	if t.leave != nil {
+		t.leave()
+	}
+	t.engine.stop(t.key)
+}

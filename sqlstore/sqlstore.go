@@ -1,0 +1,123 @@
+// Package sqlstore is a [geminihook.Store] and a [geminihook.Transactor] on
+// database/sql, for SQLite, PostgreSQL, MySQL and MariaDB, with a driver of your
+// choice. As a Transactor, it commits what your function writes together with the
+// mark that the event was handled: exactly once. The function gets a [sql.Tx] from
+// [Tx], which GORM, ent, bun, sqlx and sqlc accept as their own:
+//
+//	db, err := sql.Open("sqlite", "file:app.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)")
+//	if err != nil {
+//		return err
+//	}
+//	store := sqlstore.New(db, sqlstore.SQLite)
+//	if err := store.Migrate(ctx); err != nil {
+//		return err
+//	}
+//	endpoint := &geminihook.Endpoint{Verifier: verifier, Transactor: store}
+//	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
+//		tx, err := sqlstore.Tx(ctx)
+//		if err != nil {
+//			return err
+//		}
+//		_, err = tx.ExecContext(ctx, "INSERT INTO results (id) VALUES (?)", ev.ID)
+//		return err // nil commits the row together with the mark
+//	})
+//
+// Rows that have expired are removed at a low rate as events are claimed;
+// [Store.Purge] removes them faster.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/geminihook/geminihook"
+)
+
+// Store is a [geminihook.Store] and a [geminihook.Transactor] in a SQL database.
+// Create it with [New]. Its table is geminihook_deliveries, for both.
+type Store struct{ engine engine }
+
+// New returns a Store that uses the database. The caller closes the database, and
+// calls [Store.Migrate] before the first event arrives. New panics if the dialect
+// is none of the constants.
+func New(db *sql.DB, d Dialect) *Store {
+	switch d {
+	case SQLite:
+		return &Store{engine: newSQLite(db)}
+	}
+	panic(fmt.Sprintf("sqlstore: New: %v is not a dialect", d))
+}
+
+// engine is what a dialect does.
+type engine interface {
+	// claim returns the zero Claim if the key changed hands while it was looked at.
+	claim(ctx context.Context, key, token string, lease, keep time.Duration) (geminihook.Claim, error)
+	// These report whether the token had the key.
+	renew(ctx context.Context, key, token string, lease time.Duration) (bool, error)
+	complete(ctx context.Context, key, token string, keep time.Duration) (bool, error)
+	release(ctx context.Context, key, token string) (bool, error)
+
+	// begin begins a transaction that has the lock of the key. If the key is not
+	// free, there is no transaction.
+	begin(ctx context.Context, key string) (transaction, geminihook.State, error)
+
+	// purge removes up to so many rows that have expired.
+	purge(ctx context.Context, limit int) (int, error)
+
+	// migrate creates the table, and check tries whether a key can be claimed.
+	migrate(ctx context.Context) error
+	check(ctx context.Context) error
+}
+
+// tries is how often a call looks at a key that changes hands each time, and
+// repeats a statement that the database gave up because of a deadlock.
+const tries = 10
+
+// Claim implements [geminihook.Store].
+func (s *Store) Claim(ctx context.Context, key, token string, lease, keep time.Duration) (geminihook.Claim, error) {
+	for range tries {
+		c, err := s.engine.claim(ctx, key, token, lease, keep)
+		if err != nil {
+			return geminihook.Claim{}, failure(err)
+		}
+		if c.State != 0 {
+			return c, nil
+		}
+	}
+	return geminihook.Claim{}, fmt.Errorf("sqlstore: the key changed hands each of the %d times it was looked at", tries)
+}
+
+// Renew implements [geminihook.Store].
+func (s *Store) Renew(ctx context.Context, key, token string, lease time.Duration) error {
+	return held(s.engine.renew(ctx, key, token, lease))
+}
+
+// Complete implements [geminihook.Store].
+func (s *Store) Complete(ctx context.Context, key, token string, keep time.Duration) error {
+	return held(s.engine.complete(ctx, key, token, keep))
+}
+
+// Release implements [geminihook.Store].
+func (s *Store) Release(ctx context.Context, key, token string) error {
+	return held(s.engine.release(ctx, key, token))
+}
+
+func held(ok bool, err error) error {
+	if err == nil && !ok {
+		return geminihook.ErrLeaseLost
+	}
+	return failure(err)
+}
+
+// Migrate creates the table and its index unless they exist. It may run at every
+// start, in several processes at once. If you use your own migration tool, apply
+// the statements in the folder schema, and call [Store.Check].
+func (s *Store) Migrate(ctx context.Context) error { return failure(s.engine.migrate(ctx)) }
+
+// Check returns an error if the store could not record an event now, and says what
+// to change: the table is missing, the connection may not write, or the database
+// has settings with which the store cannot work. It claims a key in a transaction
+// that it rolls back, and with [SQLite] it waits for the writer to do so.
+func (s *Store) Check(ctx context.Context) error { return failure(s.engine.check(ctx)) }
