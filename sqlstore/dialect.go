@@ -25,6 +25,11 @@ const (
 	//
 	// The clock is that of the process.
 	SQLite Dialect = iota + 1
+
+	// PostgreSQL 12 or newer. The table, and what the statements mean, are those
+	// of package pgstore, so programs with either can run side by side. The
+	// server's clock decides.
+	PostgreSQL
 )
 
 // String returns the name of the constant.
@@ -32,6 +37,8 @@ func (d Dialect) String() string {
 	switch d {
 	case SQLite:
 		return "SQLite"
+	case PostgreSQL:
+		return "PostgreSQL"
 	}
 	return fmt.Sprintf("Dialect(%d)", int(d))
 }

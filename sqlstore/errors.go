@@ -20,6 +20,26 @@ func (e *functionError) Unwrap() error { return e.err }
 const endedText = "the function, or the database on its behalf, ended the transaction with a statement such as COMMIT or ROLLBACK: " +
 	"the event is not marked as done, and what was committed remains"
 
+// The SQLSTATEs that the store looks at.
+const (
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+	noSavepoint          = "3B001"
+	noTransaction        = "25P01"
+	transactionAborted   = "25P02"
+	notNull              = "23502"
+)
+
+// sqlState returns the SQLSTATE that PostgreSQL responded with, if any. The errors
+// of both drivers have such a method.
+func sqlState(err error) string {
+	var e interface{ SQLState() string }
+	if errors.As(err, &e) {
+		return e.SQLState()
+	}
+	return ""
+}
+
 func failure(err error) error {
 	if err == nil {
 		return nil

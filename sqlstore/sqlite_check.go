@@ -46,12 +46,9 @@ func (e *sqlite) check(ctx context.Context) error {
 	now := sqliteNow()
 	var attempt int
 	return tx.StmtContext(ctx, stmt).
-		QueryRowContext(ctx, []byte(checkKey), []byte("check"), after(now, time.Minute), after(now, time.Minute), now).
+		QueryRowContext(ctx, randomKey(), []byte("check"), after(now, time.Minute), after(now, time.Minute), now).
 		Scan(&attempt)
 }
-
-// checkKey is not the key of an event, because a header has no zero bytes.
-const checkKey = "\x00check"
 
 // checkSettings reads the settings of two connections, because a pragma that was
 // executed on the pool holds for one connection only.

@@ -31,6 +31,7 @@ type sqliteTransaction struct {
 	connection *sql.Conn
 	tx         *sql.Tx
 	end        context.CancelFunc // of the context of tx
+	committed  bool
 }
 
 func (e *sqlite) begin(ctx context.Context, key string) (transaction, geminihook.State, error) {
@@ -127,14 +128,15 @@ func (t *sqliteTransaction) beginTx(ctx context.Context) error {
 
 func (t *sqliteTransaction) conn() *sql.Conn { return t.connection }
 
-func (t *sqliteTransaction) undo(ctx context.Context) error {
-	return t.own(ctx, "ROLLBACK TO geminihook")
-}
-
 // commit takes milliseconds, and the end of the context would only leave the
 // outcome unknown.
-func (t *sqliteTransaction) commit(ctx context.Context, keep time.Duration) error {
+func (t *sqliteTransaction) commit(ctx context.Context, keep time.Duration, undo bool) error {
 	ctx = context.WithoutCancel(ctx)
+	if undo {
+		if err := t.own(ctx, "ROLLBACK TO geminihook"); err != nil {
+			return err
+		}
+	}
 	if err := t.own(ctx, "RELEASE geminihook"); err != nil {
 		return err
 	}
@@ -145,22 +147,21 @@ func (t *sqliteTransaction) commit(ctx context.Context, keep time.Duration) erro
 	if err := t.tx.Commit(); err != nil {
 		return err
 	}
-	t.tx = nil
-	t.engine.purgeSome(ctx)
+	t.tx, t.committed = nil, true
 	return nil
 }
 
 // own runs a statement that fails if the transaction is not the one that begin has
 // begun.
 func (t *sqliteTransaction) own(ctx context.Context, query string) error {
-	_, err := t.tx.ExecContext(context.WithoutCancel(ctx), query)
+	_, err := t.tx.ExecContext(ctx, query)
 	if err != nil {
 		return &functionError{text: endedText, err: err}
 	}
 	return nil
 }
 
-func (t *sqliteTransaction) close(context.Context) {
+func (t *sqliteTransaction) close(ctx context.Context) {
 	if t.tx != nil && t.tx.Rollback() != nil {
 		discard(t.connection)
 	}
@@ -169,6 +170,9 @@ func (t *sqliteTransaction) close(context.Context) {
 	}
 	if t.connection != nil {
 		_ = t.connection.Close()
+	}
+	if t.committed {
+		t.engine.purgeSome(ctx)
 	}
 	if t.leave != nil {
 		t.leave()

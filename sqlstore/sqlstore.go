@@ -28,6 +28,7 @@ package sqlstore
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"fmt"
 	"time"
@@ -46,6 +47,8 @@ func New(db *sql.DB, d Dialect) *Store {
 	switch d {
 	case SQLite:
 		return &Store{engine: newSQLite(db)}
+	case PostgreSQL:
+		return &Store{engine: newPostgres(db)}
 	}
 	panic(fmt.Sprintf("sqlstore: New: %v is not a dialect", d))
 }
@@ -121,3 +124,6 @@ func (s *Store) Migrate(ctx context.Context) error { return failure(s.engine.mig
 // has settings with which the store cannot work. It claims a key in a transaction
 // that it rolls back, and with [SQLite] it waits for the writer to do so.
 func (s *Store) Check(ctx context.Context) error { return failure(s.engine.check(ctx)) }
+
+// randomKey returns a key for Check.
+func randomKey() []byte { return []byte("check:" + rand.Text()) }

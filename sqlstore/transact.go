@@ -37,11 +37,9 @@ func Tx(ctx context.Context) (*sql.Tx, error) {
 type transaction interface {
 	// conn is the connection on which it runs.
 	conn() *sql.Conn
-	// undo rolls back what the function wrote, and nothing else.
-	undo(ctx context.Context) error
 	// commit marks the key as done and commits, unless the function has ended the
-	// transaction.
-	commit(ctx context.Context, keep time.Duration) error
+	// transaction. If undo is true, it rolls back what the function wrote first.
+	commit(ctx context.Context, keep time.Duration, undo bool) error
 	// close rolls back what was not committed, and gives the connection back.
 	close(ctx context.Context)
 }
@@ -76,17 +74,11 @@ func end(ctx context.Context, tx transaction, keep time.Duration, own error) err
 	if own != nil && !permanent {
 		return own
 	}
-	var err error
-	switch {
-	case ctx.Err() != nil:
-		err = fmt.Errorf("rolled back, because the time was over when the function returned: %w", context.Cause(ctx))
-	case permanent:
-		if err = tx.undo(ctx); err == nil {
-			err = tx.commit(ctx, keep)
-		}
-	default:
-		err = tx.commit(ctx, keep)
+	if ctx.Err() != nil {
+		late := fmt.Errorf("rolled back, because the time was over when the function returned: %w", context.Cause(ctx))
+		return errors.Join(storeFailed(late), own)
 	}
+	err := tx.commit(ctx, keep, permanent)
 	if own == nil && errors.As(err, new(*functionError)) {
 		return failure(err)
 	}

@@ -35,6 +35,8 @@ func Connect(t testing.TB, driver, dsn string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open(driver, dsn)
 	require.NoError(t, err)
+	db.SetMaxOpenConns(10)
+	db.SetMaxIdleConns(10)
 	t.Cleanup(func() { _ = db.Close() })
 	return db
 }
