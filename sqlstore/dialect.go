@@ -30,6 +30,10 @@ const (
 	// of package pgstore, so programs with either can run side by side. The
 	// server's clock decides.
 	PostgreSQL
+
+	// MySQL 8 or newer, or MariaDB 10.6 or newer. Keys have at most 1,024 bytes.
+	// The server's clock decides.
+	MySQL
 )
 
 // String returns the name of the constant.
@@ -39,6 +43,8 @@ func (d Dialect) String() string {
 		return "SQLite"
 	case PostgreSQL:
 		return "PostgreSQL"
+	case MySQL:
+		return "MySQL"
 	}
 	return fmt.Sprintf("Dialect(%d)", int(d))
 }

@@ -40,6 +40,24 @@ func sqlState(err error) string {
 	return ""
 }
 
+// The numbers of errors that the store looks at.
+const (
+	mysqlDeadlock    = 1213
+	mysqlChanged     = 1020 // the record has changed, in MariaDB with innodb_snapshot_isolation
+	mysqlNoSavepoint = 1305
+)
+
+// mysqlNumber returns the number of an error that MySQL responded with, or zero. It
+// reads the text, "Error 1213 (40001): …", because the driver's error has no method.
+func mysqlNumber(err error) (number int) {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if n, _ := fmt.Sscanf(err.Error(), "Error %d", &number); n == 1 {
+			return number
+		}
+	}
+	return 0
+}
+
 func failure(err error) error {
 	if err == nil {
 		return nil

@@ -106,7 +106,7 @@ func (e *sqlite) claim(
 // for one that is free.
 func (e *sqlite) look(ctx context.Context, key, token string) (geminihook.Claim, error) {
 	if e.isRunning(key) {
-		return geminihook.Claim{State: geminihook.InProgress, RetryIn: time.Second}, nil
+		return geminihook.Claim{State: geminihook.InProgress}, nil
 	}
 	stmt, err := e.prepared.get(ctx, sqliteState)
 	if err != nil {
@@ -206,11 +206,11 @@ func (e *sqlite) purgeSome(ctx context.Context) {
 // sqliteNow returns the time as the table has it, in microseconds.
 func sqliteNow() int64 { return time.Now().UnixMicro() }
 
-// after rounds up, and saturates instead of overflowing.
+// after saturates instead of overflowing.
 func after(now int64, d time.Duration) int64 {
-	micros := max(0, int64((d-1)/time.Microsecond)+1)
-	if now > math.MaxInt64-micros {
+	end := now + micros(d)
+	if end < now {
 		return math.MaxInt64
 	}
-	return now + micros
+	return end
 }

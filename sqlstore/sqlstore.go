@@ -49,6 +49,8 @@ func New(db *sql.DB, d Dialect) *Store {
 		return &Store{engine: newSQLite(db)}
 	case PostgreSQL:
 		return &Store{engine: newPostgres(db)}
+	case MySQL:
+		return &Store{engine: newMySQL(db)}
 	}
 	panic(fmt.Sprintf("sqlstore: New: %v is not a dialect", d))
 }
@@ -127,3 +129,6 @@ func (s *Store) Check(ctx context.Context) error { return failure(s.engine.check
 
 // randomKey returns a key for Check.
 func randomKey() []byte { return []byte("check:" + rand.Text()) }
+
+// micros returns a duration in microseconds, rounded up.
+func micros(d time.Duration) int64 { return max(0, int64((d-1)/time.Microsecond)+1) }

@@ -3,6 +3,7 @@ package testserver
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -103,12 +104,17 @@ func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
 func initdb(s *Server) error {
 	cmd := exec.Command(filepath.Join(filepath.Dir(s.binary), "initdb"), "--pgdata", s.data(), "--username", "postgres",
 		"--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+	return runWithoutRoot(s, cmd)
+}
+
+// runWithoutRoot runs a command that prepares a server.
+func runWithoutRoot(s *Server, cmd *exec.Cmd) error {
 	cmd.Dir = s.Dir
 	if err := withoutRoot(cmd, s.Dir); err != nil {
 		return fmt.Errorf("testserver: %w", err)
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("testserver: initdb: %w:\n%s", err, out)
+		return fmt.Errorf("testserver: %s: %w:\n%s", filepath.Base(cmd.Path), err, out)
 	}
 	return nil
 }
@@ -119,4 +125,62 @@ func postgresReady(s *Server, pid int) bool {
 	b, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
 	lines := strings.Split(string(b), "\n")
 	return err == nil && len(lines) >= 8 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
+}
+
+var mysqlEngine = engine{
+	pkg: "mariadb-server", variable: "MYSQL_DSN", url: "test@tcp(%s)/test",
+	find: func() string { return find("mariadbd") }, prepare: installMariaDB,
+	command: func(s *Server, host, port string) *exec.Cmd {
+		return exec.Command(s.binary, append([]string{
+			"--no-defaults", "--datadir=" + s.data(), "--bind-address=" + host, "--port=" + port,
+			"--socket=" + filepath.Join(s.Dir, "socket"), "--pid-file=" + filepath.Join(s.Dir, "pid"),
+			"--init-file=" + filepath.Join(s.Dir, "init.sql"), "--innodb-flush-log-at-trx-commit=2",
+			"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=16M",
+		}, s.args...)...)
+	},
+	ready:   func(s *Server, _ int) bool { return greets(s.Addr) },
+	orderly: syscall.SIGTERM, quick: syscall.SIGKILL,
+}
+
+// NewMySQL starts a MariaDB server that ends with the test. The user is test, needs
+// no password and has all rights, and the database is test. The server does not wait
+// for the disk, so its data survives Kill but not a crash of the machine; args are
+// further options of mariadbd and take precedence, for example
+// "--innodb-flush-log-at-trx-commit=1".
+func NewMySQL(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return forTest(t, mysqlEngine, args)
+}
+
+// StartMySQL is NewMySQL without a test: call Close when done.
+func StartMySQL(args ...string) (*Server, error) { return start(mysqlEngine, args) }
+
+// installMariaDB creates the system tables, and a file with what each start executes.
+func installMariaDB(s *Server) error {
+	const statements = `CREATE DATABASE IF NOT EXISTS test;
+CREATE USER IF NOT EXISTS test@'%';
+GRANT ALL ON *.* TO test@'%' WITH GRANT OPTION;
+`
+	if err := os.WriteFile(filepath.Join(s.Dir, "init.sql"), []byte(statements), 0o644); err != nil {
+		return fmt.Errorf("testserver: %w", err)
+	}
+	cmd := exec.Command(find("mariadb-install-db"), "--no-defaults", "--datadir="+s.data(), "--skip-test-db",
+		"--auth-root-authentication-method=normal")
+	return runWithoutRoot(s, cmd)
+}
+
+// greets reports whether the server responds to a connection, which it does when it
+// is ready, with the version of its protocol.
+func greets(addr string) bool {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	if conn.SetDeadline(time.Now().Add(time.Second)) != nil {
+		return false
+	}
+	greeting := make([]byte, 5) // a header of four bytes
+	_, err = io.ReadFull(conn, greeting)
+	return err == nil && greeting[4] == 10
 }

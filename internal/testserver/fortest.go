@@ -11,13 +11,13 @@ import (
 )
 
 // Shared is one server for all tests of a package, started when the first test
-// asks for it. The zero Shared is ready to use, for one of the two engines:
+// asks for it. The zero Shared is ready to use, for one of the engines:
 //
 //	var server testserver.Shared
 //
 //	func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 //
-// If REDIS_URL or DATABASE_URL is set, it is the server that the variable names.
+// If REDIS_URL, DATABASE_URL or MYSQL_DSN is set, it is the server that the variable names.
 // Tests that share a server must use their own keys, prefixes, or schemas.
 type Shared struct {
 	once   sync.Once
@@ -44,6 +44,12 @@ func (s *Shared) Redis(t testing.TB) *Server {
 func (s *Shared) Postgres(t testing.TB) *Server {
 	t.Helper()
 	return s.get(t, postgresEngine)
+}
+
+// MySQL returns the shared MariaDB server.
+func (s *Shared) MySQL(t testing.TB) *Server {
+	t.Helper()
+	return s.get(t, mysqlEngine)
 }
 
 func (s *Shared) get(t testing.TB, e engine) *Server {

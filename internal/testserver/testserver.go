@@ -1,12 +1,12 @@
-// Package testserver starts real Redis and PostgreSQL servers for tests, each
-// on a free loopback port with its own temporary folder, and stops, kills, and
+// Package testserver starts real Redis, PostgreSQL and MariaDB servers for tests,
+// each on a free loopback port with its own temporary folder, and stops, kills, and
 // cuts them off:
 //
 //	server := testserver.NewPostgres(t)
 //	pool, err := pgxpool.New(t.Context(), server.URL)
 //
-// [Shared] is one server for all tests of a package. [StartRedis] and
-// [StartPostgres] are for programs that are not tests. The servers need Unix.
+// [Shared] is one server for all tests of a package. [StartRedis], [StartPostgres]
+// and [StartMySQL] are for programs that are not tests. The servers need Unix.
 // None outlives the process that started it, however that process ends.
 //
 // Nothing is installed: "make deps" does that. If a program is missing, the test
@@ -29,8 +29,9 @@ import (
 
 // A Server is a database server.
 type Server struct {
-	// URL is what the drivers take: redis://127.0.0.1:port/0, or
-	// postgres://postgres@127.0.0.1:port/postgres?sslmode=disable.
+	// URL is what the drivers take: redis://127.0.0.1:port/0,
+	// postgres://postgres@127.0.0.1:port/postgres?sslmode=disable, or
+	// test@tcp(127.0.0.1:port)/test.
 	URL string
 	// Addr is host:port, and Dir the folder with the data and server.log. Both
 	// are empty if the URL comes from the environment.
@@ -44,7 +45,7 @@ type Server struct {
 	running *process // nil while stopped
 }
 
-// engine is what differs between the two.
+// engine is what differs between the servers.
 type engine struct {
 	pkg      string // the Debian package
 	variable string // the environment variable that names a server to use instead

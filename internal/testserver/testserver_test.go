@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 		child(testserver.StartRedis())
 	case "postgres":
 		child(testserver.StartPostgres())
+	case "mysql":
+		child(testserver.StartMySQL())
 	}
 	os.Exit(shared.Main(m))
 }
@@ -56,6 +58,13 @@ func psql(t *testing.T, s *testserver.Server, statement string) string {
 	return client(t, "psql", "--no-psqlrc", "-At", "-c", statement, s.URL)
 }
 
+func mysql(t *testing.T, s *testserver.Server, statement string) string {
+	t.Helper()
+	host, port, err := net.SplitHostPort(s.Addr)
+	require.NoError(t, err)
+	return client(t, "mariadb", "--no-defaults", "-h", host, "-P", port, "-u", "test", "-N", "-B", "-e", statement, "test")
+}
+
 func refused(t *testing.T, addr string) {
 	t.Helper()
 	_, err := net.Dial("tcp", addr)
@@ -67,6 +76,8 @@ func TestStopAndKill(t *testing.T) {
 	redis(t, redisServer, "SET", "k", "42")
 	postgres := testserver.NewPostgres(t)
 	psql(t, postgres, "create table t as select 42 as n")
+	mariadb := testserver.NewMySQL(t)
+	mysql(t, mariadb, "create table t as select 42 as n")
 	tests := map[string]struct {
 		server *testserver.Server
 		end    func() error
@@ -76,6 +87,8 @@ func TestStopAndKill(t *testing.T) {
 		"kill Redis":      {redisServer, redisServer.Kill, func() string { return redis(t, redisServer, "GET", "k") }},
 		"stop PostgreSQL": {postgres, postgres.Stop, func() string { return psql(t, postgres, "select n from t") }},
 		"kill PostgreSQL": {postgres, postgres.Kill, func() string { return psql(t, postgres, "select n from t") }},
+		"stop MariaDB":    {mariadb, mariadb.Stop, func() string { return mysql(t, mariadb, "select n from t") }},
+		"kill MariaDB":    {mariadb, mariadb.Kill, func() string { return mysql(t, mariadb, "select n from t") }},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -103,6 +116,8 @@ func TestStartFails(t *testing.T) {
 	require.ErrorContains(t, err, "no-such-option", "the server's log has the reason")
 	_, err = testserver.StartPostgres("-c", "no_such_setting=1")
 	require.ErrorContains(t, err, "no_such_setting")
+	_, err = testserver.StartMySQL("--no-such-option")
+	require.ErrorContains(t, err, "no-such-option")
 }
 
 func TestShared(t *testing.T) {
@@ -142,6 +157,7 @@ func TestWatchdog(t *testing.T) {
 	}{
 		"Redis, panic":       {"redis", func(_ *exec.Cmd, stdin io.Closer) error { return stdin.Close() }},
 		"PostgreSQL, panic":  {"postgres", func(_ *exec.Cmd, stdin io.Closer) error { return stdin.Close() }},
+		"MariaDB, panic":     {"mysql", func(_ *exec.Cmd, stdin io.Closer) error { return stdin.Close() }},
 		"PostgreSQL, killed": {"postgres", func(child *exec.Cmd, _ io.Closer) error { return child.Process.Kill() }},
 	} {
 		t.Run(name, func(t *testing.T) {

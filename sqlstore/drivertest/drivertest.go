@@ -21,7 +21,7 @@ type Backend struct {
 	Open func(t *testing.T) (open func(t *testing.T) *sql.DB)
 
 	// Endings are statements that end a transaction.
-	Endings map[string]string
+	Endings map[string][]string
 
 	// Insert inserts a name into the table suite_writes, and Count counts it.
 	Insert, Count string
@@ -106,8 +106,15 @@ func (h *handles) writes(t *testing.T) storetest.Writes {
 		},
 		Endings: map[string]func(context.Context) error{},
 	}
-	for name, query := range h.backend.Endings {
-		w.Endings[name] = func(ctx context.Context) error { return execInTx(ctx, query) }
+	for name, queries := range h.backend.Endings {
+		w.Endings[name] = func(ctx context.Context) error {
+			for _, query := range queries {
+				if err := execInTx(ctx, query); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 	}
 	return w
 }

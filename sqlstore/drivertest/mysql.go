@@ -1,0 +1,41 @@
+package drivertest
+
+import (
+	"crypto/rand"
+	"database/sql"
+	"strings"
+	"testing"
+
+	"github.com/geminihook/geminihook/sqlstore"
+	"github.com/stretchr/testify/require"
+)
+
+// MySQL returns a backend in databases of the server with the given data source
+// name, which ends with the database test.
+func MySQL(dsn, settings string) Backend {
+	return Backend{
+		Dialect: sqlstore.MySQL,
+		Open: func(t *testing.T) func(*testing.T) *sql.DB {
+			database := "test_" + strings.ToLower(rand.Text())
+			_, err := Connect(t, "mysql", dsn).ExecContext(t.Context(), "CREATE DATABASE "+database)
+			require.NoError(t, err)
+			return func(t *testing.T) *sql.DB {
+				return Connect(t, "mysql", strings.TrimSuffix(dsn, "test")+database+settings)
+			}
+		},
+		Insert: "INSERT INTO suite_writes VALUES (?)",
+		Count:  "SELECT count(*) FROM suite_writes WHERE name = ?",
+		Endings: map[string][]string{
+			"BEGIN":               {"BEGIN"},
+			"COMMIT":              {"COMMIT"},
+			"ROLLBACK":            {"ROLLBACK"},
+			"COMMIT AND CHAIN":    {"COMMIT AND CHAIN"},
+			"ROLLBACK AND CHAIN":  {"ROLLBACK AND CHAIN"},
+			"COMMIT then BEGIN":   {"COMMIT", "BEGIN"},
+			"ROLLBACK then BEGIN": {"ROLLBACK", "BEGIN"},
+			"CREATE TABLE":        {"CREATE TABLE IF NOT EXISTS suite_ddl (name INT)"},
+			"TRUNCATE":            {"CREATE TABLE IF NOT EXISTS suite_ddl (name INT)", "TRUNCATE suite_ddl"},
+			"autocommit":          {"SET autocommit = 0", "SET autocommit = 1"},
+		},
+	}
+}
