@@ -31,7 +31,7 @@ type mysql struct {
 type mysqlStatements struct {
 	database                               string
 	claim, state, renew, complete, release string
-	look, mark, purge                      string
+	take, mark, expired, purge             string
 }
 
 // What comes back from a claim is one of these, and four times the number that
@@ -90,9 +90,6 @@ WHERE event_key = x'%[1]x' AND token = x'%[2]x' AND state IN (1, 2)`
 	mysqlRelease = `
 UPDATE TABLE SET state = LAST_INSERT_ID(1) - 1, token = NULL
 WHERE event_key = x'%[1]x' AND token = x'%[2]x' AND state = 1`
-
-	// %[1]d how many.
-	mysqlPurge = `DELETE FROM TABLE WHERE expires <= NOW ORDER BY expires LIMIT %[1]d`
 )
 
 func newMySQL(db *sql.DB) *mysql { return &mysql{db: db} }
@@ -125,8 +122,9 @@ func newMySQLStatements(database string) *mysqlStatements {
 		renew:    in(mysqlRenew),
 		complete: in(mysqlComplete),
 		release:  in(mysqlRelease),
-		look:     in(mysqlLook),
+		take:     in(mysqlTake),
 		mark:     in(mysqlMark),
+		expired:  in(mysqlExpired),
 		purge:    in(mysqlPurge),
 	}
 }
@@ -216,45 +214,24 @@ func (e *mysql) release(ctx context.Context, key, token string) (bool, error) {
 	return id > 0, err
 }
 
-// exec executes a statement, again if it met a deadlock, and returns what
-// LAST_INSERT_ID was given.
+// exec executes a statement and returns what LAST_INSERT_ID was given.
 func (e *mysql) exec(ctx context.Context, query string) (id int64, err error) {
-	result, err := e.retry(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	return result.LastInsertId()
+	return retryDeadlock(func() (int64, error) {
+		result, err := e.db.ExecContext(ctx, query)
+		if err != nil {
+			return 0, err
+		}
+		return result.LastInsertId()
+	})
 }
 
-func (e *mysql) retry(ctx context.Context, query string) (result sql.Result, err error) {
+// retryDeadlock repeats what the database gave up because of another transaction.
+func retryDeadlock[T any](do func() (T, error)) (result T, err error) {
 	for range tries {
-		result, err = e.db.ExecContext(ctx, query)
+		result, err = do()
 		if number := mysqlNumber(err); number != mysqlDeadlock && number != mysqlChanged {
 			break
 		}
 	}
 	return result, err
-}
-
-func (e *mysql) purge(ctx context.Context, limit int) (int, error) {
-	s, err := e.statements(ctx)
-	if err != nil {
-		return 0, err
-	}
-	result, err := e.retry(ctx, fmt.Sprintf(s.purge, limit))
-	if err != nil {
-		return 0, err
-	}
-	n, err := result.RowsAffected()
-	return int(n), err
-}
-
-// purgeSome takes about ten milliseconds.
-func (e *mysql) purgeSome(ctx context.Context) {
-	if !e.purging.due() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	_, _ = e.purge(ctx, 1000)
 }

@@ -30,7 +30,8 @@ func (e *mysql) check(ctx context.Context) error {
 	for _, query := range []string{
 		fmt.Sprintf(s.claim, key, "check", minute, minute, s.lock(key)),
 		fmt.Sprintf(s.complete, key, "check", minute),
-		fmt.Sprintf(s.purge, 0),
+		fmt.Sprintf(s.expired, 0),
+		fmt.Sprintf(s.purge, "x''"),
 	} {
 		if _, err := tx.ExecContext(ctx, query); err != nil {
 			return err

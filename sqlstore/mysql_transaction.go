@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -21,19 +20,24 @@ SET @geminihook_wait = @@SESSION.wait_timeout, @geminihook_locked = GET_LOCK('%[
 	mysqlUnlock = `
 SET SESSION wait_timeout = @geminihook_wait, @geminihook_locked = RELEASE_LOCK('%[1]s')`
 
-	// %[1]x key. The state is read after the lock was taken.
-	mysqlLook = `
-SELECT @geminihook_locked = 1, COALESCE((SELECT state FROM TABLE
-	WHERE event_key = x'%[1]x' AND expires > NOW AND (state = 2 OR (state = 1 AND lease > NOW))), 0)`
+	// %[1]x key, %[2]d how long a row is kept that is only this. It locks the key's
+	// row and brings back its state, if the lock was taken: 1 if the key is free. A
+	// claim that has seen the lock free a moment ago is now either committed, or
+	// waits for the row until the transaction ends. The row is not the mark: if the
+	// function commits it, the key is as after Release.
+	mysqlTake = `
+INSERT INTO TABLE (event_key, state, attempt, lease, expires)
+SELECT x'%[1]x', 0, 0, 0, NOW + LAST_INSERT_ID(1) - 1 + %[2]d FROM DUAL WHERE @geminihook_locked = 1
+ON DUPLICATE KEY UPDATE attempt = IF(LAST_INSERT_ID(CASE
+	WHEN expires <= NOW OR state = 0 OR (state = 1 AND lease <= NOW) THEN 1
+	WHEN state = 2 THEN 2 ELSE 3 END) > 0, attempt, 0)`
 
-	// %[1]x key, %[2]d keep. The state is 2, or it is 3 and never committed if the
-	// key is no longer free, because a claim has taken it meanwhile.
+	// %[1]x key, %[2]d keep. The row may be gone: only if the transaction is still
+	// the same, nothing has changed it.
 	mysqlMark = `
 INSERT INTO TABLE (event_key, state, attempt, lease, expires)
-VALUES (x'%[1]x', LAST_INSERT_ID(2), 1, 0, NOW + %[2]d)
-ON DUPLICATE KEY UPDATE
-	state = LAST_INSERT_ID(IF(expires <= NOW OR state = 0 OR (state = 1 AND lease <= NOW), 2, 3)),
-	token = NULL, attempt = attempt + 1, expires = NOW + %[2]d`
+VALUES (x'%[1]x', 2, 1, 0, NOW + %[2]d)
+ON DUPLICATE KEY UPDATE state = 2, token = NULL, attempt = attempt + 1, expires = NOW + %[2]d`
 )
 
 // mysqlTransaction is what one call of Transact holds. A lock is taken first and the
@@ -73,19 +77,34 @@ func (t *mysqlTransaction) begin(ctx context.Context) (geminihook.State, error) 
 	if err := t.exec(ctx, fmt.Sprintf(mysqlLock, t.lock, int64(idle.Seconds()))); err != nil {
 		return 0, err
 	}
-	var locked bool
-	var state int
-	err := t.connection.QueryRowContext(ctx, fmt.Sprintf(t.sql.look, t.key)).Scan(&locked, &state)
-	switch {
-	case err != nil:
-		return 0, err
-	case state == done:
-		return geminihook.Done, nil
-	case state == claimed || !locked:
-		return geminihook.InProgress, nil
+	state, err := retryDeadlock(func() (geminihook.State, error) { return t.take(ctx) })
+	if err != nil || state != geminihook.Acquired {
+		return state, err
 	}
-	return geminihook.Acquired, t.exec(ctx,
-		"SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION", "SAVEPOINT geminihook")
+	return state, t.exec(ctx, "SAVEPOINT geminihook")
+}
+
+// take begins the transaction and takes the key, or returns its state.
+func (t *mysqlTransaction) take(ctx context.Context) (geminihook.State, error) {
+	err := t.exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION")
+	if err != nil {
+		return 0, err
+	}
+	result, err := t.connection.ExecContext(ctx, fmt.Sprintf(t.sql.take, t.key, micros(time.Hour)))
+	if err != nil {
+		return 0, err
+	}
+	code, err := result.LastInsertId()
+	if err != nil {
+		return 0, err
+	}
+	switch code {
+	case mysqlAcquired:
+		return geminihook.Acquired, nil
+	case mysqlDone:
+		return geminihook.Done, nil
+	}
+	return geminihook.InProgress, nil
 }
 
 // exec executes statements until one fails.
@@ -112,16 +131,8 @@ func (t *mysqlTransaction) commit(ctx context.Context, keep time.Duration, undo 
 	if err != nil {
 		return err
 	}
-	result, err := t.connection.ExecContext(ctx, fmt.Sprintf(t.sql.mark, t.key, micros(keep)))
-	if err != nil {
+	if err := t.exec(ctx, fmt.Sprintf(t.sql.mark, t.key, micros(keep))); err != nil {
 		return err
-	}
-	state, err := result.LastInsertId()
-	if err != nil {
-		return err
-	}
-	if state != done {
-		return errors.New("a claim took the key while the function ran")
 	}
 	if err := t.exec(ctx, "COMMIT"); err != nil {
 		return fmt.Errorf("the commit failed, or its result is unknown: %w", err)
