@@ -5,6 +5,7 @@ package drivertest
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"testing"
 
 	"github.com/geminihook/geminihook"
@@ -28,18 +29,35 @@ type Backend struct {
 
 	// Waits is that of storetest.TransactorSuite.
 	Waits bool
+
+	// Aborts means that a statement that fails aborts its transaction.
+	Aborts bool
+
+	// Gone returns the data source name of a server that does not respond. Nil
+	// means that the database is closed instead.
+	Gone func(t *testing.T) *sql.DB
 }
 
-// Run runs both suites, in parallel.
+// Run runs all tests, in parallel.
 func Run(t *testing.T, b Backend) {
-	t.Run("Store", func(t *testing.T) {
-		t.Parallel()
-		b.store(t)
-	})
-	t.Run("Transactor", func(t *testing.T) {
-		t.Parallel()
-		b.transactor(t)
-	})
+	for name, test := range map[string]func(t *testing.T){
+		"Store":        b.testStore,
+		"Transactor":   b.testTransactor,
+		"outcomes":     b.testOutcomes,
+		"endings":      b.testEndings,
+		"use":          b.TestUse,
+		"connection":   b.testOneConnection,
+		"clean pool":   b.testCleanPool,
+		"after return": b.testAfterReturn,
+		"transaction":  b.testNoTransaction,
+		"migrate":      b.testMigrate,
+		"purge":        b.testPurge,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
 }
 
 // handles is the database of a subtest.
@@ -65,15 +83,18 @@ func (h *handles) second(t *testing.T) *sqlstore.Store {
 	return sqlstore.New(h.open(t), h.backend.Dialect)
 }
 
-// gone returns a store whose database was closed.
+// gone returns a store whose server does not respond, or whose database was closed.
 func (h *handles) gone(t *testing.T) *sqlstore.Store {
 	t.Helper()
+	if h.backend.Gone != nil {
+		return sqlstore.New(h.backend.Gone(t), h.backend.Dialect)
+	}
 	store := h.first(t)
 	require.NoError(t, h.db.Close())
 	return store
 }
 
-func (b Backend) store(t *testing.T) {
+func (b Backend) testStore(t *testing.T) {
 	h := b.handles()
 	storetest.Suite{
 		New:    func(t *testing.T) geminihook.Store { return h.first(t) },
@@ -82,7 +103,7 @@ func (b Backend) store(t *testing.T) {
 	}.Run(t)
 }
 
-func (b Backend) transactor(t *testing.T) {
+func (b Backend) testTransactor(t *testing.T) {
 	h := b.handles()
 	storetest.TransactorSuite{
 		New:    func(t *testing.T) geminihook.Transactor { return h.first(t) },
@@ -96,8 +117,7 @@ func (b Backend) transactor(t *testing.T) {
 // writes shows the suite what the transactions commit.
 func (h *handles) writes(t *testing.T) storetest.Writes {
 	t.Helper()
-	_, err := h.db.ExecContext(t.Context(), "CREATE TABLE suite_writes (name VARCHAR(16) NOT NULL)")
-	require.NoError(t, err)
+	h.exec(t, "CREATE TABLE suite_writes (name VARCHAR(16) NOT NULL)")
 	w := storetest.Writes{
 		Write: func(ctx context.Context, name string) error { return execInTx(ctx, h.backend.Insert, name) },
 		Count: func(ctx context.Context, name string) (n int, err error) {
@@ -107,16 +127,34 @@ func (h *handles) writes(t *testing.T) storetest.Writes {
 		Endings: map[string]func(context.Context) error{},
 	}
 	for name, queries := range h.backend.Endings {
-		w.Endings[name] = func(ctx context.Context) error {
-			for _, query := range queries {
-				if err := execInTx(ctx, query); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
+		w.Endings[name] = func(ctx context.Context) error { return execAllInTx(ctx, queries) }
 	}
 	return w
+}
+
+func (h *handles) exec(t *testing.T, query string) {
+	t.Helper()
+	_, err := h.db.ExecContext(t.Context(), query)
+	require.NoError(t, err)
+}
+
+func (h *handles) count(t *testing.T, query string) (n int) {
+	t.Helper()
+	require.NoError(t, h.db.QueryRowContext(t.Context(), query).Scan(&n))
+	return n
+}
+
+func (b Backend) insertEffect() string {
+	return strings.ReplaceAll(b.Insert, "suite_writes", "effects")
+}
+
+func execAllInTx(ctx context.Context, queries []string) error {
+	for _, query := range queries {
+		if err := execInTx(ctx, query); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func execInTx(ctx context.Context, query string, args ...any) error {

@@ -23,6 +23,7 @@ func MySQL(dsn, settings string) Backend {
 				return Connect(t, "mysql", strings.TrimSuffix(dsn, "test")+database+settings)
 			}
 		},
+		Gone:   func(t *testing.T) *sql.DB { return Connect(t, "mysql", silent(t, dsn)) },
 		Insert: "INSERT INTO suite_writes VALUES (?)",
 		Count:  "SELECT count(*) FROM suite_writes WHERE name = ?",
 		Endings: map[string][]string{

@@ -3,9 +3,11 @@ package drivertest
 import (
 	"crypto/rand"
 	"database/sql"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/sqlstore"
 	"github.com/stretchr/testify/require"
 )
@@ -20,6 +22,9 @@ func Postgres(driver, url string) Backend {
 			require.NoError(t, err)
 			return func(t *testing.T) *sql.DB { return Connect(t, driver, url+"&search_path="+schema) }
 		},
+		// lib/pq does not look at the context while it connects.
+		Gone:   func(t *testing.T) *sql.DB { return Connect(t, driver, silent(t, url)+"&connect_timeout=2") },
+		Aborts: true,
 		Insert: "INSERT INTO suite_writes VALUES ($1)",
 		Count:  "SELECT count(*) FROM suite_writes WHERE name = $1",
 		Endings: map[string][]string{
@@ -32,3 +37,15 @@ func Postgres(driver, url string) Backend {
 		},
 	}
 }
+
+// silent returns the data source name with the address of a server that accepts
+// connections and never responds.
+func silent(t *testing.T, dsn string) string {
+	t.Helper()
+	addr := address.FindString(dsn)
+	proxy := testserver.NewProxy(t, addr)
+	t.Cleanup(proxy.Hold())
+	return strings.Replace(dsn, addr, proxy.Addr, 1)
+}
+
+var address = regexp.MustCompile(`[a-z0-9.-]+:[0-9]+`)

@@ -2,9 +2,7 @@ package sqlite_test
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,19 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-func TestMigrateAtOnce(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "test.db")
-	open(t, file) // changing to the write-ahead log needs to be alone
-	var all sync.WaitGroup
-	errs := make([]error, 8)
-	for i := range errs {
-		store := sqlstore.New(connect(t, file), sqlstore.SQLite)
-		all.Go(func() { errs[i] = store.Migrate(t.Context()) })
-	}
-	all.Wait()
-	require.NoError(t, errors.Join(errs...))
-}
 
 func TestSettings(t *testing.T) {
 	const (
@@ -111,10 +96,4 @@ func TestCheckWhileBusy(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, <-checked)
 	})
-}
-
-func TestCheckOneConnection(t *testing.T) {
-	db := connect(t, filepath.Join(t.TempDir(), "test.db"))
-	db.SetMaxOpenConns(1)
-	require.NoError(t, sqlstore.New(db, sqlstore.SQLite).Migrate(t.Context()), "it must not wait for a second connection")
 }

@@ -1,7 +1,6 @@
 package sqlite_test
 
 import (
-	"context"
 	"database/sql"
 	"path/filepath"
 	"testing"
@@ -50,13 +49,4 @@ func count(t testing.TB, db *sql.DB, query string, args ...any) (n int) {
 	t.Helper()
 	require.NoError(t, db.QueryRowContext(t.Context(), query, args...).Scan(&n))
 	return n
-}
-
-func insert(ctx context.Context, id string) error {
-	tx, err := sqlstore.Tx(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO effects VALUES (?)", id)
-	return err
 }
