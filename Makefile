@@ -16,10 +16,12 @@ test: deps ## every test of every module, with the race detector; TESTFLAGS=-cou
 
 # The tools have their own module, so that nobody who imports the package gets
 # their dependencies.
-lint: ## gofumpt, go vet, staticcheck and go mod tidy, at the versions in tools/go.mod
-	@cd tools && GOWORK=off go build -o ../bin/ mvdan.cc/gofumpt honnef.co/go/tools/cmd/staticcheck
+lint: ## gofumpt, go vet, staticcheck, go mod tidy, and the checks in tools/
+	@cd tools && GOWORK=off go build -o ../bin/ ./calls mvdan.cc/gofumpt honnef.co/go/tools/cmd/staticcheck
 	@unformatted=$$(bin/gofumpt -l .); test -z "$$unformatted" || { echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; }
+	@cd tools && GOWORK=off go test -count=1
 	@tools/each go vet ./...
+	@tools/each go vet -vettool=$(CURDIR)/bin/calls ./...
 	@tools/each $(CURDIR)/bin/staticcheck -checks all ./...
 	@tools/tidy -diff
 

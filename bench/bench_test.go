@@ -37,7 +37,7 @@ func TestAllocations(t *testing.T) {
 	assert.Less(t, refused[0].allocs, refused[2].allocs)
 }
 
-// TestReport measures as make bench does, but for a short time.
+// TestReport measures briefly what make bench measures.
 func TestReport(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, measureAll(true).write(dir))

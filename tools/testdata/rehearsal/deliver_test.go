@@ -12,24 +12,25 @@ import (
 )
 
 // deliver delivers an event twice: it must be handled once.
-func deliver(t *testing.T, store geminihook.Store) {
+func deliver(t *testing.T, endpoint *geminihook.Endpoint) {
 	t.Helper()
 	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
+	endpoint.Verifier = verifier
 	runs := 0
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store}
 	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error {
 		runs++
 		return nil
 	})
-	delivery := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	delivery := webhooktest.New(geminihook.EventBatchSucceeded, signer)
 	for range 2 {
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, delivery.Request("/"))
 		if w.Code != 200 || runs != 1 {
-			t.Errorf("%T: status %d after %d runs", store, w.Code, runs)
+			t.Errorf("status %d after %d runs", w.Code, runs)
 		}
 	}
 }

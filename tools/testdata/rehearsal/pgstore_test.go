@@ -3,6 +3,7 @@ package user_test
 import (
 	"testing"
 
+	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/pgstore"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -18,6 +19,6 @@ func TestStore(t *testing.T) {
 	if err := store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	deliver(t, store)
-	deliver(t, store.Transactional())
+	deliver(t, &geminihook.Endpoint{Store: store})
+	deliver(t, &geminihook.Endpoint{Transactor: store})
 }

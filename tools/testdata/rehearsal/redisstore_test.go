@@ -3,6 +3,7 @@ package user_test
 import (
 	"testing"
 
+	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/redisstore"
 	"github.com/redis/go-redis/v9"
@@ -11,5 +12,5 @@ import (
 func TestStore(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: testserver.NewRedis(t).Addr})
 	defer func() { _ = client.Close() }()
-	deliver(t, redisstore.New(client))
+	deliver(t, &geminihook.Endpoint{Store: redisstore.New(client)})
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/sqlitestore"
 	_ "modernc.org/sqlite" // the driver
 )
@@ -20,6 +21,6 @@ func TestStore(t *testing.T) {
 	if err := store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	deliver(t, store)
-	deliver(t, store.Transactional())
+	deliver(t, &geminihook.Endpoint{Store: store})
+	deliver(t, &geminihook.Endpoint{Transactor: store})
 }

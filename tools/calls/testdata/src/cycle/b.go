@@ -1,0 +1,10 @@
+package cycle
+
+func middle() {
+	bottom[int]()
+	bottom[string]()
+}
+
+type t struct{}
+
+func (t) method() {}

@@ -1,0 +1,3 @@
+package geminihook
+
+func handler() { fail() }
