@@ -7,7 +7,6 @@ import (
 	"iter"
 	"time"
 
-	"github.com/geminihook/geminihook"
 	"google.golang.org/genai"
 )
 
@@ -28,7 +27,7 @@ const pageSize = 20
 func Batches(client *genai.Client) func(ctx context.Context) iter.Seq2[Job, error] {
 	return func(ctx context.Context) iter.Seq2[Job, error] {
 		return func(yield func(Job, error) bool) {
-			list := lister{client: client, keep: geminihook.DefaultKeep, now: time.Now}
+			list := lister{client: client, keep: 7 * 24 * time.Hour, now: time.Now}
 			if c, ok := ctx.Value(sessionKey{}).(*CatchUp); ok {
 				list.keep, list.gate = cmp.Or(c.Endpoint.Keep, list.keep), c.gate
 				if c.Now != nil {
@@ -98,7 +97,7 @@ func (l *lister) page(ctx context.Context, token string) (page genai.Page[genai.
 	if l.gate != nil {
 		err = l.gate.do(ctx, request)
 	} else {
-		ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		err = request(ctx)
 	}

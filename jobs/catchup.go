@@ -16,14 +16,6 @@ import (
 	"google.golang.org/genai"
 )
 
-// The defaults of [CatchUp].
-const (
-	DefaultGrace       = 5 * time.Minute
-	DefaultInterval    = 5 * time.Minute
-	DefaultConcurrency = 4
-	DefaultPerSecond   = 5
-)
-
 // CatchUp asks the API about the jobs that the program waits for, and hands those
 // that have ended to the program's function, as if a webhook had reported them.
 //
@@ -74,23 +66,23 @@ type CatchUp struct {
 
 	// Grace is how long a job is left alone after its creation, and after
 	// its end if the API says when that was, so that the webhook comes first.
-	// Zero means DefaultGrace.
+	// Zero means 5 minutes.
 	Grace time.Duration
 
 	// Interval is the mean time between the end of a sweep of Run and the
 	// beginning of the next. Each is chosen at random between one half and one
 	// and a half times as long, so that instances do not ask at the same time.
-	// Zero means DefaultInterval.
+	// Zero means 5 minutes.
 	Interval time.Duration
 
-	// Timeout bounds one request. Zero means DefaultTimeout.
+	// Timeout bounds one request. Zero means 30 seconds.
 	Timeout time.Duration
 
 	// Concurrency bounds the jobs that are asked about or handled at the same
-	// time. Zero means DefaultConcurrency.
+	// time. Zero means 4.
 	Concurrency int
 
-	// PerSecond bounds the requests per second. Zero means DefaultPerSecond.
+	// PerSecond bounds the requests per second. Zero means 5.
 	// When the API says that there are too many (429), all requests wait for as
 	// long as Retry-After says, but at most 10 minutes.
 	PerSecond float64
@@ -141,7 +133,7 @@ func (c *CatchUp) Run(ctx context.Context) error {
 	}
 	for {
 		_, _ = c.Sweep(ctx) // logged
-		mean := cmp.Or(c.Interval, DefaultInterval)
+		mean := cmp.Or(c.Interval, 5*time.Minute)
 		select {
 		case <-time.After(mean/2 + rand.N(mean)):
 		case <-ctx.Done():
@@ -173,7 +165,7 @@ func (c *CatchUp) Sweep(ctx context.Context) (Summary, error) {
 func (c *CatchUp) each(ctx context.Context, do func(Job), t *tally) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	slots := make(chan struct{}, cmp.Or(c.Concurrency, DefaultConcurrency))
+	slots := make(chan struct{}, cmp.Or(c.Concurrency, 4))
 	for job, err := range c.Waiting(context.WithValue(ctx, sessionKey{}, c)) {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -217,8 +209,11 @@ func (c *CatchUp) prepare() error {
 		if c.err = c.check(); c.err != nil {
 			return
 		}
-		perSecond := cmp.Or(c.PerSecond, DefaultPerSecond)
-		c.gate = &gate{limiter: rate.NewLimiter(rate.Limit(perSecond), 1), timeout: cmp.Or(c.Timeout, DefaultTimeout)}
+		perSecond := rate.Limit(cmp.Or(c.PerSecond, 5))
+		c.gate = &gate{
+			limiter: rate.NewLimiter(perSecond, 1),
+			timeout: cmp.Or(c.Timeout, requestTimeout),
+		}
 		if c.client, c.err = listening(c.Client); c.err != nil {
 			c.err = fmt.Errorf("jobs: CatchUp.Client: %w", c.err)
 		}
@@ -232,41 +227,6 @@ func (c *CatchUp) check() error {
 		return errors.New("jobs: CatchUp.Client, Endpoint, Waiting or Handle is not set")
 	case min(c.Grace, c.Interval, c.Timeout) < 0 || c.Concurrency < 0 || c.PerSecond < 0:
 		return errors.New("jobs: CatchUp.Grace, Interval, Timeout, Concurrency or PerSecond is negative")
-	case !byJob(c.Endpoint.Key):
-		return errors.New("jobs: CatchUp.Endpoint.Key is not geminihook.ByJob: " +
-			"the webhook and the API would report the end of a job under different keys, and it would be handled twice")
 	}
-	return nil
-}
-
-// byJob reports whether key gives each end of a job the key that ByJob gives it.
-// Functions cannot be compared, so it tries each kind of end, as each kind of
-// reporter has it.
-func byJob(key func(context.Context, *geminihook.Event) string) bool {
-	if key == nil {
-		return false
-	}
-	const id = "geminihook-probe"
-	for _, ev := range []geminihook.Event{
-		{Type: geminihook.EventBatchSucceeded, Data: &geminihook.BatchSucceeded{ID: "batches/" + id}},
-		{Type: geminihook.EventBatchSucceeded, Data: &geminihook.BatchSucceeded{ID: id}},
-		{Type: geminihook.EventBatchFailed, Data: &geminihook.BatchFailed{ID: "batches/" + id}},
-		{Type: geminihook.EventBatchExpired, Data: &geminihook.BatchExpired{ID: "batches/" + id}},
-		{Type: geminihook.EventBatchCancelled, Data: &geminihook.BatchCancelled{ID: "batches/" + id}},
-		{Type: geminihook.EventInteractionCompleted, Data: &geminihook.InteractionCompleted{ID: "v1_" + id + ".."}},
-		{Type: geminihook.EventInteractionFailed, Data: &geminihook.InteractionFailed{ID: "v1_" + id + ".."}},
-		{Type: geminihook.EventInteractionCancelled, Data: &geminihook.InteractionCancelled{ID: "v1_" + id + ".."}},
-		{Type: geminihook.EventVideoGenerated, Data: &geminihook.VideoGenerated{ID: "models/m/operations/" + id}},
-	} {
-		for _, scheme := range []string{geminihook.SchemeHMAC, geminihook.SchemeEd25519, SchemeAPI} {
-			ev.ID, ev.Proof.Scheme, ev.UserMetadata = scheme+"_"+id, scheme, nil
-			if scheme != SchemeAPI { // the API does not return it
-				ev.UserMetadata = map[string]any{id: id}
-			}
-			if key(context.Background(), &ev) != geminihook.ByJob(context.Background(), &ev) {
-				return false
-			}
-		}
-	}
-	return true
+	return checkKey(c.Endpoint.Key)
 }

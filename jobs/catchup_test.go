@@ -2,10 +2,8 @@ package jobs_test
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 
@@ -73,31 +71,6 @@ func TestNotSetUp(t *testing.T) {
 		{"negative rate", func(c *jobs.CatchUp) { c.PerSecond = -1 }, "negative"},
 		{"negative concurrency", func(c *jobs.CatchUp) { c.Concurrency = -1 }, "negative"},
 		{"default key", func(c *jobs.CatchUp) { c.Endpoint.Key = nil }, "ByJob"},
-		{"key by event", key(func(ev *geminihook.Event) string { return ev.ID }), "ByJob"},
-		{"key by scheme and job", key(func(ev *geminihook.Event) string { return ev.Proof.Scheme + geminihook.ByJob(context.Background(), ev) }), "ByJob"},
-		{"one key for all ends of a job", key(func(ev *geminihook.Event) string { return ev.JobID() }), "ByJob"},
-		{"one key for success and failure", key(func(ev *geminihook.Event) string {
-			return strings.Replace(geminihook.ByJob(context.Background(), ev), "failed", "succeeded", 1)
-		}), "ByJob"},
-		{"a key for dynamic webhooks", key(func(ev *geminihook.Event) string {
-			if ev.Proof.Scheme == geminihook.SchemeEd25519 {
-				return "dynamic:" + geminihook.ByJob(context.Background(), ev)
-			}
-			return geminihook.ByJob(context.Background(), ev)
-		}), "ByJob"},
-		{"a key for videos", key(func(ev *geminihook.Event) string {
-			if ev.Type == geminihook.EventVideoGenerated {
-				return ev.Proof.Scheme + ":" + ev.ID
-			}
-			return geminihook.ByJob(context.Background(), ev)
-		}), "ByJob"},
-		{"a key with metadata", key(func(ev *geminihook.Event) string {
-			if len(ev.UserMetadata) > 0 {
-				return fmt.Sprint(ev.UserMetadata, geminihook.ByJob(context.Background(), ev))
-			}
-			return geminihook.ByJob(context.Background(), ev)
-		}), "ByJob"},
-		{"one key for all", key(func(*geminihook.Event) string { return "batch.succeeded:geminihook-probe" }), "ByJob"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			api := newAPI()
@@ -110,17 +83,6 @@ func TestNotSetUp(t *testing.T) {
 			requests, _ := api.Requests()
 			assert.Zero(t, requests)
 		})
-	}
-	c, _ := newCatchUp(t, serve(t, newAPI()), jobs.Job{ID: "abc", Kind: jobs.KindBatch})
-	key(func(ev *geminihook.Event) string { return geminihook.ByJob(t.Context(), ev) })(c)
-	summary, err := c.Sweep(t.Context())
-	require.NoError(t, err, "a function that does the same as ByJob")
-	assert.Equal(t, 1, summary.Handled)
-}
-
-func key(f func(*geminihook.Event) string) func(*jobs.CatchUp) {
-	return func(c *jobs.CatchUp) {
-		c.Endpoint.Key = func(_ context.Context, ev *geminihook.Event) string { return f(ev) }
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 // name from the client's own address, never from another host that the URI names.
 //
 // The video is not held in memory. DownloadVideo fails if no byte arrives for
-// [DefaultTimeout]; ctx bounds the whole download. The error is made by
+// 30 seconds; ctx bounds the whole download. The error is made by
 // [geminihook.Permanent] if the file does not exist: Google deletes it after two
 // days. After an error, w may have received a part of the video.
 func DownloadVideo(ctx context.Context, client *genai.Client, video *genai.Video, w io.Writer) (int64, error) {
@@ -52,7 +52,7 @@ func open(ctx context.Context, client *genai.Client, uri string) (io.ReadCloser,
 		return nil, geminihook.Permanent(fmt.Errorf("jobs: %q is not a file of the Gemini API", firstWords(path)))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	f := &file{what: name[1], cancel: cancel, stalled: time.AfterFunc(DefaultTimeout, func() { cancel(errStalled) })}
+	f := &file{what: name[1], cancel: cancel, stalled: time.AfterFunc(requestTimeout, func() { cancel(errStalled) })}
 	response, err := request(ctx, client, name[1])
 	f.stalled.Stop()
 	if err != nil {
@@ -145,7 +145,7 @@ type file struct {
 }
 
 func (f *file) Read(p []byte) (int, error) {
-	f.stalled.Reset(DefaultTimeout)
+	f.stalled.Reset(requestTimeout)
 	n, err := f.body.Read(p)
 	f.stalled.Stop()
 	if err != nil && err != io.EOF {

@@ -106,7 +106,7 @@ func TestDownloadKeepsKey(t *testing.T) {
 // TestDownloadStalls: a server that stops to send is given up, and one that is slow
 // is not.
 func TestDownloadStalls(t *testing.T) {
-	for name, pause := range map[string]time.Duration{"slow": jobs.DefaultTimeout - time.Second, "stalled": jobs.DefaultTimeout + time.Second} {
+	for name, pause := range map[string]time.Duration{"slow": requestTimeout - time.Second, "stalled": requestTimeout + time.Second} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) *http.Response {
@@ -169,6 +169,6 @@ func TestDownloadErrorStalls(t *testing.T) {
 		start := time.Now()
 		_, err := jobs.DownloadVideo(ctx, client, &genai.Video{URI: "files/v"}, io.Discard)
 		require.ErrorContains(t, err, "503 Service Unavailable")
-		assert.Equal(t, jobs.DefaultTimeout, time.Since(start))
+		assert.Equal(t, requestTimeout, time.Since(start))
 	})
 }

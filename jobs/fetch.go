@@ -35,8 +35,8 @@ import (
 	"google.golang.org/genai/interactions/retry"
 )
 
-// DefaultTimeout bounds one request to the API.
-const DefaultTimeout = 30 * time.Second
+// requestTimeout bounds one request to the API.
+const requestTimeout = 30 * time.Second
 
 // Result is what an event is about, as the SDK's own type. Exactly one field is
 // not nil.
@@ -67,7 +67,7 @@ func (r *Result) OutputText() string {
 // 5xx or for the 404 of a proxy, is not Permanent: return it from the program's
 // function, so that a redelivery or a queue tries again. Fetch itself makes one
 // attempt, whatever the client's
-// retry options, and takes at most [DefaultTimeout]. The text of an error holds no
+// retry options, and takes at most 30 seconds. The text of an error holds no
 // part of a result.
 //
 // In a run of the program's function that a [CatchUp] started, Fetch returns what
@@ -87,7 +87,7 @@ func Fetch(ctx context.Context, client *genai.Client, ev *geminihook.Event) (*Re
 	if known, ok := ctx.Value(fetchedKey{}).(fetched); ok && known.kind == kind && known.name == name {
 		return known.result, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return get(ctx, client, kind, name)
 }

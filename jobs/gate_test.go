@@ -170,18 +170,18 @@ func TestTimeout(t *testing.T) {
 		summary, err := c.Sweep(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, 3, summary.Unreadable)
-		assert.Equal(t, jobs.DefaultTimeout, summary.Elapsed.Truncate(time.Second))
+		assert.Equal(t, requestTimeout, summary.Elapsed.Truncate(time.Second))
 
 		start := time.Now()
 		_, err = jobs.Fetch(t.Context(), client, event(t, `{"type":"interaction.completed","data":{"id":"abc"}}`))
 		require.ErrorContains(t, err, "no response in time")
-		assert.Equal(t, jobs.DefaultTimeout, time.Since(start))
+		assert.Equal(t, requestTimeout, time.Since(start))
 
 		start = time.Now()
 		for _, err := range jobs.Batches(client)(t.Context()) {
 			require.ErrorContains(t, err, "no response in time")
 		}
-		assert.Equal(t, jobs.DefaultTimeout, time.Since(start))
+		assert.Equal(t, requestTimeout, time.Since(start))
 	})
 }
 
@@ -259,8 +259,8 @@ func TestRun(t *testing.T) {
 		pauses := map[time.Duration]bool{}
 		for i := 1; i < len(at); i++ {
 			pause := at[i] - at[i-1]
-			assert.GreaterOrEqual(t, pause, jobs.DefaultInterval/2)
-			assert.Less(t, pause, jobs.DefaultInterval*3/2)
+			assert.GreaterOrEqual(t, pause, 5*time.Minute/2)
+			assert.Less(t, pause, 5*time.Minute*3/2)
 			pauses[pause] = true
 		}
 		assert.Greater(t, len(pauses), 100, "they are random")

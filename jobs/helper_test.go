@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/internal/fakeapi"
@@ -41,6 +42,9 @@ func event(t testing.TB, body string) *geminihook.Event {
 }
 
 var secret = webhooktest.RandomSecret()
+
+// requestTimeout is the documented bound of one request.
+const requestTimeout = 30 * time.Second
 
 // status responds with an error of the API.
 func status(code int) func(http.ResponseWriter, *http.Request) {

@@ -38,7 +38,7 @@ const maxLine = 64 << 20
 // Results iterates over the responses of a batch that has succeeded, whether they
 // are inlined or in a file. A file is streamed line by line, not held in memory,
 // and ctx must live as long as the loop. It fails if no byte arrives for
-// [DefaultTimeout].
+// 30 seconds.
 //
 // If one line or inlined response cannot be decoded, the iteration has an error and
 // a response with its Index, and the next iteration has the next one. After any other

@@ -48,7 +48,7 @@ func (c *CatchUp) young(at time.Time) bool {
 		now = c.Now
 	}
 	age := now().Sub(at)
-	return age >= 0 && age < cmp.Or(c.Grace, DefaultGrace)
+	return age >= 0 && age < cmp.Or(c.Grace, 5*time.Minute)
 }
 
 // read asks for the job's state. The event is nil if the job has not ended.
