@@ -119,7 +119,7 @@ func listen(addr string, h http.Handler) (url string, stop func(), err error) {
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest run and its response
+		WriteTimeout:      90 * time.Second, // a run may take RunTimeout, which is a minute
 		IdleTimeout:       2 * time.Minute,
 	}
 	go func() { _ = server.Serve(l) }()

@@ -39,11 +39,12 @@ func run(ctx context.Context, listener net.Listener, secret string) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err), listener.Close())
 	}
+	const slowest = 90 * time.Second // a run may take RunTimeout, which is a minute
 	server := &http.Server{
 		Handler:           routes(verifier),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest run and its response
+		WriteTimeout:      slowest,
 		IdleTimeout:       2 * time.Minute,
 	}
 	served := make(chan error, 1)
@@ -54,7 +55,7 @@ func run(ctx context.Context, listener net.Listener, secret string) error {
 		return err
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.Background(), geminihook.DefaultLease)
+	grace, cancel := context.WithTimeout(context.Background(), slowest)
 	defer cancel()
 	return server.Shutdown(grace)
 }

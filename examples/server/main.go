@@ -48,11 +48,12 @@ func run(ctx context.Context, logger *slog.Logger, getenv func(string) string) e
 	if err != nil {
 		return err
 	}
+	const slowest = 90 * time.Second // a run may take RunTimeout, which is a minute
 	server := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest run and its response
+		WriteTimeout:      slowest,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelError),
 	}
@@ -66,7 +67,7 @@ func run(ctx context.Context, logger *slog.Logger, getenv func(string) string) e
 	}
 	// Wait for the deliveries that are under way. Google repeats those that
 	// arrive after the listener is closed.
-	grace, cancel := context.WithTimeout(context.Background(), geminihook.DefaultLease)
+	grace, cancel := context.WithTimeout(context.Background(), slowest)
 	defer cancel()
 	return server.Shutdown(grace)
 }

@@ -43,8 +43,8 @@ func tenantOf(ctx context.Context) string {
 
 // tenantKey is the Endpoint's Key. It includes the tenant, so that a tenant that signs
 // the webhook-id of another tenant's event does not take the key of that event.
-func tenantKey(ctx context.Context, ev *geminihook.Event) string {
-	return url.PathEscape(tenantOf(ctx)) + "/" + ev.Proof.Scheme + ":" + ev.ID
+func tenantKey(ctx context.Context, ev *geminihook.Event) (string, error) {
+	return url.PathEscape(tenantOf(ctx)) + "/" + ev.Proof.Scheme + ":" + ev.ID, nil
 }
 
 // verifier verifies a delivery with the secrets of the tenant in the context.

@@ -14,9 +14,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/api"
 )
+
+// tolerance is the default of geminihook.HMAC and geminihook.KeySet.
+const tolerance = 5 * time.Minute
 
 // Clock checks this machine's clock, which is ahead of Google's by the given time.
 func Clock(ahead time.Duration) Result {
@@ -26,7 +28,7 @@ func Clock(ahead time.Duration) Result {
 	}
 	text := fmt.Sprintf("%v %s Google's", ahead.Abs().Round(time.Second), direction)
 	switch {
-	case ahead.Abs() > geminihook.DefaultTolerance:
+	case ahead.Abs() > tolerance:
 		return failure("clock", text+", so every delivery on this machine is refused", "Set the clock, and run NTP.")
 	case ahead.Abs() > 30*time.Second:
 		return warning("clock", text+"; deliveries are refused from 5 minutes", "Run NTP.")

@@ -74,7 +74,7 @@ func TestReason(t *testing.T) {
 	d = recorded(t, webhooktest.Dynamic(webhooktest.Key(1)))
 	down := explain.Keys{Dynamic: &geminihook.KeySet{URL: "http://127.0.0.1:0/", Tolerance: math.MaxInt64, Logger: slog.New(slog.DiscardHandler)}}
 	v = explain.Explain(t.Context(), d, down, sent)
-	assert.Contains(t, v.Reason, "verification keys are unavailable")
+	assert.Contains(t, v.Reason, "could not decide")
 	assert.Empty(t, v.Hints)
 }
 

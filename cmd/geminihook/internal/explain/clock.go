@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/geminihook/geminihook"
 )
 
 // sentAt returns the time of a header that the library accepts.
@@ -18,11 +16,14 @@ func sentAt(header http.Header) time.Time {
 	return time.Unix(seconds, 0).UTC()
 }
 
+// tolerance is the default of geminihook.HMAC and geminihook.KeySet.
+const tolerance = 5 * time.Minute
+
 // clock says how far a delivery with a matching signature was sent from now, if
 // that is too far. A zero now is the time at which it was sent.
 func clock(sent, now time.Time) (Cause, string) {
 	late := now.Sub(sent)
-	if now.IsZero() || late.Abs() <= geminihook.DefaultTolerance {
+	if now.IsZero() || late.Abs() <= tolerance {
 		return "", ""
 	}
 	at, by := sent.Format(time.RFC3339), late.Abs().Round(time.Second)

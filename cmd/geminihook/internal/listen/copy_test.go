@@ -103,7 +103,7 @@ func TestFiles(t *testing.T) {
 	b.deliver(d)
 	b.deliver(d.Clone().Sign(time.Now().Add(2*time.Second), signer))
 	b.deliver(webhooktest.New("../../x\x1b", signer).WrongSecret())
-	b.deliver(webhooktest.New("x", signer).Oversized(geminihook.DefaultMaxBody))
+	b.deliver(webhooktest.New("x", signer).Oversized(maxBody))
 	all, err := webhooktest.Load(os.DirFS(dir), "*.http")
 	require.NoError(t, err)
 	require.Len(t, all, 1)

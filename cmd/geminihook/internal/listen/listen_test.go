@@ -20,6 +20,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// maxBody is the default of geminihook.Endpoint.
+const maxBody = 1 << 20
+
 var signer = webhooktest.Static(webhooktest.TestSecret)
 
 // bench is a running listener.

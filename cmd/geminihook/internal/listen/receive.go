@@ -85,16 +85,19 @@ func (rc *receiver) enter() bool {
 
 func (rc *receiver) leave() { <-rc.slots }
 
+// maxBody is the default of geminihook.Endpoint.
+const maxBody = 1 << 20
+
 // read keeps the body, and replaces the request's by one that gives the same
 // bytes and the same error. The endpoint does not read the body of a request
 // whose headers it refuses, but the page shows it.
 func (rc *receiver) read(w http.ResponseWriter, r *http.Request, a *attempt) {
-	if r.ContentLength > geminihook.DefaultMaxBody {
+	if r.ContentLength > maxBody {
 		a.cutOff = true
 		return
 	}
 	var err error
-	a.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, geminihook.DefaultMaxBody))
+	a.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err == nil {
 		err = io.EOF
 	} else {

@@ -38,7 +38,7 @@ func TestReceive(t *testing.T) {
 		{"wrong secret", webhooktest.New("x", signer).WrongSecret(), 400, false, "no signature matches", 1},
 		{"stale", webhooktest.New("x", signer).Stale(), 400, false, "tolerance", 1},
 		{"no headers", noHeaders, 400, false, "webhook-id", 1},
-		{"too large", webhooktest.New("x", signer).Oversized(geminihook.DefaultMaxBody), 413, false, "too large", 1},
+		{"too large", webhooktest.New("x", signer).Oversized(maxBody), 413, false, "too large", 1},
 		{"not an event", webhooktest.NewBody([]byte(`[]`), signer), 400, false, "payload", 1},
 		{"unknown type", webhooktest.New("batch.paused", signer), 200, true, "", 2},
 	} {
@@ -255,7 +255,7 @@ func TestBounds(t *testing.T) {
 	}
 	assert.Len(t, b.list("?verified=false"), 200)
 	assert.Len(t, b.list("?verified=true"), 1)
-	large := webhooktest.NewBody(bytes.Repeat([]byte("x"), geminihook.DefaultMaxBody))
+	large := webhooktest.NewBody(bytes.Repeat([]byte("x"), maxBody))
 	for range 18 {
 		large.SetID(webhooktest.NewID())
 		b.deliver(large.Sign(time.Now()))
@@ -273,7 +273,7 @@ func TestCutOffBodies(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	body := bytes.Repeat([]byte("x"), geminihook.DefaultMaxBody+1)
+	body := bytes.Repeat([]byte("x"), maxBody+1)
 	before := heap()
 	for range 32 {
 		req, err := http.NewRequest(http.MethodPost, b.ReceiveURL(), io.MultiReader(bytes.NewReader(body))) // of unknown length
