@@ -48,7 +48,8 @@ func openRedis(_ string, ids int) (*openStore, error) {
 	ctx := context.Background()
 	handle(ctx, s.store, "warm") // the server learns the scripts
 	used := func() (float64, error) {
-		return client.Do(ctx, "EVAL", "return tonumber(string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)'))", 0).Float64()
+		return client.Do(ctx, "EVAL", "return tonumber(string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)'))",
+			0).Float64()
 	}
 	before, err := used()
 	if err != nil {
@@ -59,7 +60,8 @@ func openRedis(_ string, ids int) (*openStore, error) {
 	const fill = `local id = redis.call('DUMP', KEYS[1])
 		for i = ARGV[1], ARGV[2] do redis.call('RESTORE', string.format('%smsg_old%024d', ARGV[3], i), 3600000, id) end`
 	for i := 1; i < ids; i += 1000 {
-		err := client.Eval(ctx, fill, []string{redisstore.DefaultPrefix + oldKey(0)}, i, min(i+999, ids-1), redisstore.DefaultPrefix).Err()
+		err := client.Eval(ctx, fill, []string{redisstore.DefaultPrefix + oldKey(0)}, i,
+			min(i+999, ids-1), redisstore.DefaultPrefix).Err()
 		if err != nil && err != redis.Nil {
 			return s, err
 		}

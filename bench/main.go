@@ -52,7 +52,9 @@ func main() {
 }
 
 func measureAll(quick bool) *results {
-	rounds, n, r := 25, 2000, &results{workers: []int{1, 2, 64}, idCounts: []int{1_000, 100_000, 1_000_000}}
+	rounds, n, r := 25, 2000, &results{
+		workers: []int{1, 2, 64}, idCounts: []int{1_000, 100_000, 1_000_000},
+	}
 	if quick {
 		rounds, n, r.idCounts = 1, 64, []int{100, 1000}
 	}
@@ -85,19 +87,25 @@ func (r *results) write(dir string) error {
 
 func (r *results) markdown() string {
 	var b strings.Builder
-	part := func(title, text string, t *table) { fmt.Fprintf(&b, "\n## %s\n\n%s\n\n%s", title, text, t.markdown()) }
-	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s. %s.\n\n\"× floor\" and \"× empty\" are ratios to the first row of a table.\n", time.Now().UTC().Format(time.DateOnly), machine())
+	part := func(title, text string, t *table) {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n%s", title, text, t.markdown())
+	}
+	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s. %s.\n\n\"× floor\" and \"× empty\" are ratios to the first row of a table.\n",
+		time.Now().UTC().Format(time.DateOnly), machine())
 	b.WriteString("\n![The times of the first table as multiples of the floor](verify.svg)\n\n![Deliveries per second over TCP](receive.svg)\n")
 	for _, v := range r.verify {
 		part("Verification, v1: "+strings.ToLower(v.name[:1])+v.name[1:], "Time by size of the body. The peers take one secret "+
 			"each, so with two secrets they are called twice. `stripe-go` verifies its own header and format.", verifyTable(v.names, v.costs))
 	}
-	part("Verification, v1a", "The `KeySet` has 16 keys. None of the peers knows v1a.", verifyTable(r.dynamic.names, r.dynamic.costs))
+	part("Verification, v1a", "The `KeySet` has 16 keys. None of the peers knows v1a.",
+		verifyTable(r.dynamic.names, r.dynamic.costs))
 	part("Receiving", "A batch event, from the request to the response. \"The page's handler\" is what Google's page shows, in Go: "+
 		"`io.ReadAll`, the reference library, a `map[string]any`, and no deduplication. Over TCP, the time includes that of the "+
 		"client, which is net/http's on the same machine.", receiveTable(r))
-	part("Receiving, in process", "Time per delivery, by the number of deliveries at a time.", workersTable(r))
-	part("A forged delivery", "The time to refuse a forged delivery, including the response, and to verify a genuine one.", forgedTable(r))
+	part("Receiving, in process", "Time per delivery, by the number of deliveries at a time.",
+		workersTable(r))
+	part("A forged delivery", "The time to refuse a forged delivery, including the response, and to verify a genuine one.",
+		forgedTable(r))
 	part("Stores", "An event is a claim and its completion; with `Transactional`, it is the transaction around an empty function. "+
 		"Duplicates and claims of a key in progress are measured with the largest number of ids in the store. PostgreSQL runs "+
 		"with `fsync`, SQLite in WAL mode, and Redis without persistence.", storesTable(r))
@@ -106,7 +114,8 @@ func (r *results) markdown() string {
 
 // machine names what was measured on and with.
 func machine() string {
-	text := fmt.Sprintf("%s, %s/%s, %d cores", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	text := fmt.Sprintf("%s, %s/%s, %d cores", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+		runtime.NumCPU())
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(b)) {
 			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
@@ -118,7 +127,10 @@ func machine() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		var deps []string
 		for _, d := range info.Deps {
-			for _, part := range []string{"standard-webhooks", "svix", "stripe", "go-redis", "pgx/v5", "modernc.org/sqlite"} {
+			for _, part := range []string{
+				"standard-webhooks", "svix", "stripe", "go-redis", "pgx/v5",
+				"modernc.org/sqlite",
+			} {
 				if strings.Contains(d.Path, part) {
 					deps = append(deps, d.Path+" "+d.Version)
 				}

@@ -55,7 +55,8 @@ func draw(dir string, r *results) error {
 			perKind[k] = append(perKind[k], r.verify[0].costs[s][k].ns/r.verify[0].costs[s][0].ns)
 		}
 	}
-	if err := bars(filepath.Join(dir, "verify.svg"), "Verifying a static webhook, one secret", "times the floor", groups,
+	if err := bars(filepath.Join(dir, "verify.svg"), "Verifying a static webhook, one secret",
+		"times the floor", groups,
 		r.verify[0].names, perKind); err != nil {
 		return err
 	}
@@ -67,6 +68,7 @@ func draw(dir string, r *results) error {
 			rates[k] = append(rates[k], 1e9/r.tcp[w][k].ns)
 		}
 	}
-	return bars(filepath.Join(dir, "receive.svg"), "Receiving over loopback TCP", "deliveries per second", groups,
+	return bars(filepath.Join(dir, "receive.svg"), "Receiving over loopback TCP",
+		"deliveries per second", groups,
 		receiveNames, rates)
 }

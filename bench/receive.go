@@ -71,7 +71,8 @@ func page(secret string) http.Handler {
 func endpoint(secret string) http.Handler {
 	verifier, err := geminihook.NewHMAC(secret)
 	must(err)
-	e := &geminihook.Endpoint{Verifier: verifier, Logger: slog.New(slog.DiscardHandler)} // the page logs nothing, either
+	// The page logs nothing, either.
+	e := &geminihook.Endpoint{Verifier: verifier, Logger: slog.New(slog.DiscardHandler)}
 	return e.Handler(func(_ context.Context, ev *geminihook.Event) error {
 		if data, ok := ev.Data.(*geminihook.BatchSucceeded); ok {
 			_ = data.OutputFileURI
@@ -104,7 +105,9 @@ func inProcess(rounds, n, workers int, receivers []receiver, secret string, stat
 			name: rc.name,
 			prepare: func(n int) {
 				requests, replies = make([]*http.Request, n), make([]reply, n)
-				ctx := context.WithValue(context.Background(), http.ServerContextKey, &http.Server{ReadTimeout: readTimeout})
+				ctx := context.WithValue(context.Background(), http.ServerContextKey, &http.Server{
+					ReadTimeout: readTimeout,
+				})
 				for i := range requests {
 					d := webhooktest.New(geminihook.EventBatchSucceeded, signer)
 					requests[i] = d.Request("/").WithContext(ctx)

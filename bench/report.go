@@ -128,7 +128,8 @@ func storesTable(r *results) *table {
 	for _, n := range r.idCounts {
 		t.head = append(t.head, "event, "+count(n)+" ids")
 	}
-	t.head = append(t.head, "last ÷ first", "duplicate", "in progress, 8 at once", "round trips: event, duplicate", "bytes per id")
+	t.head = append(t.head, "last ÷ first", "duplicate", "in progress, 8 at once",
+		"round trips: event, duplicate", "bytes per id")
 	for _, s := range r.stores {
 		row := []string{s.name}
 		for _, ns := range s.event {
@@ -138,7 +139,8 @@ func storesTable(r *results) *table {
 		if s.tripsEvent >= 0 {
 			trips = fmt.Sprintf("%d, %d", s.tripsEvent, s.tripsAgain)
 		}
-		t.add(append(row, times(s.event[len(s.event)-1]/s.event[0]), duration(s.duplicate), duration(s.contended),
+		t.add(append(row, times(s.event[len(s.event)-1]/s.event[0]), duration(s.duplicate),
+			duration(s.contended),
 			trips, whole(s.bytesPerID))...)
 	}
 	return t

@@ -119,7 +119,8 @@ func floor(secret string) func(*webhooktest.Delivery) error {
 var errForged = fmt.Errorf("forged")
 
 func signedBytes(d *webhooktest.Delivery) []byte {
-	return bytes.Join([][]byte{[]byte(d.ID()), []byte(d.Header.Get("webhook-timestamp")), d.Body}, []byte("."))
+	return bytes.Join([][]byte{[]byte(d.ID()), []byte(d.Header.Get("webhook-timestamp")), d.Body},
+		[]byte("."))
 }
 
 // stripeHeader is signed like the others: stripe-go reads no other header.
@@ -202,5 +203,8 @@ func keySet(last ed25519.PrivateKey) (set *geminihook.KeySet, stop func()) {
 		keys = append(keys, webhooktest.Public(webhooktest.Key(i+1)))
 	}
 	server := webhooktest.NewKeyServer(append(keys, webhooktest.Public(last))...)
-	return &geminihook.KeySet{URL: server.URL, Client: &http.Client{Timeout: time.Minute}, Logger: slog.New(slog.DiscardHandler)}, server.Close
+	return &geminihook.KeySet{
+		URL: server.URL, Client: &http.Client{Timeout: time.Minute},
+		Logger: slog.New(slog.DiscardHandler),
+	}, server.Close
 }

@@ -63,14 +63,16 @@ func newSweeps(t *testing.T, kind string) *sweeps {
 		port, err := testserver.FreePort()
 		require.NoError(t, err)
 		s.processes = append(s.processes, &receiver{addr: fmt.Sprintf("127.0.0.1:%d", port), env: append(os.Environ(),
-			kindVariable+"="+kind, urlVariable+"="+url, apiVariable+"="+server.URL, clockVariable+"="+s.clock)})
+			kindVariable+"="+kind, urlVariable+"="+url, apiVariable+"="+server.URL,
+			clockVariable+"="+s.clock)})
 		s.start(t, i)
 		t.Cleanup(s.processes[i].kill)
 	}
 	client := &http.Client{Timeout: 2 * sweepLease}
 	t.Cleanup(client.CloseIdleConnections)
 	s.sender = &webhooktest.Sender{
-		Handler: s.forward(client), FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second, GiveUp: 5 * time.Minute,
+		Handler: s.forward(client), FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second,
+		GiveUp:  5 * time.Minute,
 		Timeout: 2 * sweepLease, Concurrency: 16, Duplicates: 0.5, Reorder: true,
 	}
 	return s
@@ -162,7 +164,8 @@ func (s *sweeps) create(t *testing.T) string {
 	id := fmt.Sprintf("batches/b%06d", len(s.jobs))
 	created := shifted(s.clock).Add(-2 * grace * time.Duration(len(s.jobs)%2))
 	s.api.Set(id, fakeapi.Batch(id, "BATCH_STATE_SUCCEEDED"))
-	_, err := s.ledger.db.ExecContext(t.Context(), s.ledger.sql("INSERT INTO jobs VALUES ($1, $2, $3)"), id, "batch", created.UnixNano())
+	_, err := s.ledger.db.ExecContext(t.Context(),
+		s.ledger.sql("INSERT INTO jobs VALUES ($1, $2, $3)"), id, "batch", created.UnixNano())
 	require.NoError(t, err)
 	s.jobs = append(s.jobs, id)
 	return id
@@ -173,7 +176,8 @@ func (s *sweeps) run(t *testing.T, kills int) {
 	for len(s.killed) < kills { // wave after wave of jobs
 		var now, delayed []*webhooktest.Delivery
 		for i := range 45 {
-			d := webhooktest.NewBody(fmt.Appendf(nil, `{"type":"batch.succeeded","data":{"id":%q}}`, s.create(t)))
+			d := webhooktest.NewBody(fmt.Appendf(nil, `{"type":"batch.succeeded","data":{"id":%q}}`,
+				s.create(t)))
 			events++
 			switch i % 3 {
 			case 0:
@@ -191,7 +195,8 @@ func (s *sweeps) run(t *testing.T, kills int) {
 	}
 	left := -1
 	require.Eventually(t, func() bool {
-		require.NoError(t, s.ledger.db.QueryRowContext(t.Context(), "SELECT count(*) FROM jobs").Scan(&left))
+		require.NoError(t,
+			s.ledger.db.QueryRowContext(t.Context(), "SELECT count(*) FROM jobs").Scan(&left))
 		return left == 0
 	}, 3*time.Minute, 100*time.Millisecond, "jobs that nobody handled")
 	extra := s.check(t)

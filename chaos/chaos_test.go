@@ -68,7 +68,8 @@ func chaos(t *testing.T, kind string, b *backend, kills int) {
 	for i := range receivers {
 		port, err := testserver.FreePort()
 		require.NoError(t, err)
-		receivers[i] = &receiver{addr: fmt.Sprintf("127.0.0.1:%d", port), env: append(os.Environ(), kindVariable+"="+kind,
+		receivers[i] = &receiver{addr: fmt.Sprintf("127.0.0.1:%d", port), env: append(os.Environ(),
+			kindVariable+"="+kind,
 			urlVariable+"="+b.url, journVariable+"="+journal)}
 		receivers[i].start(t)
 		t.Cleanup(receivers[i].kill)
@@ -77,8 +78,9 @@ func chaos(t *testing.T, kind string, b *backend, kills int) {
 	t.Cleanup(client.CloseIdleConnections)
 	sender := &webhooktest.Sender{
 		Handler: balance(client, receivers), Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.TestSecret)},
-		FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second, GiveUp: 2 * time.Minute, Concurrency: 24,
-		Duplicates: 0.2, HangUps: 0.05, Reorder: true,
+		FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second, GiveUp: 2 * time.Minute,
+		Concurrency: 24,
+		Duplicates:  0.2, HangUps: 0.05, Reorder: true,
 	}
 	var done disturbances
 	var ids []string
@@ -160,7 +162,8 @@ func (d *disturbances) disturb(t *testing.T, b *backend, receivers []*receiver) 
 		<-time.After(200 * time.Millisecond)
 		release()
 	default:
-		if r := receivers[rand.IntN(len(receivers))]; r.up() { // or a slow machine would never get one started
+		// Or a slow machine would never get one started.
+		if r := receivers[rand.IntN(len(receivers))]; r.up() {
 			d.kills++
 			r.kill()
 			r.start(t)
@@ -201,7 +204,8 @@ func open(t *testing.T, kind string) *backend {
 		_, err = db.ExecContext(t.Context(), "CREATE TABLE effects (id text)")
 		require.NoError(t, err)
 		b.effects = func() map[string]int {
-			rows, err := db.QueryContext(t.Context(), "SELECT id, count(*) FROM effects GROUP BY id")
+			rows, err := db.QueryContext(t.Context(),
+				"SELECT id, count(*) FROM effects GROUP BY id")
 			require.NoError(t, err)
 			defer rows.Close()
 			return count(t, rows.Next, rows.Scan)
@@ -265,7 +269,9 @@ func readJournal(t *testing.T, name string) map[string][]interval {
 		case what == "begin":
 			begun[run] = interval{begin: at, deadline: deadline}
 		case begun[run].begin != 0:
-			runs[id] = append(runs[id], interval{begin: begun[run].begin, deadline: begun[run].deadline, end: at})
+			runs[id] = append(runs[id], interval{
+				begin: begun[run].begin, deadline: begun[run].deadline, end: at,
+			})
 		default:
 			require.NoError(t, errors.New("an end without a beginning"))
 		}

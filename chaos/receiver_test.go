@@ -45,11 +45,15 @@ func receive(kind string) error {
 	if err != nil {
 		return err
 	}
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store, Lease: lease, StoreTimeout: lease / 2}
+	endpoint := &geminihook.Endpoint{
+		Verifier: verifier, Store: store, Lease: lease, StoreTimeout: lease / 2,
+	}
 	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		run := fmt.Sprintf("%s %d.%d", ev.ID, os.Getpid(), rand.Uint64())
-		deadline, _ := ctx.Deadline() // before the lease ends, which began a little earlier than the run
-		if _, err := fmt.Fprintf(journal, "begin %s %d %d\n", run, time.Now().UnixNano(), deadline.UnixNano()); err != nil {
+		// Before the lease ends, which began a little earlier than the run.
+		deadline, _ := ctx.Deadline()
+		if _, err := fmt.Fprintf(journal, "begin %s %d %d\n", run, time.Now().UnixNano(),
+			deadline.UnixNano()); err != nil {
 			return err
 		}
 		<-time.After(time.Duration(rand.IntN(30)) * time.Millisecond) // the work
@@ -63,13 +67,17 @@ func receive(kind string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	server := &http.Server{Addr: os.Getenv(addrVariable), Handler: handler, ReadHeaderTimeout: time.Second}
+	server := &http.Server{
+		Addr: os.Getenv(addrVariable), Handler: handler, ReadHeaderTimeout: time.Second,
+	}
 	return server.ListenAndServe()
 }
 
 // openStore returns the store, and what a run writes in the store's own
 // database, which only a Transactor does.
-func openStore(ctx context.Context, kind, url string) (geminihook.Store, func(ctx context.Context, id string) error, error) {
+func openStore(
+	ctx context.Context, kind, url string,
+) (geminihook.Store, func(ctx context.Context, id string) error, error) {
 	none := func(context.Context, string) error { return nil }
 	switch kind {
 	case "redis":

@@ -67,8 +67,9 @@ func sweep(kind string) error {
 		return l.effect(ctx, ev.JobID(), os.Getenv(nameVariable))
 	}
 	catchUp := &jobs.CatchUp{
-		Client: client, Endpoint: endpoint, Waiting: l.waiting, Handle: handle, Now: now, Logger: quiet,
-		Grace: grace, Interval: 300 * time.Millisecond, PerSecond: 500,
+		Client: client, Endpoint: endpoint, Waiting: l.waiting, Handle: handle, Now: now,
+		Logger: quiet,
+		Grace:  grace, Interval: 300 * time.Millisecond, PerSecond: 500,
 	}
 	go func() {
 		fmt.Fprintln(os.Stderr, catchUp.Run(ctx))
@@ -78,7 +79,10 @@ func sweep(kind string) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	server := &http.Server{Addr: os.Getenv(addrVariable), Handler: endpoint.Handler(handle), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{
+		Addr: os.Getenv(addrVariable), Handler: endpoint.Handler(handle),
+		ReadHeaderTimeout: 5 * time.Second,
+	}
 	return server.ListenAndServe()
 }
 
@@ -191,7 +195,8 @@ func (l *ledger) waiting(ctx context.Context) iter.Seq2[jobs.Job, error] {
 }
 
 func (l *ledger) page(ctx context.Context, after string) (page []jobs.Job, err error) {
-	rows, err := l.db.QueryContext(ctx, l.sql("SELECT id, kind, created FROM jobs WHERE id > $1 ORDER BY id LIMIT 100"), after)
+	rows, err := l.db.QueryContext(ctx,
+		l.sql("SELECT id, kind, created FROM jobs WHERE id > $1 ORDER BY id LIMIT 100"), after)
 	if err != nil {
 		return nil, err
 	}

@@ -88,10 +88,14 @@ func (l *lister) forgotten(b *genai.BatchJob) bool {
 
 // page makes the request for one page. A list whose context bounds all of its
 // pages would have to guess how many there are.
-func (l *lister) page(ctx context.Context, token string) (page genai.Page[genai.BatchJob], err error) {
+func (l *lister) page(
+	ctx context.Context, token string,
+) (page genai.Page[genai.BatchJob], err error) {
 	request := func(ctx context.Context) (err error) {
 		defer func() { err = safe(err, recover()) }()
-		page, err = l.client.Batches.List(ctx, &genai.ListBatchJobsConfig{PageSize: pageSize, PageToken: token, HTTPOptions: oneAttempt()})
+		page, err = l.client.Batches.List(ctx, &genai.ListBatchJobsConfig{
+			PageSize: pageSize, PageToken: token, HTTPOptions: oneAttempt(),
+		})
 		return err
 	}
 	if l.gate != nil {

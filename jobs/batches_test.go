@@ -19,7 +19,8 @@ func TestBatches(t *testing.T) {
 	client := serve(t, api)
 	batches(api, 250) // 3 have ended
 	created := func(name string, ago time.Duration) {
-		api.Set(name, fakeapi.Batch(name, "BATCH_STATE_SUCCEEDED", "createTime", now.Add(-ago).Format(time.RFC3339)))
+		api.Set(name, fakeapi.Batch(name, "BATCH_STATE_SUCCEEDED", "createTime",
+			now.Add(-ago).Format(time.RFC3339)))
 	}
 	created("batches/young", time.Minute)
 	created("batches/old", 6*24*time.Hour)
@@ -28,7 +29,9 @@ func TestBatches(t *testing.T) {
 	c.Waiting, c.Now = jobs.Batches(client), func() time.Time { return now }
 	summary, err := c.Sweep(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, jobs.Summary{Waiting: 252, Young: 1, Running: 247, Ended: 4, Handled: 4, Elapsed: summary.Elapsed}, summary)
+	assert.Equal(t, jobs.Summary{
+		Waiting: 252, Young: 1, Running: 247, Ended: 4, Handled: 4, Elapsed: summary.Elapsed,
+	}, summary)
 	assert.Len(t, h.events, 4)
 	requests, _ := api.Requests()
 	assert.Equal(t, 13+251, requests, "pages and jobs")
@@ -103,17 +106,25 @@ func TestBatchesThatTakeLong(t *testing.T) {
 	day := 24 * time.Hour
 	api := &fakeapi.API{}
 	client := serve(t, api)
-	api.Set("batches/long", fakeapi.Batch("batches/long", "BATCH_STATE_SUCCEEDED", "createTime", ago(2*day), "endTime", ago(time.Hour)))
-	api.Set("batches/running", fakeapi.Batch("batches/running", "BATCH_STATE_RUNNING", "createTime", ago(2*day)))
-	api.Set("batches/tomorrow", fakeapi.Batch("batches/tomorrow", "BATCH_STATE_ASLEEP", "createTime", ago(2*day)))
-	api.Set("batches/old", fakeapi.Batch("batches/old", "BATCH_STATE_SUCCEEDED", "createTime", ago(2*day), "endTime", ago(day)))
-	api.Set("batches/edge", fakeapi.Batch("batches/edge", "BATCH_STATE_SUCCEEDED", "createTime", ago(2*day), "endTime", ago(day-time.Minute)))
-	api.Set("batches/no-end", fakeapi.Batch("batches/no-end", "BATCH_STATE_FAILED", "createTime", ago(day)))
+	api.Set("batches/long", fakeapi.Batch("batches/long", "BATCH_STATE_SUCCEEDED", "createTime",
+		ago(2*day), "endTime", ago(time.Hour)))
+	api.Set("batches/running",
+		fakeapi.Batch("batches/running", "BATCH_STATE_RUNNING", "createTime", ago(2*day)))
+	api.Set("batches/tomorrow",
+		fakeapi.Batch("batches/tomorrow", "BATCH_STATE_ASLEEP", "createTime", ago(2*day)))
+	api.Set("batches/old", fakeapi.Batch("batches/old", "BATCH_STATE_SUCCEEDED", "createTime",
+		ago(2*day), "endTime", ago(day)))
+	api.Set("batches/edge", fakeapi.Batch("batches/edge", "BATCH_STATE_SUCCEEDED", "createTime",
+		ago(2*day), "endTime", ago(day-time.Minute)))
+	api.Set("batches/no-end",
+		fakeapi.Batch("batches/no-end", "BATCH_STATE_FAILED", "createTime", ago(day)))
 	c, h := newCatchUp(t, client)
 	c.Waiting, c.Now, c.Endpoint.Keep = jobs.Batches(client), func() time.Time { return now }, day
 	summary, err := c.Sweep(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, jobs.Summary{Waiting: 3, Running: 1, Unreadable: 1, Ended: 1, Handled: 1, Elapsed: summary.Elapsed}, summary)
+	assert.Equal(t, jobs.Summary{
+		Waiting: 3, Running: 1, Unreadable: 1, Ended: 1, Handled: 1, Elapsed: summary.Elapsed,
+	}, summary)
 	require.Len(t, h.events, 1)
 	assert.Equal(t, "batches/long", h.events[0].JobID())
 }

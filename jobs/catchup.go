@@ -107,10 +107,12 @@ type CatchUp struct {
 
 // Summary counts the jobs of one sweep.
 type Summary struct {
-	Waiting    int // jobs that Waiting returned: the sum of the next four, unless the context ended
-	Young      int // left alone because of Grace
-	Running    int // have not ended
-	Unreadable int // their state could not be read, or is not one that this package knows; the next sweep asks again
+	Waiting int // jobs that Waiting returned: the sum of the next four, unless the context ended
+	Young   int // left alone because of Grace
+	Running int // have not ended
+	// Their state could not be read, or is not one that this package knows; the next
+	// sweep asks again.
+	Unreadable int
 	Ended      int // have ended: the sum of the next five
 
 	Handled   int // the function ran and succeeded
@@ -119,7 +121,8 @@ type Summary struct {
 	Dropped   int // the function returned a Permanent error
 	Failed    int // the function or the store failed; the next sweep asks again
 
-	NeedsAction int           // of Running: interactions that go on only after an action of the program
+	// Of Running: interactions that go on only after an action of the program.
+	NeedsAction int
 	Elapsed     time.Duration // the time that the sweep took
 	Err         error         // why the sweep ended early, or nil
 }

@@ -50,8 +50,9 @@ func newCatchUp(t testing.TB, client *genai.Client, list ...jobs.Job) (*jobs.Cat
 	quiet := slog.New(slog.DiscardHandler)
 	h := &handled{}
 	return &jobs.CatchUp{
-		Client: client, Endpoint: &geminihook.Endpoint{Verifier: verifier, Key: geminihook.ByJob, Logger: quiet},
-		Waiting: waiting(list...), Handle: h.handle, PerSecond: 1e6, Logger: quiet,
+		Client:   client,
+		Endpoint: &geminihook.Endpoint{Verifier: verifier, Key: geminihook.ByJob, Logger: quiet},
+		Waiting:  waiting(list...), Handle: h.handle, PerSecond: 1e6, Logger: quiet,
 	}, h
 }
 
@@ -98,7 +99,9 @@ func TestEnvironment(t *testing.T) {
 }
 
 func vertex(t *testing.T) *genai.Client {
-	client, err := genai.NewClient(t.Context(), &genai.ClientConfig{Backend: genai.BackendVertexAI, APIKey: fakeapi.Key})
+	client, err := genai.NewClient(t.Context(), &genai.ClientConfig{
+		Backend: genai.BackendVertexAI, APIKey: fakeapi.Key,
+	})
 	require.NoError(t, err)
 	return client
 }

@@ -26,7 +26,9 @@ import (
 // 30 seconds; ctx bounds the whole download. The error is made by
 // [geminihook.Permanent] if the file does not exist: Google deletes it after two
 // days. After an error, w may have received a part of the video.
-func DownloadVideo(ctx context.Context, client *genai.Client, video *genai.Video, w io.Writer) (int64, error) {
+func DownloadVideo(
+	ctx context.Context, client *genai.Client, video *genai.Video, w io.Writer,
+) (int64, error) {
 	if video == nil {
 		return 0, errors.New("jobs: no video")
 	}
@@ -49,10 +51,13 @@ func open(ctx context.Context, client *genai.Client, uri string) (io.ReadCloser,
 	path, _, _ := strings.Cut(uri, "?")
 	name := fileName.FindStringSubmatch(path)
 	if name == nil || strings.HasPrefix(uri, "gs:") {
-		return nil, geminihook.Permanent(fmt.Errorf("jobs: %q is not a file of the Gemini API", firstWords(path)))
+		return nil, geminihook.Permanent(fmt.Errorf("jobs: %q is not a file of the Gemini API",
+			firstWords(path)))
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	f := &file{what: name[1], cancel: cancel, stalled: time.AfterFunc(requestTimeout, func() { cancel(errStalled) })}
+	f := &file{what: name[1], cancel: cancel, stalled: time.AfterFunc(requestTimeout, func() {
+		cancel(errStalled)
+	})}
 	response, err := request(ctx, client, name[1])
 	f.stalled.Stop()
 	if err != nil {
@@ -129,7 +134,9 @@ func apiError(status int, body io.Reader) genai.APIError {
 	if json.Unmarshal(start, &failure) != nil || failure.Error == nil {
 		return genai.APIError{Code: status, Status: http.StatusText(status)} // as the SDK does
 	}
-	return genai.APIError{Code: status, Message: failure.Error.Message, Status: failure.Error.Status}
+	return genai.APIError{
+		Code: status, Message: failure.Error.Message, Status: failure.Error.Status,
+	}
 }
 
 var errStalled = errors.New("no byte arrived in time")

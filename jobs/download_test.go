@@ -76,7 +76,8 @@ func TestDownloadErrors(t *testing.T) {
 				tt.respond(w, r)
 				return true
 			}}
-			_, err := jobs.DownloadVideo(t.Context(), serve(t, api), &genai.Video{URI: "files/v"}, io.Discard)
+			_, err := jobs.DownloadVideo(t.Context(), serve(t, api), &genai.Video{URI: "files/v"},
+				io.Discard)
 			require.ErrorContains(t, err, tt.text)
 			require.NotErrorIs(t, err, geminihook.ErrPermanent)
 			assert.NotContains(t, err.Error(), "SECRET")
@@ -106,12 +107,17 @@ func TestDownloadKeepsKey(t *testing.T) {
 // TestDownloadStalls: a server that stops to send is given up, and one that is slow
 // is not.
 func TestDownloadStalls(t *testing.T) {
-	for name, pause := range map[string]time.Duration{"slow": requestTimeout - time.Second, "stalled": requestTimeout + time.Second} {
+	for name, pause := range map[string]time.Duration{
+		"slow":    requestTimeout - time.Second,
+		"stalled": requestTimeout + time.Second,
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client := newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) *http.Response {
 					reader, writer := io.Pipe()
-					context.AfterFunc(r.Context(), func() { _ = writer.CloseWithError(r.Context().Err()) })
+					context.AfterFunc(r.Context(), func() {
+						_ = writer.CloseWithError(r.Context().Err())
+					})
 					go func() {
 						for range 3 {
 							time.Sleep(pause)
@@ -121,7 +127,8 @@ func TestDownloadStalls(t *testing.T) {
 					}()
 					return &http.Response{StatusCode: http.StatusOK, Body: reader, Header: http.Header{}, Request: r}
 				})}})
-				n, err := jobs.DownloadVideo(t.Context(), client, &genai.Video{URI: "files/v"}, io.Discard)
+				n, err := jobs.DownloadVideo(t.Context(), client, &genai.Video{URI: "files/v"},
+					io.Discard)
 				if name == "stalled" {
 					require.ErrorContains(t, err, "no byte arrived in time")
 				} else {

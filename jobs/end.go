@@ -95,7 +95,10 @@ func interactionState(name string, i *interactions.Interaction) (state, error) {
 	default:
 		return state{}, unknownState(name, string(i.Status))
 	}
-	s := state{phase: ended, typ: geminihook.EventType("interaction." + string(i.Status)), data: eventData{ID: name}}
+	s := state{
+		phase: ended, typ: geminihook.EventType("interaction." + string(i.Status)),
+		data: eventData{ID: name},
+	}
 	if i.Updated != nil {
 		s.at, _ = time.Parse(time.RFC3339, *i.Updated)
 	}
@@ -119,7 +122,8 @@ func videoState(name string, v *genai.GenerateVideosOperation) state {
 		}
 		s.data.ErrorMessage, _ = v.Error["message"].(string)
 	}
-	if v.Response != nil && len(v.Response.GeneratedVideos) > 0 && v.Response.GeneratedVideos[0].Video != nil {
+	if v.Response != nil && len(v.Response.GeneratedVideos) > 0 &&
+		v.Response.GeneratedVideos[0].Video != nil {
 		s.data.OutputFileURI = v.Response.GeneratedVideos[0].Video.URI
 	}
 	return s

@@ -35,7 +35,9 @@ func TestSweepEnds(t *testing.T) {
 		{"batch succeeded", batch, fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED"), &geminihook.BatchSucceeded{ID: "batches/abc"}, "batch.succeeded"},
 		{
 			"batch succeeded with a file", batch,
-			fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED", "output", map[string]any{"responsesFile": "files/out"}),
+			fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED", "output", map[string]any{
+				"responsesFile": "files/out",
+			}),
 			&geminihook.BatchSucceeded{ID: "batches/abc", OutputFileURI: "files/out"}, "batch.succeeded",
 		},
 		{"batch failed", batch, fakeapi.Batch("batches/abc", "BATCH_STATE_FAILED"), &geminihook.BatchFailed{ID: "batches/abc"}, "batch.failed"},
@@ -57,7 +59,11 @@ func TestSweepEnds(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			api := &fakeapi.API{}
-			name := map[jobs.Kind]string{jobs.KindBatch: "batches/abc", jobs.KindInteraction: "interactions/v1_i..", jobs.KindVideo: operation}[tt.job.Kind]
+			name := map[jobs.Kind]string{
+				jobs.KindBatch:       "batches/abc",
+				jobs.KindInteraction: "interactions/v1_i..",
+				jobs.KindVideo:       operation,
+			}[tt.job.Kind]
 			api.Set(name, tt.resource)
 			c, h := newCatchUp(t, serve(t, api), tt.job)
 			summary, err := c.Sweep(t.Context())

@@ -37,7 +37,8 @@ func requestFailed(client *genai.Client, what string, err error) error {
 	}
 	switch {
 	case status != 0:
-		e.text = strings.TrimRight(fmt.Sprintf("%d %s: %s", status, http.StatusText(status), firstWords(withoutKey(client, message))), ": ")
+		e.text = strings.TrimRight(fmt.Sprintf("%d %s: %s", status, http.StatusText(status),
+			firstWords(withoutKey(client, message))), ": ")
 	case errors.Is(err, context.DeadlineExceeded):
 		e.text = "no response in time"
 	case errors.Is(err, context.Canceled):
@@ -67,7 +68,8 @@ func notFound(err error) bool {
 		return codeOf(e) == http.StatusNotFound && (e.Status == "NOT_FOUND" || e.Status == "")
 	}
 	i, ok := errors.AsType[*apierrors.GetInteractionByIDClientError](err)
-	return ok && statusOf(i.HTTPMeta.Response) == http.StatusNotFound && (i.Error_.Code != nil || i.Error_.Message != nil)
+	return ok && statusOf(i.HTTPMeta.Response) == http.StatusNotFound &&
+		(i.Error_.Code != nil || i.Error_.Message != nil)
 }
 
 // maxMessage bounds what a message of the API adds to a text, in bytes. Such
@@ -92,7 +94,8 @@ func firstWords(s string) string {
 // two families of errors: one for interactions, and one for everything else.
 func httpStatus(err error) (status int, message string) {
 	if e, ok := errors.AsType[genai.APIError](err); ok {
-		if strings.HasPrefix(e.Status, strconv.Itoa(e.Code)) { // "502 Bad Gateway": the message is the whole body
+		// "502 Bad Gateway": the message is the whole body.
+		if strings.HasPrefix(e.Status, strconv.Itoa(e.Code)) {
 			return codeOf(e), ""
 		}
 		return codeOf(e), e.Message
@@ -115,7 +118,10 @@ func httpStatus(err error) (status int, message string) {
 // codeOf returns the status of an error, which the SDK takes from the body, and
 // which a body may name without giving its number.
 func codeOf(e genai.APIError) int {
-	names := map[string]int{"NOT_FOUND": http.StatusNotFound, "RESOURCE_EXHAUSTED": http.StatusTooManyRequests}
+	names := map[string]int{
+		"NOT_FOUND":          http.StatusNotFound,
+		"RESOURCE_EXHAUSTED": http.StatusTooManyRequests,
+	}
 	if e.Code == 0 && names[e.Status] != 0 {
 		return names[e.Status]
 	}

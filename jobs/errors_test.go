@@ -79,7 +79,8 @@ func failure(code int, body string) func(http.ResponseWriter, *http.Request) {
 // TestErrorsHideKey: the API names the key in the message that refuses it, and a
 // URL to which a file is redirected is signed. Neither belongs in a log.
 func TestErrorsHideKey(t *testing.T) {
-	suspended := fmt.Sprintf(`{"error":{"code":403,"message":"Permission denied: Consumer 'api_key:%s' has been suspended.","status":"PERMISSION_DENIED"}}`, fakeapi.Key)
+	suspended := fmt.Sprintf(`{"error":{"code":403,"message":"Permission denied: Consumer 'api_key:%s' has been suspended.","status":"PERMISSION_DENIED"}}`,
+		fakeapi.Key)
 	elsewhere := func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://127.0.0.1:1/file?signature=SECRET", http.StatusFound)
 	}
@@ -103,7 +104,8 @@ func TestErrorsHideKey(t *testing.T) {
 				_, err := jobs.Fetch(t.Context(), client, event(t, body))
 				failed = append(failed, err)
 			}
-			_, err := jobs.DownloadVideo(t.Context(), client, &genai.Video{URI: "files/v"}, io.Discard)
+			_, err := jobs.DownloadVideo(t.Context(), client, &genai.Video{URI: "files/v"},
+				io.Discard)
 			failed = append(failed, err)
 			for _, err := range jobs.Batches(client)(t.Context()) {
 				failed = append(failed, err)

@@ -44,7 +44,9 @@ func handleEnd(client *genai.Client) func(context.Context, *geminihook.Event) er
 	}
 }
 
-func saveVideos(ctx context.Context, client *genai.Client, operation *genai.GenerateVideosOperation) error {
+func saveVideos(
+	ctx context.Context, client *genai.Client, operation *genai.GenerateVideosOperation,
+) error {
 	if operation.Response == nil { // it failed: operation.Error says why
 		return nil
 	}
@@ -89,8 +91,10 @@ func newReceiver(client *genai.Client, verifier geminihook.Verifier, store gemin
 func ExampleCatchUp() {
 	api := &fakeapi.API{}
 	api.SetFile("files/out", `{"key":"sky","response":{"candidates":[{"content":{"parts":[{"text":"It scatters blue light."}]}}]}}`)
-	api.Set("batches/abc", fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED", "output", map[string]any{"responsesFile": "files/out"}))
-	api.Set("interactions/v1_abc..", fakeapi.Interaction("v1_abc..", "incomplete", "The first half"))
+	api.Set("batches/abc", fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED", "output",
+		map[string]any{"responsesFile": "files/out"}))
+	api.Set("interactions/v1_abc..",
+		fakeapi.Interaction("v1_abc..", "incomplete", "The first half"))
 	server := httptest.NewServer(api)
 	defer server.Close()
 	ctx := context.Background()

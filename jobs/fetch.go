@@ -84,7 +84,8 @@ func Fetch(ctx context.Context, client *genai.Client, ev *geminihook.Event) (*Re
 	if err != nil {
 		return nil, err
 	}
-	if known, ok := ctx.Value(fetchedKey{}).(fetched); ok && known.kind == kind && known.name == name {
+	if known, ok := ctx.Value(fetchedKey{}).(fetched); ok && known.kind == kind &&
+		known.name == name {
 		return known.result, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -114,9 +115,12 @@ func get(ctx context.Context, client *genai.Client, kind Kind, name string) (r *
 	r = &Result{}
 	switch kind {
 	case KindBatch:
-		r.Batch, err = client.Batches.Get(ctx, name, &genai.GetBatchJobConfig{HTTPOptions: oneAttempt()})
+		r.Batch, err = client.Batches.Get(ctx, name, &genai.GetBatchJobConfig{
+			HTTPOptions: oneAttempt(),
+		})
 	case KindVideo:
-		r.Video, err = client.Operations.GetVideosOperation(ctx, &genai.GenerateVideosOperation{Name: name},
+		r.Video, err = client.Operations.GetVideosOperation(ctx,
+			&genai.GenerateVideosOperation{Name: name},
 			&genai.GetOperationConfig{HTTPOptions: oneAttempt()})
 	case KindInteraction:
 		var response *operations.GetInteractionByIDResponse
@@ -162,6 +166,8 @@ func fromEvent(ev *geminihook.Event) (*Result, error) {
 	}
 	return &Result{Video: &genai.GenerateVideosOperation{
 		Name: data.ID, Done: true,
-		Response: &genai.GenerateVideosResponse{GeneratedVideos: []*genai.GeneratedVideo{{Video: &genai.Video{URI: uri}}}},
+		Response: &genai.GenerateVideosResponse{
+			GeneratedVideos: []*genai.GeneratedVideo{{Video: &genai.Video{URI: uri}}},
+		},
 	}}, nil
 }

@@ -42,7 +42,8 @@ func TestFetch(t *testing.T) {
 		{"type of tomorrow, operation", "new", operation, "video"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r, err := jobs.Fetch(t.Context(), client, event(t, fmt.Sprintf(`{"type":%q,"data":{"id":%q}}`, tt.typ, tt.id)))
+			r, err := jobs.Fetch(t.Context(), client,
+				event(t, fmt.Sprintf(`{"type":%q,"data":{"id":%q}}`, tt.typ, tt.id)))
 			require.NoError(t, err)
 			switch tt.want {
 			case "batch":

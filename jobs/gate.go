@@ -44,7 +44,8 @@ func (g *gate) do(ctx context.Context, request func(context.Context) error) erro
 		}()
 		status, retryAfter := r.get()
 		retryAfter = max(retryAfter, retryInfo(err))
-		limited := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable && retryAfter > 0
+		limited := status == http.StatusTooManyRequests ||
+			status == http.StatusServiceUnavailable && retryAfter > 0
 		if err == nil || !limited {
 			g.opened()
 			return err

@@ -94,7 +94,11 @@ func TestLimited(t *testing.T) {
 					api.Set("batches/abc", fakeapi.Batch("batches/abc", "BATCH_STATE_RUNNING"))
 					api.Set("interactions/abc", fakeapi.Interaction("abc", "in_progress", ""))
 					api.Set(operation, fakeapi.Video(operation, ""))
-					id := map[jobs.Kind]string{jobs.KindBatch: "abc", jobs.KindInteraction: "abc", jobs.KindVideo: operation}[kind]
+					id := map[jobs.Kind]string{
+						jobs.KindBatch:       "abc",
+						jobs.KindInteraction: "abc",
+						jobs.KindVideo:       operation,
+					}[kind]
 					c, _ := newCatchUp(t, inProcess(t, api), jobs.Job{ID: id, Kind: kind})
 					summary, err := c.Sweep(t.Context())
 					require.NoError(t, err)
@@ -165,7 +169,8 @@ func TestLimitedForever(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: hanging{}}})
-		c, _ := newCatchUp(t, client, jobs.Job{ID: "abc", Kind: jobs.KindBatch}, jobs.Job{ID: "abc", Kind: jobs.KindInteraction},
+		c, _ := newCatchUp(t, client, jobs.Job{ID: "abc", Kind: jobs.KindBatch},
+			jobs.Job{ID: "abc", Kind: jobs.KindInteraction},
 			jobs.Job{ID: operation, Kind: jobs.KindVideo})
 		summary, err := c.Sweep(t.Context())
 		require.NoError(t, err)
@@ -280,7 +285,8 @@ func TestSweepKeepsKey(t *testing.T) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusFound)
 		return true
 	}}
-	c, _ := newCatchUp(t, serve(t, api), jobs.Job{ID: "abc", Kind: jobs.KindBatch}, jobs.Job{ID: "abc", Kind: jobs.KindInteraction},
+	c, _ := newCatchUp(t, serve(t, api), jobs.Job{ID: "abc", Kind: jobs.KindBatch},
+		jobs.Job{ID: "abc", Kind: jobs.KindInteraction},
 		jobs.Job{ID: operation, Kind: jobs.KindVideo})
 	summary, err := c.Sweep(t.Context())
 	require.NoError(t, err)

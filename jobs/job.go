@@ -52,7 +52,8 @@ func kindOf(ev *geminihook.Event) (Kind, error) {
 	case strings.Contains(id, "/operations/"):
 		return KindVideo, nil
 	}
-	return "", geminihook.Permanent(fmt.Errorf("jobs: an event of type %q is not about a batch, an interaction or a video", ev.Type))
+	return "", geminihook.Permanent(fmt.Errorf("jobs: an event of type %q is not about a batch, an interaction or a video",
+		ev.Type))
 }
 
 // errModel means that only the program that created a video operation can know
@@ -92,5 +93,6 @@ func lastSegment(id string) string { return id[strings.LastIndexByte(id, '/')+1:
 // else: an id that comes from an event must not lead the request, which carries the
 // program's key, to another method of the API.
 func validSegment(s string) bool {
-	return s != "" && s != "." && s != ".." && url.PathEscape(s) == s && !strings.ContainsRune(s, ':')
+	return s != "" && s != "." && s != ".." && url.PathEscape(s) == s &&
+		!strings.ContainsRune(s, ':')
 }

@@ -34,7 +34,8 @@ func checkKey(key func(context.Context, *geminihook.Event) (string, error)) erro
 // madeUpEnds returns an event for each kind of end and reporter.
 func madeUpEnds() []*geminihook.Event {
 	const id = "geminihook-probe"
-	const batch, interaction, video = "batches/" + id, "v1_" + id + "..", "models/m/operations/" + id
+	const batch, interaction, video = "batches/" + id, "v1_" + id + "..", "models/m/operations/" +
+		id
 	var events []*geminihook.Event
 	for _, end := range []geminihook.Event{
 		{Type: geminihook.EventBatchSucceeded, Data: &geminihook.BatchSucceeded{ID: batch}},

@@ -44,32 +44,43 @@ const maxLine = 64 << 20
 // a response with its Index, and the next iteration has the next one. After any other
 // error, the response is nil and the loop ends. A request that failed is not an error,
 // but a response whose Error is set.
-func Results(ctx context.Context, client *genai.Client, batch *genai.BatchJob) iter.Seq2[*Response, error] {
+func Results(
+	ctx context.Context, client *genai.Client, batch *genai.BatchJob,
+) iter.Seq2[*Response, error] {
 	return func(yield func(*Response, error) bool) {
 		switch {
 		case batch == nil:
 			yield(nil, errors.New("jobs: no batch"))
-		case batch.State != genai.JobStateSucceeded && batch.State != genai.JobStatePartiallySucceeded:
-			yield(nil, fmt.Errorf("jobs: %s has no results: its state is %s", batch.Name, batch.State))
+		case batch.State != genai.JobStateSucceeded &&
+			batch.State != genai.JobStatePartiallySucceeded:
+			yield(nil,
+				fmt.Errorf("jobs: %s has no results: its state is %s", batch.Name, batch.State))
 		case batch.Dest != nil && batch.Dest.FileName != "":
 			lines(ctx, client, batch.Dest.FileName, yield)
-		case batch.Dest != nil && len(batch.Dest.InlinedResponses)+len(batch.Dest.InlinedEmbedContentResponses) > 0:
+		case batch.Dest != nil &&
+			len(batch.Dest.InlinedResponses)+len(batch.Dest.InlinedEmbedContentResponses) > 0:
 			inlined(batch.Dest, yield)
 		default:
-			yield(nil, fmt.Errorf("jobs: %s has neither an output file nor inlined responses", batch.Name))
+			yield(nil,
+				fmt.Errorf("jobs: %s has neither an output file nor inlined responses", batch.Name))
 		}
 	}
 }
 
 func inlined(dest *genai.BatchJobDestination, yield func(*Response, error) bool) {
 	for i, in := range dest.InlinedResponses {
-		r := &Response{Index: i, Key: in.Metadata["key"], Metadata: in.Metadata, Content: in.Response, Error: in.Error}
+		r := &Response{
+			Index: i, Key: in.Metadata["key"], Metadata: in.Metadata, Content: in.Response,
+			Error: in.Error,
+		}
 		if !yield(r, r.check()) {
 			return
 		}
 	}
 	for i, in := range dest.InlinedEmbedContentResponses {
-		r := &Response{Index: i, Error: in.Error, Metadata: make(map[string]string, len(in.Metadata))}
+		r := &Response{
+			Index: i, Error: in.Error, Metadata: make(map[string]string, len(in.Metadata)),
+		}
 		for key, value := range in.Metadata {
 			r.Metadata[key] = fmt.Sprint(value)
 		}
@@ -92,7 +103,9 @@ func (r *Response) check() error {
 }
 
 // lines yields the lines of an output file.
-func lines(ctx context.Context, client *genai.Client, name string, yield func(*Response, error) bool) {
+func lines(
+	ctx context.Context, client *genai.Client, name string, yield func(*Response, error) bool,
+) {
 	body, err := open(ctx, client, name)
 	if err != nil {
 		yield(nil, err)

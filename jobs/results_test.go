@@ -17,11 +17,14 @@ import (
 )
 
 func content(text string) string {
-	return fmt.Sprintf(`{"candidates":[{"content":{"role":"model","parts":[{"text":%q}]},"finishReason":"STOP"}],"usageMetadata":{"totalTokenCount":3}}`, text)
+	return fmt.Sprintf(`{"candidates":[{"content":{"role":"model","parts":[{"text":%q}]},"finishReason":"STOP"}],"usageMetadata":{"totalTokenCount":3}}`,
+		text)
 }
 
 // fetchBatch fetches a batch with the given output.
-func fetchBatch(t *testing.T, api *fakeapi.API, output map[string]any) (*genai.Client, *genai.BatchJob) {
+func fetchBatch(
+	t *testing.T, api *fakeapi.API, output map[string]any,
+) (*genai.Client, *genai.BatchJob) {
 	t.Helper()
 	api.Set("batches/abc", fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED", "output", output))
 	client := serve(t, api)
@@ -52,14 +55,17 @@ func TestResultsOfFile(t *testing.T) {
 			assert.NotContains(t, err.Error(), "SECRET")
 			got = append(got, fmt.Sprintf("%d error", r.Index))
 		case r.Error != nil:
-			got = append(got, fmt.Sprintf("%d %s %d %s", r.Index, r.Key, *r.Error.Code, r.Error.Message))
+			got = append(got,
+				fmt.Sprintf("%d %s %d %s", r.Index, r.Key, *r.Error.Code, r.Error.Message))
 		case r.Embedding != nil:
 			got = append(got, fmt.Sprintf("%d %s %v", r.Index, r.Key, r.Embedding.Values))
 		default:
 			got = append(got, fmt.Sprintf("%d %s %.3s", r.Index, r.Key, r.Content.Text()))
 		}
 	}
-	assert.Equal(t, []string{"0 a one", "1 b 3 no", "2 c [1 2]", "3 error", "4 error", "5 error", "6 f xxx"}, got)
+	assert.Equal(t, []string{
+		"0 a one", "1 b 3 no", "2 c [1 2]", "3 error", "4 error", "5 error", "6 f xxx",
+	}, got)
 }
 
 func TestResultsInlined(t *testing.T) {
@@ -113,7 +119,8 @@ func TestNoResults(t *testing.T) {
 			for r, err := range jobs.Results(t.Context(), client, tt.batch) {
 				require.ErrorContains(t, err, tt.text)
 				assert.Nil(t, r)
-				assert.Equal(t, tt.name == "file that is gone", errors.Is(err, geminihook.ErrPermanent))
+				assert.Equal(t, tt.name == "file that is gone",
+					errors.Is(err, geminihook.ErrPermanent))
 				n++
 			}
 			assert.Equal(t, 1, n)
@@ -128,7 +135,9 @@ func TestResultsCutOff(t *testing.T) {
 		_, _ = w.Write([]byte("{}\n"))
 		return true
 	}}
-	batch := &genai.BatchJob{State: genai.JobStateSucceeded, Dest: &genai.BatchJobDestination{FileName: "files/half"}}
+	batch := &genai.BatchJob{
+		State: genai.JobStateSucceeded, Dest: &genai.BatchJobDestination{FileName: "files/half"},
+	}
 	var last error
 	for _, err := range jobs.Results(t.Context(), serve(t, api), batch) {
 		last = err

@@ -64,7 +64,8 @@ func TestManyJobs(t *testing.T) {
 	summary, err := c.Sweep(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, jobs.Summary{
-		Waiting: count, Running: count - count/100, Ended: count / 100, Handled: count / 100, Elapsed: summary.Elapsed,
+		Waiting: count, Running: count - count/100, Ended: count / 100, Handled: count / 100,
+		Elapsed: summary.Elapsed,
 	}, summary)
 	requests, highest := api.Requests()
 	assert.Equal(t, count, requests)
@@ -133,7 +134,8 @@ func TestRace(t *testing.T) {
 				time.Sleep(time.Millisecond) // as a sender's retry would
 			}
 		})
-		if (name[len(name)-1]-'0')%2 == 0 { // every second webhook comes first, however few processors there are
+		// Every second webhook comes first, however few processors there are.
+		if (name[len(name)-1]-'0')%2 == 0 {
 			<-begun
 		}
 		raw(fmt.Sprintf(`{"name":%q,"done":true}`, name))(w, r)

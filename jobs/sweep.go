@@ -23,7 +23,8 @@ func (c *CatchUp) ask(ctx context.Context, job Job, t *tally) {
 	case err != nil:
 		t.add(func(s *Summary) { s.Unreadable++ })
 		c.logger().LogAttrs(ctx, slog.LevelWarn, "gemini job unreadable",
-			slog.String("job", job.ID), slog.String("kind", string(job.Kind)), slog.String("reason", err.Error()))
+			slog.String("job", job.ID), slog.String("kind", string(job.Kind)),
+			slog.String("reason", err.Error()))
 	case st.phase != ended:
 		t.add(func(s *Summary) {
 			s.Running++
@@ -79,7 +80,8 @@ func (c *CatchUp) process(ctx context.Context, ev *geminihook.Event) (result gem
 	defer func() {
 		if p := recover(); p != nil {
 			result = geminihook.Failed
-			c.logger().LogAttrs(ctx, slog.LevelError, "gemini job: the function panicked", slog.String("event", ev.ID),
+			c.logger().LogAttrs(ctx, slog.LevelError, "gemini job: the function panicked",
+				slog.String("event", ev.ID),
 				slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
 		}
 	}()
@@ -118,9 +120,12 @@ func (c *CatchUp) report(ctx context.Context, s Summary) {
 func (s *Summary) attrs() []slog.Attr {
 	attrs := []slog.Attr{
 		slog.Int("waiting", s.Waiting), slog.Int("young", s.Young), slog.Int("running", s.Running),
-		slog.Int("unreadable", s.Unreadable), slog.Int("ended", s.Ended), slog.Int("handled", s.Handled),
-		slog.Int("duplicate", s.Duplicate), slog.Int("busy", s.Busy), slog.Int("dropped", s.Dropped),
-		slog.Int("failed", s.Failed), slog.Int("needs_action", s.NeedsAction), slog.Duration("elapsed", s.Elapsed),
+		slog.Int("unreadable", s.Unreadable), slog.Int("ended", s.Ended),
+		slog.Int("handled", s.Handled),
+		slog.Int("duplicate", s.Duplicate), slog.Int("busy", s.Busy),
+		slog.Int("dropped", s.Dropped),
+		slog.Int("failed", s.Failed), slog.Int("needs_action", s.NeedsAction),
+		slog.Duration("elapsed", s.Elapsed),
 	}
 	if s.Err != nil {
 		attrs = append(attrs, slog.String("reason", s.Err.Error()))

@@ -48,11 +48,15 @@ func TestSweepUnreadable(t *testing.T) {
 			}}
 			api.Set("batches/good", fakeapi.Batch("batches/good", "BATCH_STATE_SUCCEEDED"))
 			var log strings.Builder
-			c, h := newCatchUp(t, serve(t, api), tt.job, jobs.Job{ID: "good", Kind: jobs.KindBatch, Created: time.Now()})
+			c, h := newCatchUp(t, serve(t, api), tt.job, jobs.Job{
+				ID: "good", Kind: jobs.KindBatch, Created: time.Now(),
+			})
 			c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			summary, err := c.Sweep(t.Context())
 			require.NoError(t, err)
-			assert.Equal(t, jobs.Summary{Waiting: 2, Unreadable: 1, Young: 1, Elapsed: summary.Elapsed}, summary)
+			assert.Equal(t, jobs.Summary{
+				Waiting: 2, Unreadable: 1, Young: 1, Elapsed: summary.Elapsed,
+			}, summary)
 			assert.Contains(t, log.String(), strings.ReplaceAll(tt.reason, `"`, `\"`))
 			assert.Contains(t, log.String(), fmt.Sprintf("job=%s", tt.job.ID))
 			assert.NotContains(t, log.String(), "SECRET")
@@ -132,8 +136,11 @@ func TestGrace(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			api := &fakeapi.API{}
-			api.Set("batches/abc", fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED", "endTime", ago(tt.end)))
-			c, _ := newCatchUp(t, serve(t, api), jobs.Job{ID: "abc", Kind: jobs.KindBatch, Created: now.Add(-tt.job)})
+			api.Set("batches/abc",
+				fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED", "endTime", ago(tt.end)))
+			c, _ := newCatchUp(t, serve(t, api), jobs.Job{
+				ID: "abc", Kind: jobs.KindBatch, Created: now.Add(-tt.job),
+			})
 			c.Now = func() time.Time { return now }
 			summary, err := c.Sweep(t.Context())
 			require.NoError(t, err)

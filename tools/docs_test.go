@@ -32,7 +32,8 @@ func TestGoBlocks(t *testing.T) {
 			dir = ""
 		}
 		for i, block := range blocks.FindAllStringSubmatch(read(t, page), -1) {
-			assert.True(t, isPart(block[1], dir), "%s: block %d is in no Go file:\n%s", page, i+1, block[1])
+			assert.True(t, isPart(block[1], dir), "%s: block %d is in no Go file:\n%s", page, i+1,
+				block[1])
 		}
 	}
 }

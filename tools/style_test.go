@@ -49,7 +49,8 @@ func TestExportedNames(t *testing.T) {
 			names = append(names, exportedNames(t, name, read(t, name))...)
 		}
 	}
-	fmt.Printf("exported top-level names of the root package: %d of at most %d\n", len(names), maxExported)
+	fmt.Printf("exported top-level names of the root package: %d of at most %d\n", len(names),
+		maxExported)
 	assert.LessOrEqual(t, len(names), maxExported, "exported names: %v", names)
 }
 

@@ -46,7 +46,10 @@ type secretLine struct {
 }
 
 func newWebhookLine(w api.Webhook) webhookLine {
-	line := webhookLine{ID: w.ID, Name: w.Name, URL: w.URL, State: w.State, Events: w.Events, Secrets: []secretLine{}}
+	line := webhookLine{
+		ID: w.ID, Name: w.Name, URL: w.URL, State: w.State, Events: w.Events,
+		Secrets: []secretLine{},
+	}
 	for _, s := range w.Secrets {
 		one := secretLine{Name: s.Name}
 		if !s.Expires.IsZero() {

@@ -69,13 +69,18 @@ func commands() []command {
 			"# Dynamic webhooks:",
 			"geminihook listen -google",
 		}, listenCommand},
-		{"verify", "[flags] FILE...", "report whether a recorded delivery is genuine, and if not, why", []string{
-			"geminihook verify deliveries/*.http",
-			"# Dynamic webhooks:",
-			"geminihook verify -google delivery.http",
-			"# The names of those that are not accepted:",
-			`geminihook verify -json *.http | jq -r 'select(.verified | not).file'`,
-		}, verify},
+		{
+			"verify", "[flags] FILE...",
+			"report whether a recorded delivery is genuine, and if not, why",
+			[]string{
+				"geminihook verify deliveries/*.http",
+				"# Dynamic webhooks:",
+				"geminihook verify -google delivery.http",
+				"# The names of those that are not accepted:",
+				`geminihook verify -json *.http | jq -r 'select(.verified | not).file'`,
+			},
+			verify,
+		},
 		{"secret", "", "print a fresh signing secret", []string{
 			"export GEMINI_WEBHOOK_SECRET=$(geminihook secret)",
 		}, secret},

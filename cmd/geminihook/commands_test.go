@@ -15,13 +15,15 @@ import (
 // example names a command and flags that exist.
 func TestHelp(t *testing.T) {
 	narrow(t, ok(t, nil, "help"))
-	assert.Contains(t, ok(t, nil, "listen", "-h"), "\n\n  geminihook listen -forward http://127.0.0.1:8080/gemini\n  geminihook send ", "the layout stays")
+	assert.Contains(t, ok(t, nil, "listen", "-h"), "\n\n  geminihook listen -forward http://127.0.0.1:8080/gemini\n  geminihook send ",
+		"the layout stays")
 	for _, c := range commands() {
 		t.Run(c.name, func(t *testing.T) {
 			help := ok(t, nil, c.name, "-h")
 			assert.Contains(t, help, "usage: geminihook "+strings.TrimSpace(c.name+" "+c.args)+"\n")
 			assert.Contains(t, help, "\nexamples:\n  ")
-			for _, f := range regexp.MustCompile(`(?m)^  -\S+ (\S+)$`).FindAllStringSubmatch(help, -1) {
+			for _, f := range regexp.MustCompile(`(?m)^  -\S+ (\S+)$`).FindAllStringSubmatch(help,
+				-1) {
 				assert.Equal(t, strings.ToUpper(f[1]), f[1], "the name of a value")
 			}
 			found := false

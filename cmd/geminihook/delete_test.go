@@ -25,7 +25,8 @@ func TestDelete(t *testing.T) {
 	assert.Equal(t, exitUsage, status, "a pipe is nobody who confirms")
 	assert.Len(t, fake.IDs(), 2)
 	assert.Contains(t, ok(t, vars, "delete", "-yes", "webhook-1"), "Deleted webhook-1")
-	assert.JSONEq(t, `{"id":"webhook-2","url":"`+endpoint+`2","deleted":true}`, ok(t, vars, "delete", "-yes", "-json", "webhook-2"))
+	assert.JSONEq(t, `{"id":"webhook-2","url":"`+endpoint+`2","deleted":true}`,
+		ok(t, vars, "delete", "-yes", "-json", "webhook-2"))
 	assert.Empty(t, fake.IDs())
 	status, _, errs := call(t, "", vars, "delete", "-yes", "webhook-1")
 	assert.Equal(t, exitFailed, status)
@@ -33,7 +34,14 @@ func TestDelete(t *testing.T) {
 }
 
 func TestConfirm(t *testing.T) {
-	for in, want := range map[string]bool{"y\n": true, "YES\n": true, "n\n": false, "\n": false, "": false, "yellow\n": false} {
+	for in, want := range map[string]bool{
+		"y\n":      true,
+		"YES\n":    true,
+		"n\n":      false,
+		"\n":       false,
+		"":         false,
+		"yellow\n": false,
+	} {
 		var out strings.Builder
 		assert.Equal(t, want, confirm(strings.NewReader(in), &out, "Sure? "), "%q", in)
 		assert.True(t, strings.HasPrefix(out.String(), "Sure? "))

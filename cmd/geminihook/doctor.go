@@ -42,7 +42,8 @@ func diagnose(ctx context.Context, args []string, e *env) error {
 	if flags.NArg() > 0 {
 		return &usageError{"it takes no arguments: the URL belongs behind -endpoint"}
 	}
-	if u, err := url.Parse(f.endpoint); f.endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	if u, err := url.Parse(f.endpoint); f.endpoint != "" &&
+		(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		return &usageError{"the URL of -endpoint must begin with http:// or https://"}
 	}
 	want, err := eventList(f.events)
@@ -72,7 +73,9 @@ func (f *doctorFlags) configured(e *env) ([]string, error) {
 }
 
 // check makes all checks.
-func (f *doctorFlags) check(ctx context.Context, e *env, want, configured []string, findings *findings) {
+func (f *doctorFlags) check(
+	ctx context.Context, e *env, want, configured []string, findings *findings,
+) {
 	keySet, ahead, dated := doctor.Keys(ctx, f.jwks)
 	client, all, listed := f.list(ctx, e, findings)
 	if client != nil {
@@ -103,7 +106,9 @@ func (f *doctorFlags) check(ctx context.Context, e *env, want, configured []stri
 }
 
 // list lists the webhooks, which checks the API key.
-func (f *doctorFlags) list(ctx context.Context, e *env, findings *findings) (client *api.Client, all []api.Webhook, ok bool) {
+func (f *doctorFlags) list(
+	ctx context.Context, e *env, findings *findings,
+) (client *api.Client, all []api.Webhook, ok bool) {
 	const check = "API key"
 	client, err := api.New(ctx, e.getenv)
 	if err == nil {
@@ -124,7 +129,9 @@ func (f *doctorFlags) list(ctx context.Context, e *env, findings *findings) (cli
 			Do: "Remove one of them.",
 		})
 	default:
-		findings.add(doctor.Result{Check: check, Level: doctor.OK, Text: "accepted by " + client.URL})
+		findings.add(doctor.Result{
+			Check: check, Level: doctor.OK, Text: "accepted by " + client.URL,
+		})
 	}
 	return client, all, err == nil
 }
@@ -136,8 +143,9 @@ func (f *doctorFlags) permissions() []doctor.Result {
 		return nil
 	}
 	return []doctor.Result{{
-		Check: "secret file", Level: doctor.Warning, Text: fmt.Sprintf("%s has mode %04o: others can read it", f.env, info.Mode().Perm()),
-		Do: "Let only its owner read it.", Run: doctor.Shell("chmod", "600", f.env),
+		Check: "secret file", Level: doctor.Warning,
+		Text: fmt.Sprintf("%s has mode %04o: others can read it", f.env, info.Mode().Perm()),
+		Do:   "Let only its owner read it.", Run: doctor.Shell("chmod", "600", f.env),
 	}}
 }
 
@@ -156,7 +164,11 @@ func (f *findings) add(results ...doctor.Result) {
 			f.err = errors.Join(f.err, f.env.line(r))
 			continue
 		}
-		color := map[doctor.Level]string{doctor.OK: green, doctor.Warning: yellow, doctor.Failure: red}[r.Level]
+		color := map[doctor.Level]string{
+			doctor.OK:      green,
+			doctor.Warning: yellow,
+			doctor.Failure: red,
+		}[r.Level]
 		const indent = "         "
 		text := strings.TrimPrefix(wrap(r.Check+": "+r.Text, indent), indent)
 		fmt.Fprint(f.env.out, f.env.paint(color, fmt.Sprintf("%-7s", r.Level)), "  ", text)
@@ -172,6 +184,7 @@ func (f *findings) add(results ...doctor.Result) {
 // summary counts the results.
 func (f *findings) summary() {
 	if !f.json {
-		fmt.Fprintf(f.env.out, "\nok: %d, warnings: %d, failures: %d\n", f.counts[doctor.OK], f.counts[doctor.Warning], f.counts[doctor.Failure])
+		fmt.Fprintf(f.env.out, "\nok: %d, warnings: %d, failures: %d\n", f.counts[doctor.OK],
+			f.counts[doctor.Warning], f.counts[doctor.Failure])
 	}
 }

@@ -16,7 +16,10 @@ func TestDoctorWithout(t *testing.T) {
 	status, out, _ := call(t, "", nil, "doctor", "-jwks", fake.Keys.URL, "-endpoint", acceptAll(t))
 	assert.Equal(t, exitFailed, status)
 	narrow(t, out)
-	for _, text := range []string{"failure  API key: not set", "failure  secrets: no secret is configured", "ok       clock", "ok       key set", "warning  endpoint: endpoint"} {
+	for _, text := range []string{
+		"failure  API key: not set", "failure  secrets: no secret is configured",
+		"ok       clock", "ok       key set", "warning  endpoint: endpoint",
+	} {
 		assert.Contains(t, out, text)
 	}
 }
@@ -40,13 +43,16 @@ func TestDoctorHostile(t *testing.T) {
 	fake.SetState("webhook-1", hostile)
 	fake.SetURL("webhook-1", "https://example.com/"+hostile)
 	fake.SetEvents("webhook-1", hostile)
-	fake.Keys.SetHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, hostile) }))
+	fake.Keys.SetHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, hostile)
+	}))
 	bad := respondWith(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["Location"] = []string{"http://x/\u009b31m\u202e"}
 		w.WriteHeader(http.StatusFound)
 	})
 	for _, flags := range [][]string{nil, {"-json"}} {
-		_, out, errs := call(t, "", with(vars, "GEMINI_WEBHOOK_SECRET", fake.Secrets("webhook-1")[0]),
+		_, out, errs := call(t, "",
+			with(vars, "GEMINI_WEBHOOK_SECRET", fake.Secrets("webhook-1")[0]),
 			append([]string{"doctor", "-jwks", fake.Keys.URL, "-endpoint", bad}, flags...)...)
 		assert.Contains(t, out, "redirect")
 		assertVisible(t, out)

@@ -35,7 +35,9 @@ func plantFaults(t *testing.T, h *hour) {
 	}{
 		{
 			"API key", doctor.Failure,
-			func() { h.vars["GEMINI_API_KEY"] = "wrong" }, func() { h.vars["GEMINI_API_KEY"] = fakeapi.Key },
+			func() { h.vars["GEMINI_API_KEY"] = "wrong" }, func() {
+				h.vars["GEMINI_API_KEY"] = fakeapi.Key
+			},
 		},
 		{
 			"API key", doctor.Warning,
@@ -49,13 +51,16 @@ func plantFaults(t *testing.T, h *hour) {
 		},
 		{
 			"webhook webhook-1 URL", doctor.Failure,
-			func() { h.fake.SetURL("webhook-1", "http://example.com/gemini") }, func() { h.fake.SetURL("webhook-1", endpoint) },
+			func() { h.fake.SetURL("webhook-1", "http://example.com/gemini") }, func() {
+				h.fake.SetURL("webhook-1", endpoint)
+			},
 		},
 		{
 			"webhook webhook-1 events", doctor.Warning,
 			func() { h.fake.SetEvents("webhook-1", "batch.succeeded") },
 			func() {
-				ok(t, h.vars, "setup", "-update", "-url", endpoint, "-env", h.env, "-events", strings.Join(api.Events(), ","))
+				ok(t, h.vars, "setup", "-update", "-url", endpoint, "-env", h.env, "-events",
+					strings.Join(api.Events(), ","))
 			},
 		},
 		{
@@ -67,11 +72,15 @@ func plantFaults(t *testing.T, h *hour) {
 		{"secret file", doctor.Warning, env(good, 0o644), mendEnv},
 		{
 			"clock", doctor.Failure,
-			func() { h.fake.SetClock(func() time.Time { return time.Now().Add(10 * time.Minute) }) }, func() { h.fake.SetClock(time.Now) },
+			func() { h.fake.SetClock(func() time.Time { return time.Now().Add(10 * time.Minute) }) }, func() {
+				h.fake.SetClock(time.Now)
+			},
 		},
 		{
 			"key set", doctor.Failure,
-			func() { h.fake.Keys.SetHandler(http.NotFoundHandler()) }, func() { h.fake.Keys.SetKeys(webhooktest.Public(webhooktest.Key(0))) },
+			func() { h.fake.Keys.SetHandler(http.NotFoundHandler()) }, func() {
+				h.fake.Keys.SetKeys(webhooktest.Public(webhooktest.Key(0)))
+			},
 		},
 		{
 			"endpoint: genuine delivery", doctor.Failure,
@@ -83,7 +92,10 @@ func plantFaults(t *testing.T, h *hour) {
 		},
 		{
 			"webhook webhook-2 twice", doctor.Warning,
-			func() { ok(t, h.vars, "setup", "-url", endpoint+"2"); h.fake.SetURL("webhook-2", endpoint) },
+			func() {
+				ok(t, h.vars, "setup", "-url", endpoint+"2")
+				h.fake.SetURL("webhook-2", endpoint)
+			},
 			func() { ok(t, h.vars, "delete", "-yes", "webhook-2") },
 		},
 	} {

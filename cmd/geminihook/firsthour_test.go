@@ -151,7 +151,10 @@ func (h *hour) healthy() {
 // TestFirstHour is docs/first-hour.md as a script.
 func TestFirstHour(t *testing.T) {
 	fake, vars := newAPI(t)
-	h := &hour{t: t, fake: fake, vars: vars, env: filepath.Join(t.TempDir(), ".env"), server: buildServer(t)}
+	h := &hour{
+		t: t, fake: fake, vars: vars, env: filepath.Join(t.TempDir(), ".env"),
+		server: buildServer(t),
+	}
 	ok(t, vars, "setup", "-url", endpoint, "-env", h.env)
 	h.deploy()
 	end := h.listen()
@@ -166,7 +169,8 @@ func TestFirstHour(t *testing.T) {
 	h.deploy()
 	h.listen()
 	assert.Equal(t, http.StatusOK, h.google(geminihook.EventInteractionFailed))
-	assert.Equal(t, secretName(fake.Secrets("webhook-1")[0]), h.wait(geminihook.EventInteractionFailed).Key, "the new one")
+	assert.Equal(t, secretName(fake.Secrets("webhook-1")[0]),
+		h.wait(geminihook.EventInteractionFailed).Key, "the new one")
 	h.healthy()
 	out := ok(t, vars, "doctor", "-env", h.env, "-jwks", fake.Keys.URL, "-endpoint", h.url)
 	assert.Contains(t, out, "warnings: 0, failures: 0")
@@ -181,12 +185,14 @@ func deliverAndSee(t *testing.T, h *hour) {
 	go func() { waited <- h.wait(geminihook.EventBatchSucceeded) }()
 	assert.Equal(t, http.StatusOK, h.google(geminihook.EventBatchSucceeded), "what Google delivers")
 	first := <-waited
-	assert.Equal(t, shown{first.ID, "batch.succeeded", first.Job, true, "", 1, http.StatusOK, first.Key}, first)
+	assert.Equal(t,
+		shown{first.ID, "batch.succeeded", first.Job, true, "", 1, http.StatusOK, first.Key}, first)
 	assert.Equal(t, secretName(h.fake.Secrets("webhook-1")[0]), first.Key)
 
 	send := func(args ...string) string {
 		t.Helper()
-		return ok(t, h.vars, append(append([]string{"send", "-secret-file", h.env}, args...), h.receive)...)
+		return ok(t, h.vars,
+			append(append([]string{"send", "-secret-file", h.env}, args...), h.receive)...)
 	}
 	assert.Contains(t, send("-type", "video.generated", "-set", "data.id=operations/42"), "1 x 200 OK")
 	files, err := filepath.Glob(filepath.Join(h.dir, "*-video.generated-*.http"))
@@ -202,8 +208,13 @@ func deliverAndSee(t *testing.T, h *hour) {
 	require.Len(t, all, 3, "the newest first")
 	forged, video := all[0], all[1]
 	assert.Contains(t, forged.Reason, "did not make the signature")
-	assert.Equal(t, shown{forged.ID, "batch.failed", forged.Job, false, forged.Reason, 1, http.StatusBadRequest, ""}, forged)
-	assert.Equal(t, shown{video.ID, "video.generated", "operations/42", true, "", 2, http.StatusOK, first.Key}, video)
+	assert.Equal(t, shown{
+		forged.ID, "batch.failed", forged.Job, false, forged.Reason, 1, http.StatusBadRequest,
+		"",
+	}, forged)
+	assert.Equal(t, shown{
+		video.ID, "video.generated", "operations/42", true, "", 2, http.StatusOK, first.Key,
+	}, video)
 	assert.Equal(t, first, all[2])
 
 	var latest shown

@@ -50,7 +50,8 @@ func newKeeper(e *env, path string) (*keeper, error) {
 func (k *keeper) usable(text string) (all []string) {
 	for i, s := range split(text) {
 		if _, err := geminihook.ParseSecret(s); err != nil {
-			fmt.Fprintf(k.env.err, "The configured secret %d is left out: %s.\n", i+1, visible(plain(err)))
+			fmt.Fprintf(k.env.err, "The configured secret %d is left out: %s.\n", i+1,
+				visible(plain(err)))
 			continue
 		}
 		all = append(all, s)
@@ -66,7 +67,9 @@ func (k *keeper) reread() error {
 		return err
 	}
 	now := k.usable(text)
-	k.old = append(now, slices.DeleteFunc(k.old, func(s string) bool { return slices.Contains(now, s) })...)
+	k.old = append(now, slices.DeleteFunc(k.old, func(s string) bool {
+		return slices.Contains(now, s)
+	})...)
 	return nil
 }
 
@@ -88,12 +91,15 @@ func (k *keeper) keep(secret string) (value string, written bool, err error) {
 	if k.file != nil {
 		err = k.reread()
 	}
-	value = strings.Join(append([]string{secret}, slices.DeleteFunc(slices.Clone(k.old), func(s string) bool { return s == secret })...), ",")
+	value = strings.Join(append([]string{secret}, slices.DeleteFunc(slices.Clone(k.old), func(s string) bool {
+		return s == secret
+	})...), ",")
 	if k.file == nil || err != nil {
 		return value, false, err
 	}
 	if _, err := geminihook.ParseSecret(secret); err != nil {
-		return value, false, fmt.Errorf("the secret is not written, because it is not of the known form: %w", err)
+		return value, false, fmt.Errorf("the secret is not written, because it is not of the known form: %w",
+			err)
 	}
 	if err := k.file.Set(secretVariable, value); err != nil {
 		return value, false, err
@@ -133,7 +139,8 @@ func (k *keeper) tell(value string, written bool, err error) error {
 		return nil
 	}
 	if err != nil {
-		fmt.Fprint(k.env.err, wrap(fmt.Sprintf("Writing %s failed: %v. Keep the secret yourself, which is printed now:", k.path, plain(err)), ""))
+		fmt.Fprint(k.env.err, wrap(fmt.Sprintf("Writing %s failed: %v. Keep the secret yourself, which is printed now:",
+			k.path, plain(err)), ""))
 	} else {
 		fmt.Fprint(k.env.out, "Keep this: it is shown only once.\n\n")
 	}
@@ -146,7 +153,8 @@ func (k *keeper) tell(value string, written bool, err error) error {
 
 // split returns the members of a list of secrets.
 func split(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
+	return strings.FieldsFunc(text,
+		func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
 }
 
 // secretName returns the name of the secret, in the form in which Google lists it.

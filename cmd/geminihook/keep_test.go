@@ -27,7 +27,8 @@ func TestKeepsOtherSecrets(t *testing.T) {
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost { // the other command ends while this one waits
-			assert.NoError(t, os.WriteFile(path, []byte("GEMINI_WEBHOOK_SECRET="+other+","+configured+"\n"), 0o600))
+			assert.NoError(t, os.WriteFile(path,
+				[]byte("GEMINI_WEBHOOK_SECRET="+other+","+configured+"\n"), 0o600))
 		}
 		proxy.ServeHTTP(w, r)
 	}))

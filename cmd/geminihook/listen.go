@@ -93,7 +93,8 @@ func explainer(keys explain.Keys) func(context.Context, *webhooktest.Delivery, e
 		default:
 			return []string{plain(err)}
 		}
-		verdict := explain.Explain(ctx, explain.Delivery{Header: d.Header, Body: d.Body}, keys, time.Now())
+		verdict := explain.Explain(ctx, explain.Delivery{Header: d.Header, Body: d.Body}, keys,
+			time.Now())
 		if len(verdict.Hints) > 0 && !verdict.Genuine {
 			return verdict.Hints
 		}
@@ -126,7 +127,8 @@ func (e *env) notice(n listen.Notice) {
 	case n.Verdict == "genuine" && n.Attempt > 1:
 		word = fmt.Sprintf("attempt %d", n.Attempt)
 	}
-	line := fmt.Sprintf("%s  %s  %-12s  %-24s  %s", n.At.Format(time.TimeOnly), e.statusText(n), word,
+	line := fmt.Sprintf("%s  %s  %-12s  %-24s  %s", n.At.Format(time.TimeOnly), e.statusText(n),
+		word,
 		cut(visible(n.Type), 24), cut(visible(n.ID), 24))
 	fmt.Fprintln(e.out, strings.TrimRight(line, " "))
 	for _, reason := range slices.Concat(n.Reasons, []string{n.Note}) {

@@ -63,7 +63,8 @@ func TestListen(t *testing.T) {
 		}
 	}))
 	defer program.Close()
-	receive, page, end := listening(t, "-forward", strings.Replace(program.URL, "http://", "http://user:password@", 1))
+	receive, page, end := listening(t, "-forward",
+		strings.Replace(program.URL, "http://", "http://user:password@", 1))
 	status, _, _ := call(t, "", vars, "send", receive)
 	assert.Equal(t, 1, status)
 	failing = false
@@ -135,7 +136,8 @@ func TestNotice(t *testing.T) {
 	var out bytes.Buffer
 	e := &env{out: &out, err: &out, getenv: func(string) string { return "" }}
 	n := listen.Notice{
-		At: time.Now(), Status: 400, Verdict: "not accepted", ID: hostile, Type: hostile, Attempt: 1, Note: hostile,
+		At: time.Now(), Status: 400, Verdict: "not accepted", ID: hostile, Type: hostile,
+		Attempt: 1, Note: hostile,
 		Reasons: []string{hostile, "because 日本 \U0001f600"},
 	}
 	e.notice(n)
@@ -163,6 +165,7 @@ func TestProbeColor(t *testing.T) {
 	e := &env{out: null, getenv: func(string) string { return "" }}
 	assert.Equal(t, "405", e.statusText(listen.Notice{Status: 405, Verdict: "probe"}))
 	assert.Equal(t, red+"405"+reset, e.statusText(listen.Notice{Status: 405, Verdict: "genuine"}))
-	assert.Equal(t, red+"400"+reset, e.statusText(listen.Notice{Status: 400, Verdict: "not accepted"}))
+	assert.Equal(t, red+"400"+reset,
+		e.statusText(listen.Notice{Status: 400, Verdict: "not accepted"}))
 	assert.Equal(t, green+"204"+reset, e.statusText(listen.Notice{Status: 204, Verdict: "genuine"}))
 }

@@ -74,7 +74,8 @@ func run(ctx context.Context, args []string, e *env) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &wrong):
-		fmt.Fprintf(e.err, "%s(geminihook %s -h shows the flags)\n", wrap("geminihook "+args[0]+": "+err.Error(), ""), args[0])
+		fmt.Fprintf(e.err, "%s(geminihook %s -h shows the flags)\n",
+			wrap("geminihook "+args[0]+": "+err.Error(), ""), args[0])
 		return exitUsage
 	case errors.Is(err, errReported):
 		return exitFailed

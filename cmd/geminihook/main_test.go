@@ -24,10 +24,14 @@ import (
 )
 
 // call runs a command in this process.
-func call(t *testing.T, in string, vars map[string]string, args ...string) (status int, out, errs string) {
+func call(
+	t *testing.T, in string, vars map[string]string, args ...string,
+) (status int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	status = run(t.Context(), args, &env{strings.NewReader(in), &o, &e, func(name string) string { return vars[name] }})
+	status = run(t.Context(), args, &env{strings.NewReader(in), &o, &e, func(name string) string {
+		return vars[name]
+	}})
 	return status, o.String(), e.String()
 }
 
@@ -80,7 +84,8 @@ func TestUsage(t *testing.T) {
 			}
 		})
 	}
-	status, _, errs := call(t, "", map[string]string{"GEMINI_WEBHOOK_SECRET": "whsec_...3frh"}, "send", "http://localhost/")
+	status, _, errs := call(t, "", map[string]string{"GEMINI_WEBHOOK_SECRET": "whsec_...3frh"},
+		"send", "http://localhost/")
 	assert.Equal(t, 1, status)
 	assert.Contains(t, errs, "truncated")
 }
@@ -113,7 +118,8 @@ func TestRoundTrip(t *testing.T) {
 	require.NoError(t, os.WriteFile(secretFile, []byte(webhooktest.TestSecret+"\n"), 0o600))
 	keyServer := "127.0.0.1:" + freePort(t)
 
-	recorder := exec.CommandContext(ctx, command, "listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0", "-dir", dir, "-secret-file", secretFile, "-jwks", "http://"+keyServer+"/")
+	recorder := exec.CommandContext(ctx, command, "listen", "-addr", "127.0.0.1:0", "-ui",
+		"127.0.0.1:0", "-dir", dir, "-secret-file", secretFile, "-jwks", "http://"+keyServer+"/")
 	recorder.Cancel = func() error { return recorder.Process.Kill() }
 	stdout, err := recorder.StdoutPipe()
 	require.NoError(t, err)
@@ -215,7 +221,9 @@ func TestColors(t *testing.T) {
 	defer null.Close()
 	none := func(string) string { return "" }
 	assert.Equal(t, "\x1b[32mok\x1b[0m", (&env{out: null, getenv: none}).paint(green, "ok"))
-	assert.Equal(t, "ok", (&env{out: null, getenv: func(name string) string { return map[string]string{"NO_COLOR": "1"}[name] }}).paint(green, "ok"))
+	assert.Equal(t, "ok", (&env{out: null, getenv: func(name string) string {
+		return map[string]string{"NO_COLOR": "1"}[name]
+	}}).paint(green, "ok"))
 	assert.Equal(t, "ok", (&env{out: new(bytes.Buffer), getenv: none}).paint(green, "ok"))
 }
 
@@ -223,7 +231,11 @@ func TestListenEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	var out bytes.Buffer
-	status := run(ctx, []string{"listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0", "-dir", filepath.Join(t.TempDir(), "new")},
+	status := run(ctx,
+		[]string{
+			"listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0", "-dir",
+			filepath.Join(t.TempDir(), "new"),
+		},
 		&env{nil, &out, &out, func(name string) string { return vars[name] }})
 	assert.Zero(t, status, out.String())
 }
@@ -232,12 +244,16 @@ func TestListenEnds(t *testing.T) {
 // failure.
 func TestSendRedirect(t *testing.T) {
 	var stolen atomic.Int64
-	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		stolen.Add(1)
+	}))
 	defer thief.Close()
-	server := httptest.NewServer(http.RedirectHandler(thief.URL+"/elsewhere", http.StatusTemporaryRedirect))
+	server := httptest.NewServer(http.RedirectHandler(thief.URL+"/elsewhere",
+		http.StatusTemporaryRedirect))
 	defer server.Close()
 	for _, flags := range []string{"", "-tamper", "-stale"} {
-		status, out, errs := call(t, "", vars, append(append([]string{"send"}, strings.Fields(flags)...), server.URL)...)
+		status, out, errs := call(t, "", vars,
+			append(append([]string{"send"}, strings.Fields(flags)...), server.URL)...)
 		assert.Equal(t, 1, status, flags)
 		assert.Contains(t, out, "307 Temporary Redirect")
 		assert.Contains(t, out, "0 of 1 acknowledged")

@@ -39,7 +39,10 @@ type attemptLine struct {
 }
 
 func newProgress(e *env, deliveries []*webhooktest.Delivery, asJSON bool) *progress {
-	p := &progress{env: e, json: asJSON, types: map[string]string{}, acked: map[string]bool{}, many: len(deliveries) > rows}
+	p := &progress{
+		env: e, json: asJSON, types: map[string]string{}, acked: map[string]bool{},
+		many: len(deliveries) > rows,
+	}
 	for _, d := range deliveries {
 		p.types[d.ID()] = "-"
 		if ev, err := geminihook.ParseUnverified(d.Body); err == nil && ev.Type != "" {
@@ -59,7 +62,10 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 		p.acked[a.ID] = true
 	}
 	if p.json {
-		line := attemptLine{a.ID, p.types[a.ID], a.Number, a.Duplicate, a.Status, float64(a.Elapsed.Microseconds()) / 1000, ""}
+		line := attemptLine{
+			a.ID, p.types[a.ID], a.Number, a.Duplicate, a.Status,
+			float64(a.Elapsed.Microseconds()) / 1000, "",
+		}
 		if a.Err != nil {
 			line.Error = plain(a.Err)
 		}
@@ -67,9 +73,11 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 		return
 	}
 	if p.many {
-		if done := len(p.acked); terminal(p.env.out) && (time.Since(p.shown) > 100*time.Millisecond || done == len(p.types)) {
+		if done := len(p.acked); terminal(p.env.out) &&
+			(time.Since(p.shown) > 100*time.Millisecond || done == len(p.types)) {
 			p.shown = time.Now()
-			fmt.Fprintf(p.env.out, "\r%d of %d acknowledged, attempts: %d\x1b[K", done, len(p.types), p.tries)
+			fmt.Fprintf(p.env.out, "\r%d of %d acknowledged, attempts: %d\x1b[K", done,
+				len(p.types), p.tries)
 		}
 		return
 	}
@@ -82,7 +90,8 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 		try += "+"
 	}
 	text := p.env.paint(color, fmt.Sprintf("%-22s", cut(response(a), 22)))
-	fmt.Fprintf(p.env.out, "%-14s  %-27s  %3s  %s  %6s\n", cut(visible(a.ID), 14), cut(visible(p.types[a.ID]), 27), try, text, round(a.Elapsed))
+	fmt.Fprintf(p.env.out, "%-14s  %-27s  %3s  %s  %6s\n", cut(visible(a.ID), 14),
+		cut(visible(p.types[a.ID]), 27), try, text, round(a.Elapsed))
 	if a.Err != nil {
 		fmt.Fprint(p.env.err, wrap(plain(a.Err), "  "))
 	}
@@ -111,7 +120,8 @@ func (p *progress) summary(r webhooktest.Report) {
 		times = append(times, a.Elapsed)
 	}
 	slices.Sort(times)
-	fmt.Fprintf(p.env.out, "\n%d of %d acknowledged", len(r.Delivered), len(r.Delivered)+len(r.Lost))
+	fmt.Fprintf(p.env.out, "\n%d of %d acknowledged", len(r.Delivered),
+		len(r.Delivered)+len(r.Lost))
 	if len(times) > 0 {
 		fmt.Fprintf(p.env.out, ", attempts: %d, median %s", len(times), round(times[len(times)/2]))
 	}
@@ -127,13 +137,16 @@ func (p *progress) asExpected(r webhooktest.Report, bad bool) bool {
 	if !bad {
 		return len(r.Lost) == 0
 	}
-	return !slices.ContainsFunc(r.Attempts, func(a webhooktest.Attempt) bool { return !refused(a.Status) })
+	return !slices.ContainsFunc(r.Attempts, func(a webhooktest.Attempt) bool {
+		return !refused(a.Status)
+	})
 }
 
 // refused reports whether a receiver refused a delivery with this status. A 404
 // or a 405 rather means that the URL is wrong, and proves nothing.
 func refused(status int) bool {
-	return status >= 400 && status <= 499 && status != http.StatusNotFound && status != http.StatusMethodNotAllowed
+	return status >= 400 && status <= 499 && status != http.StatusNotFound &&
+		status != http.StatusMethodNotAllowed
 }
 
 // round leaves three or four significant digits.

@@ -41,7 +41,12 @@ func TestSet(t *testing.T) {
 		_, err := parseMember(bad)
 		require.Error(t, err, bad)
 	}
-	for set, body := range map[string]string{"a.b=c": `{"a":"text"}`, "a.2=c": `{"a":[1]}`, "a.x=c": `{"a":[1]}`, "a=b": "no JSON"} {
+	for set, body := range map[string]string{
+		"a.b=c": `{"a":"text"}`,
+		"a.2=c": `{"a":[1]}`,
+		"a.x=c": `{"a":[1]}`,
+		"a=b":   "no JSON",
+	} {
 		m, err := parseMember(set)
 		require.NoError(t, err)
 		_, err = setMembers([]byte(body), []member{m})
@@ -80,7 +85,8 @@ func TestSendReplay(t *testing.T) {
 	require.NoError(t, file.Close())
 
 	ok(t, nil, "send", "-replay", path, url) // without a secret
-	ok(t, vars, "send", "-replay", path, "-resign", "-set", "data.id=batches/42", "-set", "data.more:=3", url)
+	ok(t, vars, "send", "-replay", path, "-resign", "-set", "data.id=batches/42", "-set",
+		"data.more:=3", url)
 	require.Len(t, c.got, 2)
 	for name := range old.Header {
 		assert.Equal(t, old.Header.Get(name), c.got[0].Header.Get(name), name)
@@ -107,11 +113,13 @@ func TestSendReplay(t *testing.T) {
 		{"-replay x -tamper", "except with -resign"},
 		{"-set a", "must have the form"},
 	} {
-		status, _, errs := call(t, "", vars, append(append([]string{"send"}, strings.Fields(tt.args)...), url)...)
+		status, _, errs := call(t, "", vars,
+			append(append([]string{"send"}, strings.Fields(tt.args)...), url)...)
 		assert.Equal(t, exitUsage, status, tt.args)
 		assert.Contains(t, errs, tt.text)
 	}
-	status, _, errs := call(t, "", vars, "send", "-replay", filepath.Join(t.TempDir(), "missing"), url)
+	status, _, errs := call(t, "", vars, "send", "-replay", filepath.Join(t.TempDir(), "missing"),
+		url)
 	assert.Equal(t, exitFailed, status)
 	assert.Contains(t, errs, "missing")
 }
@@ -124,7 +132,8 @@ func TestSendJSON(t *testing.T) {
 	for line := range strings.Lines(out) {
 		var a attemptLine
 		require.NoError(t, json.Unmarshal([]byte(line), &a))
-		assert.Equal(t, attemptLine{ID: a.ID, Type: hostile, Try: 1, Status: 200, Elapsed: a.Elapsed}, a)
+		assert.Equal(t,
+			attemptLine{ID: a.ID, Type: hostile, Try: 1, Status: 200, Elapsed: a.Elapsed}, a)
 		assert.NotEmpty(t, a.ID)
 	}
 	status, out, _ = call(t, "", vars, "send", "-json", respondAll(t, 503))

@@ -73,13 +73,16 @@ func setup(ctx context.Context, args []string, e *env) error {
 	w, secret, err := client.Create(ctx, f.name, f.url, events)
 	if err != nil {
 		if api.Uncertain(err) {
-			err = fmt.Errorf("%w: it may have been created nonetheless: see \"geminihook list\"", err)
+			err = fmt.Errorf("%w: it may have been created nonetheless: see \"geminihook list\"",
+				err)
 		}
 		return err
 	}
 	value, written, err := keeper.keep(secret)
 	if f.json {
-		line := setupLine{webhookLine: newWebhookLine(w), Created: true, place: keeper.place(value, written)}
+		line := setupLine{
+			webhookLine: newWebhookLine(w), Created: true, place: keeper.place(value, written),
+		}
 		return keeper.lineError(e.line(line), err)
 	}
 	fmt.Fprint(e.out, "Created a webhook:\n\n")
@@ -109,7 +112,9 @@ func eventList(text string) ([]string, error) {
 
 // existing handles that there is a webhook with the URL. It is a failure if no
 // configured secret is its, because the receiver would refuse every delivery.
-func (f *setupFlags) existing(ctx context.Context, e *env, client *api.Client, k *keeper, found []api.Webhook, events []string) error {
+func (f *setupFlags) existing(ctx context.Context, e *env, client *api.Client, k *keeper,
+	found []api.Webhook, events []string,
+) error {
 	w := found[0]
 	if f.update {
 		if f.events == "" { // enable it, and leave its events as they are
@@ -139,10 +144,12 @@ func (f *setupFlags) existing(ctx context.Context, e *env, client *api.Client, k
 		f.advise(e, w, known, events)
 	}
 	if len(found) > 1 {
-		fmt.Fprint(e.err, wrap(fmt.Sprintf("%d webhooks have this URL, so each event comes %d times: delete all but one.", len(found), len(found)), ""))
+		fmt.Fprint(e.err, wrap(fmt.Sprintf("%d webhooks have this URL, so each event comes %d times: delete all but one.",
+			len(found), len(found)), ""))
 	}
 	if !known {
-		fmt.Fprintf(e.err, "Its secret is unknown here, and Google does not show it again. For a new one:\n\n  %s\n", visible(f.rotation(w)))
+		fmt.Fprintf(e.err, "Its secret is unknown here, and Google does not show it again. For a new one:\n\n  %s\n",
+			visible(f.rotation(w)))
 		return errReported
 	}
 	return nil
@@ -153,7 +160,9 @@ func (f *setupFlags) advise(e *env, w api.Webhook, known bool, events []string) 
 	if known {
 		fmt.Fprint(e.out, "A secret of this name is configured.\n")
 	}
-	lacks := slices.ContainsFunc(events, func(t string) bool { return !slices.Contains(w.Events, t) })
+	lacks := slices.ContainsFunc(events, func(t string) bool {
+		return !slices.Contains(w.Events, t)
+	})
 	if !w.Enabled() || f.events != "" && lacks {
 		fmt.Fprint(e.out, wrap("To enable it with the events of -events, add -update.", ""))
 	}

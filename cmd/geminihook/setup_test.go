@@ -93,20 +93,23 @@ func TestSecretFile(t *testing.T) {
 func TestSetupPrints(t *testing.T) {
 	fake, vars := newAPI(t)
 	out := ok(t, vars, "setup", "-url", endpoint, "-events", "batch.succeeded, batch.failed")
-	assert.Equal(t, 1, strings.Count(out, "GEMINI_WEBHOOK_SECRET="+fake.Secrets("webhook-1")[0]+"\n"))
+	assert.Equal(t, 1,
+		strings.Count(out, "GEMINI_WEBHOOK_SECRET="+fake.Secrets("webhook-1")[0]+"\n"))
 	assert.Contains(t, out, "events: batch.succeeded, batch.failed\n")
 }
 
 func TestSetupJSON(t *testing.T) {
 	fake, vars := newAPI(t)
 	var line setupLine
-	require.NoError(t, json.Unmarshal([]byte(ok(t, vars, "setup", "-json", "-url", endpoint)), &line))
+	require.NoError(t,
+		json.Unmarshal([]byte(ok(t, vars, "setup", "-json", "-url", endpoint)), &line))
 	assert.Equal(t, fake.Secrets("webhook-1")[0], line.Value)
 	assert.True(t, line.Created)
 
 	path := filepath.Join(t.TempDir(), ".env")
 	line = setupLine{}
-	require.NoError(t, json.Unmarshal([]byte(ok(t, vars, "setup", "-json", "-url", endpoint+"2", "-env", path)), &line))
+	require.NoError(t, json.Unmarshal([]byte(ok(t, vars, "setup", "-json", "-url", endpoint+"2",
+		"-env", path)), &line))
 	assert.Empty(t, line.Value)
 	assert.Equal(t, path, line.File)
 	assert.Contains(t, readable(t, path), fake.Secrets("webhook-2")[0])
@@ -120,7 +123,8 @@ func TestSetupFound(t *testing.T) {
 	ok(t, vars, "setup", "-url", endpoint+"/more")
 	ok(t, vars, "setup", "-url", endpoint)
 	path := filepath.Join(t.TempDir(), ".env")
-	status, out, errs := call(t, "", vars, "setup", "-url", "HTTPS://Example.com/gemini", "-env", path)
+	status, out, errs := call(t, "", vars, "setup", "-url", "HTTPS://Example.com/gemini", "-env",
+		path)
 	assert.Equal(t, exitFailed, status)
 	assert.Contains(t, out, "webhook-3  enabled")
 	assert.Contains(t, flat(errs), "geminihook rotate -env "+path+" webhook-3")
@@ -145,7 +149,9 @@ func TestSetupFound(t *testing.T) {
 // TestSetupUnwritable: if the file cannot be written, nothing is created.
 func TestSetupUnwritable(t *testing.T) {
 	fake, vars := newAPI(t)
-	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "missing", ".env"), os.DevNull} {
+	for _, path := range []string{
+		t.TempDir(), filepath.Join(t.TempDir(), "missing", ".env"), os.DevNull,
+	} {
 		status, _, errs := call(t, "", vars, "setup", "-url", endpoint, "-env", path)
 		assert.Equal(t, exitFailed, status, path)
 		assert.NotEmpty(t, errs)
@@ -160,7 +166,8 @@ func TestSetupNotLost(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "dir")
 		require.NoError(t, os.Mkdir(dir, 0o700))
 		fake.OnCreate(func() { _ = os.RemoveAll(dir) })
-		args := append(append([]string{"setup"}, flags...), "-url", endpoint, "-env", filepath.Join(dir, ".env"))
+		args := append(append([]string{"setup"}, flags...), "-url", endpoint, "-env",
+			filepath.Join(dir, ".env"))
 		status, out, errs := call(t, "", vars, args...)
 		assert.Equal(t, exitFailed, status)
 		assert.Contains(t, out, fake.Secrets("webhook-1")[0])
@@ -233,7 +240,8 @@ func TestSetupRefused(t *testing.T) {
 	assert.Contains(t, flat(errs), "check the API key")
 	_, _, errs = call(t, "", with(vars, "GOOGLE_GEMINI_BASE_URL", "http://example.com"), "list")
 	assert.Contains(t, flat(errs), "must be an https URL")
-	_, _, errs = call(t, "", with(vars, "GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:"+freePort(t)), "setup", "-url", endpoint)
+	_, _, errs = call(t, "", with(vars, "GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:"+freePort(t)),
+		"setup", "-url", endpoint)
 	assert.Contains(t, flat(errs), "could not be reached")
 	assert.NotContains(t, errs, "nonetheless")
 }

@@ -20,7 +20,8 @@ func TestSecretFromPipe(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "genuine.http")
 	file, err := os.Create(name)
 	require.NoError(t, err)
-	require.NoError(t, webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(secret)).Write(file))
+	require.NoError(t,
+		webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(secret)).Write(file))
 	require.NoError(t, file.Close())
 	reader, writer, err := os.Pipe()
 	require.NoError(t, err)
@@ -28,6 +29,7 @@ func TestSecretFromPipe(t *testing.T) {
 	_, err = writer.WriteString(secret + "\n")
 	require.NoError(t, err)
 	require.NoError(t, writer.Close())
-	status, out, errs := call(t, "", nil, "verify", "-secret-file", fmt.Sprintf("/dev/fd/%d", reader.Fd()), name)
+	status, out, errs := call(t, "", nil, "verify", "-secret-file",
+		fmt.Sprintf("/dev/fd/%d", reader.Fd()), name)
 	assert.Equal(t, exitOK, status, out+errs)
 }

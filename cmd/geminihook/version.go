@@ -24,6 +24,7 @@ func version(_ context.Context, args []string, e *env) error {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		number = info.Main.Version
 	}
-	_, err := fmt.Fprintf(e.out, "geminihook %s %s %s/%s\n", number, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(e.out, "geminihook %s %s %s/%s\n", number, runtime.Version(),
+		runtime.GOOS, runtime.GOARCH)
 	return err
 }

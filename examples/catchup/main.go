@@ -70,7 +70,9 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 
 // newProgram returns the endpoint and the sweep, which share the store and the
 // function.
-func newProgram(ctx context.Context, t *table, client *genai.Client, secret string) (http.Handler, *jobs.CatchUp, error) {
+func newProgram(
+	ctx context.Context, t *table, client *genai.Client, secret string,
+) (http.Handler, *jobs.CatchUp, error) {
 	verifier, err := geminihook.NewHMAC(secret)
 	if err != nil {
 		return nil, nil, fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err)
@@ -118,11 +120,14 @@ func summarize(r *jobs.Result) string {
 
 // online creates a batch and sweeps until it has ended.
 func online(ctx context.Context, out io.Writer, t *table, getenv func(string) string) error {
-	client, err := genai.NewClient(ctx, &genai.ClientConfig{Backend: genai.BackendGeminiAPI, APIKey: getenv("GEMINI_API_KEY")})
+	client, err := genai.NewClient(ctx, &genai.ClientConfig{
+		Backend: genai.BackendGeminiAPI, APIKey: getenv("GEMINI_API_KEY"),
+	})
 	if err != nil {
 		return err
 	}
-	handler, catchUp, err := newProgram(ctx, t, client, cmp.Or(getenv("GEMINI_WEBHOOK_SECRET"), webhooktest.RandomSecret()))
+	handler, catchUp, err := newProgram(ctx, t, client,
+		cmp.Or(getenv("GEMINI_WEBHOOK_SECRET"), webhooktest.RandomSecret()))
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,8 @@ import (
 func TestOffline(t *testing.T) {
 	var out strings.Builder
 	require.NoError(t, run(t.Context(), &out, func(string) string { return "" }))
-	assert.True(t, strings.HasSuffix(out.String(), "\n300 jobs, 300 results, each once\n"), out.String())
+	assert.True(t, strings.HasSuffix(out.String(), "\n300 jobs, 300 results, each once\n"),
+		out.String())
 	assert.Regexp(t, `interaction.incomplete +0 +20 +20`, out.String())
 	assert.Regexp(t, `batch.succeeded +\d+ +\d+ +120`, out.String())
 	t.Log("\n" + out.String())
@@ -58,5 +59,6 @@ func TestOnline(t *testing.T) {
 	assert.Len(t, report.Delivered, 1)
 	require.NoError(t, <-ended)
 	assert.Contains(t, out.String(), "\nswept: ")
-	assert.True(t, strings.HasSuffix(out.String(), "\n1 jobs, 1 results, each once\n"), out.String())
+	assert.True(t, strings.HasSuffix(out.String(), "\n1 jobs, 1 results, each once\n"),
+		out.String())
 }

@@ -25,7 +25,8 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 	}
 	defer stopAPI()
 	client, err := genai.NewClient(ctx, &genai.ClientConfig{
-		Backend: genai.BackendGeminiAPI, APIKey: "none", HTTPOptions: genai.HTTPOptions{BaseURL: api},
+		Backend: genai.BackendGeminiAPI, APIKey: "none",
+		HTTPOptions: genai.HTTPOptions{BaseURL: api},
 	})
 	if err != nil {
 		return err
@@ -48,7 +49,9 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 	lost, silent := 0, 0
 	for i := range count {
 		j := newJob(i)
-		if err := t.start(ctx, fmt.Sprintf("task-%03d", i), j.kind, func(context.Context) (string, error) { return google.create(j), nil }); err != nil {
+		if err := t.start(ctx, fmt.Sprintf("task-%03d", i), j.kind, func(context.Context) (string, error) {
+			return google.create(j), nil
+		}); err != nil {
 			return err
 		}
 		switch {
@@ -76,7 +79,10 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 		duplicates float64
 		deliveries []*webhooktest.Delivery
 	}{{1, twice}, {0, once}} {
-		sender := &webhooktest.Sender{URL: url + "/gemini", Signers: signers, Duplicates: s.duplicates, FirstRetry: 100 * time.Millisecond}
+		sender := &webhooktest.Sender{
+			URL: url + "/gemini", Signers: signers, Duplicates: s.duplicates,
+			FirstRetry: 100 * time.Millisecond,
+		}
 		report, err := sender.Deliver(ctx, s.deliveries...)
 		if err != nil {
 			return err
@@ -119,10 +125,12 @@ func newJob(i int) job {
 		if i%15 == 2 {
 			status = "incomplete" // for which Google has no event
 		}
-		typ, j.kind, j.id = "interaction."+status, jobs.KindInteraction, fmt.Sprintf("v1_i%03d..", i)
+		typ, j.kind, j.id = "interaction."+status, jobs.KindInteraction, fmt.Sprintf("v1_i%03d..",
+			i)
 		j.path, j.resource = "interactions/"+j.id, map[string]any{"id": j.id, "status": status}
 	default:
-		typ, j.kind, j.id = "video.generated", jobs.KindVideo, fmt.Sprintf("models/veo/operations/v%03d", i)
+		typ, j.kind, j.id = "video.generated", jobs.KindVideo, fmt.Sprintf("models/veo/operations/v%03d",
+			i)
 		j.path, j.resource = j.id, map[string]any{"name": j.id, "done": true}
 	}
 	if typ != "interaction.incomplete" {

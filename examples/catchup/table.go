@@ -42,13 +42,16 @@ CREATE TABLE IF NOT EXISTS results (
 // job that was created is waited for. If the process dies in between, the API has a
 // job that the table does not know, and the program creates another one for the
 // task.
-func (t *table) start(ctx context.Context, task string, kind jobs.Kind, create func(context.Context) (id string, err error)) error {
+func (t *table) start(ctx context.Context, task string, kind jobs.Kind,
+	create func(context.Context) (id string, err error),
+) error {
 	tx, err := t.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(ctx, "INSERT INTO jobs (task, kind, created) VALUES (?, ?, ?)", task, kind, time.Now().Unix()); err != nil {
+	if _, err := tx.ExecContext(ctx, "INSERT INTO jobs (task, kind, created) VALUES (?, ?, ?)",
+		task, kind, time.Now().Unix()); err != nil {
 		return err
 	}
 	id, err := create(ctx)
@@ -85,7 +88,8 @@ func (t *table) waiting(ctx context.Context) iter.Seq2[jobs.Job, error] {
 }
 
 func (t *table) page(ctx context.Context, after string) (page []jobs.Job, err error) {
-	rows, err := t.db.QueryContext(ctx, "SELECT id, kind, created FROM jobs WHERE ended = 0 AND id > ? ORDER BY id LIMIT 100", after)
+	rows, err := t.db.QueryContext(ctx, "SELECT id, kind, created FROM jobs WHERE ended = 0 AND id > ? ORDER BY id LIMIT 100",
+		after)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +121,8 @@ func (t *table) finish(ctx context.Context, ev *geminihook.Event, text string) e
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(err, fmt.Errorf("no job %q", ev.JobID()))
 	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO results VALUES (?, ?, ?, ?)", ev.JobID(), ev.Type, ev.Proof.Scheme, text)
+	_, err = tx.ExecContext(ctx, "INSERT INTO results VALUES (?, ?, ?, ?)", ev.JobID(), ev.Type,
+		ev.Proof.Scheme, text)
 	return err
 }
 

@@ -73,7 +73,8 @@ func run(out io.Writer) error {
 	if wrong > 0 {
 		return fmt.Errorf("%d of %d responses are not as expected", wrong, len(rows))
 	}
-	fmt.Fprintf(out, "\nAll %d as expected, in %v.\n", len(rows), time.Since(start).Round(time.Millisecond))
+	fmt.Fprintf(out, "\nAll %d as expected, in %v.\n", len(rows),
+		time.Since(start).Round(time.Millisecond))
 	return nil
 }
 
@@ -97,9 +98,12 @@ func (p *program) start() (url string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(0)), webhooktest.Public(webhooktest.Key(1)))
+	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(0)),
+		webhooktest.Public(webhooktest.Key(1)))
 	endpoint := &geminihook.Endpoint{
-		Verifier:  geminihook.AnyOf(static, &geminihook.KeySet{URL: keys.URL, Logger: slog.New(slog.DiscardHandler)}),
+		Verifier: geminihook.AnyOf(static, &geminihook.KeySet{
+			URL: keys.URL, Logger: slog.New(slog.DiscardHandler),
+		}),
 		Authorize: p.authorize(binding),
 		Logger:    slog.New(slog.DiscardHandler), // the table shows what it would log
 		Observe: func(_ context.Context, o geminihook.Outcome) {
@@ -190,7 +194,8 @@ func listen(h http.Handler) (url string, stop func(), err error) {
 	}
 	srv := &http.Server{
 		Handler: h, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
-		ErrorLog: log.New(io.Discard, "", 0), // which would print the panic in the middle of the table
+		// Which would print the panic in the middle of the table.
+		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	go func() { _ = srv.Serve(l) }()
 	return "http://" + l.Addr().String() + "/gemini", func() { _ = srv.Close() }, nil

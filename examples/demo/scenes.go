@@ -104,18 +104,43 @@ func scenes(recorded []webhooktest.Recorded) []scene {
 	}
 	var all []scene
 	for _, t := range webhooktest.Types() {
-		all = append(all, scene{name: string(t), delivery: fresh(string(t), static), response: "200", runs: 1})
+		all = append(all, scene{
+			name: string(t), delivery: fresh(string(t), static), response: "200", runs: 1,
+		})
 	}
 	jwt := fresh("jwt")
 	jwt.Header.Set("webhook-signature", files["jwt"].Header.Get("webhook-signature"))
 	return append(all,
-		scene{name: "the first once more", delivery: fresh("duplicate", static), response: "200", runs: 1},
-		scene{name: "20 copies at once", delivery: trouble("slow"), atOnce: copies, response: "200, 19 x 503", runs: 1},
-		scene{name: "fails, then a retry", delivery: trouble("fails at first"), attempts: 3, response: "500, 200, 200", runs: 2},
-		scene{name: "panics, then a retry", delivery: trouble("panics at first"), attempts: 2, response: "hung up, 200", runs: 2},
-		scene{name: "secret being rotated", delivery: fresh("rotated-secret", webhooktest.Static(webhooktest.RandomSecret()), static), response: "200", runs: 1},
-		scene{name: "unknown type", delivery: fresh("unknown-type", static), response: "200", runs: 1},
-		scene{name: "dynamic, our job", delivery: webhooktest.NewBody(bound(), dynamic), response: "200", runs: 1},
+		scene{
+			name: "the first once more", delivery: fresh("duplicate", static), response: "200",
+			runs: 1,
+		},
+		scene{
+			name: "20 copies at once", delivery: trouble("slow"), atOnce: copies,
+			response: "200, 19 x 503", runs: 1,
+		},
+		scene{
+			name: "fails, then a retry", delivery: trouble("fails at first"), attempts: 3,
+			response: "500, 200, 200", runs: 2,
+		},
+		scene{
+			name: "panics, then a retry", delivery: trouble("panics at first"), attempts: 2,
+			response: "hung up, 200", runs: 2,
+		},
+		scene{
+			name: "secret being rotated",
+			delivery: fresh("rotated-secret", webhooktest.Static(webhooktest.RandomSecret()),
+				static),
+			response: "200", runs: 1,
+		},
+		scene{
+			name: "unknown type", delivery: fresh("unknown-type", static), response: "200",
+			runs: 1,
+		},
+		scene{
+			name: "dynamic, our job", delivery: webhooktest.NewBody(bound(), dynamic),
+			response: "200", runs: 1,
+		},
 		scene{name: "dynamic, not our job", delivery: fresh("dynamic", dynamic), response: "403"},
 		scene{name: "stale", delivery: fresh("stale", static).Stale(), response: "400"},
 		scene{name: "body tampered with", delivery: fresh("tampered", static).Tampered(), response: "400"},
@@ -131,7 +156,8 @@ const copies = 19
 
 // trouble returns a delivery whose metadata tells the function how to behave.
 func trouble(how string) *webhooktest.Delivery {
-	return webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventBatchSucceeded, map[string]any{"demo": how}), static)
+	return webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventBatchSucceeded,
+		map[string]any{"demo": how}), static)
 }
 
 // bound returns the body of an event about a job that this program created.

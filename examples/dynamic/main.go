@@ -58,11 +58,15 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	}
 	defer stop()
 	fmt.Fprintf(out, "listening on %s/gemini\n", url)
-	client, err := genai.NewClient(ctx, &genai.ClientConfig{Backend: genai.BackendGeminiAPI, APIKey: getenv("GEMINI_API_KEY")})
+	client, err := genai.NewClient(ctx, &genai.ClientConfig{
+		Backend: genai.BackendGeminiAPI, APIKey: getenv("GEMINI_API_KEY"),
+	})
 	if err != nil {
 		return err
 	}
-	p := &program{out: out, client: client, receiver: r, binding: binding, url: public, wait: time.Hour}
+	p := &program{
+		out: out, client: client, receiver: r, binding: binding, url: public, wait: time.Hour,
+	}
 	return p.play(ctx)
 }
 
@@ -99,7 +103,8 @@ func (p *program) play(ctx context.Context) (err error) {
 func (p *program) next(ctx context.Context) (*geminihook.Event, error) {
 	select {
 	case ev := <-p.receiver.events:
-		fmt.Fprintf(p.out, "  received %s, signed %s with %s\n", ev.Type, ev.Proof.Scheme, ev.Proof.KeyName)
+		fmt.Fprintf(p.out, "  received %s, signed %s with %s\n", ev.Type, ev.Proof.Scheme,
+			ev.Proof.KeyName)
 		return ev, nil
 	case <-time.After(p.wait):
 		return nil, fmt.Errorf("no delivery arrived within %v", p.wait)

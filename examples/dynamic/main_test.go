@@ -28,6 +28,7 @@ func TestOffline(t *testing.T) {
 }
 
 func TestOnlineNeedsAnAddress(t *testing.T) {
-	err := run(t.Context(), new(strings.Builder), env(map[string]string{"GEMINI_API_KEY": "x", "PUBLIC_URL": "http://insecure.example"}))
+	err := run(t.Context(), new(strings.Builder),
+		env(map[string]string{"GEMINI_API_KEY": "x", "PUBLIC_URL": "http://insecure.example"}))
 	require.ErrorContains(t, err, "PUBLIC_URL")
 }

@@ -20,7 +20,8 @@ import (
 // offline runs the program with a fake of the API, and then makes deliveries that
 // the program must tell apart.
 func offline(ctx context.Context, out io.Writer, binding *geminihook.Binding) error {
-	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(0)), webhooktest.Public(webhooktest.Key(1)))
+	keys := webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(0)),
+		webhooktest.Public(webhooktest.Key(1)))
 	defer keys.Close()
 	r := newReceiver(&geminihook.KeySet{URL: keys.URL}, binding)
 	url, stop, err := listen("127.0.0.1:0", r.routes())
@@ -35,14 +36,18 @@ func offline(ctx context.Context, out io.Writer, binding *geminihook.Binding) er
 	}
 	defer stopAPI()
 	client, err := genai.NewClient(ctx, &genai.ClientConfig{
-		Backend: genai.BackendGeminiAPI, APIKey: "none", HTTPOptions: genai.HTTPOptions{BaseURL: api},
+		Backend: genai.BackendGeminiAPI, APIKey: "none",
+		HTTPOptions: genai.HTTPOptions{BaseURL: api},
 	})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "listening on %s/gemini\n", url)
 	fmt.Fprintln(out, "GEMINI_API_KEY is not set: a fake of the API delivers instead of Google.")
-	p := &program{out: out, client: client, receiver: r, binding: binding, url: url, wait: 10 * time.Second}
+	p := &program{
+		out: out, client: client, receiver: r, binding: binding, url: url,
+		wait: 10 * time.Second,
+	}
 	if err := p.play(ctx); err != nil {
 		return err
 	}
@@ -95,7 +100,9 @@ func (f *fake) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{version}/webhooks", f.create)
 	mux.HandleFunc("POST /{version}/webhooks/{call}", f.call)
-	mux.HandleFunc("DELETE /{version}/webhooks/{id}", func(w http.ResponseWriter, _ *http.Request) { reply(w, struct{}{}) })
+	mux.HandleFunc("DELETE /{version}/webhooks/{id}", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, struct{}{})
+	})
 	mux.HandleFunc("POST /{version}/models/{call}", f.batch)
 	return mux
 }
@@ -146,7 +153,8 @@ func (f *fake) batch(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no webhook_config", http.StatusBadRequest)
 		return
 	}
-	go f.event(config.URIs[0], webhooktest.BodyWith(geminihook.EventBatchSucceeded, config.UserMetadata), webhooktest.Dynamic(f.key))
+	go f.event(config.URIs[0], webhooktest.BodyWith(geminihook.EventBatchSucceeded,
+		config.UserMetadata), webhooktest.Dynamic(f.key))
 	reply(w, map[string]any{"name": "batches/123456", "metadata": map[string]any{"state": "BATCH_STATE_PENDING"}})
 }
 
@@ -166,7 +174,9 @@ func (f *fake) failed() error {
 	return f.err
 }
 
-func (f *fake) deliver(url string, body []byte, signers ...webhooktest.Signer) (status int, err error) {
+func (f *fake) deliver(
+	url string, body []byte, signers ...webhooktest.Signer,
+) (status int, err error) {
 	req, err := webhooktest.NewBody(body, signers...).ClientRequest(url)
 	if err != nil {
 		return 0, err

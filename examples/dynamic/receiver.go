@@ -20,7 +20,8 @@ type receiver struct {
 
 func newReceiver(keys *geminihook.KeySet, binding *geminihook.Binding) *receiver {
 	static, quiet := &rotating{}, slog.New(slog.DiscardHandler) // the program prints what arrives
-	static.use(&geminihook.HMAC{})                              // rejects everything until a webhook is registered
+	// Rejects everything until a webhook is registered.
+	static.use(&geminihook.HMAC{})
 	return &receiver{
 		static:  static,
 		binding: binding,
@@ -63,6 +64,8 @@ type rotating struct {
 func (r *rotating) use(h *geminihook.HMAC) { r.current.Store(h) }
 
 // Verify implements [geminihook.Verifier].
-func (r *rotating) Verify(ctx context.Context, header http.Header, body []byte) (geminihook.Proof, error) {
+func (r *rotating) Verify(
+	ctx context.Context, header http.Header, body []byte,
+) (geminihook.Proof, error) {
 	return r.current.Load().Verify(ctx, header, body)
 }

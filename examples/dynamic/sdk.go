@@ -27,7 +27,8 @@ func (p *program) register(ctx context.Context) (id string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("Webhooks.Create: %w", err)
 	}
-	if response.Webhook == nil || response.Webhook.ID == nil || response.Webhook.NewSigningSecret == nil {
+	if response.Webhook == nil || response.Webhook.ID == nil ||
+		response.Webhook.NewSigningSecret == nil {
 		return "", errors.New("Webhooks.Create: the response has no id or no secret")
 	}
 	verifier, err := geminihook.NewHMAC(*response.Webhook.NewSigningSecret)

@@ -41,7 +41,8 @@ func TestRun(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	listener, ended := listen(), make(chan error, 1)
 	go func() { ended <- run(ctx, listener, webhooktest.TestSecret) }()
-	req, err := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret)).
+	req, err := webhooktest.New(geminihook.EventBatchSucceeded,
+		webhooktest.Static(webhooktest.TestSecret)).
 		ClientRequest("http://" + listener.Addr().String() + "/webhooks/gemini")
 	require.NoError(t, err)
 	resp, err := http.DefaultClient.Do(req)

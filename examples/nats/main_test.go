@@ -36,7 +36,9 @@ func build(t *testing.T) string {
 // process and with a separate one, and ends it. The secret that it makes is not
 // the published one.
 func TestGoRun(t *testing.T) {
-	separate, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})
+	separate, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true,
+	})
 	require.NoError(t, err)
 	separate.Start()
 	defer separate.Shutdown()
@@ -47,7 +49,8 @@ func TestGoRun(t *testing.T) {
 		"separate":   {"-nats", separate.ClientURL()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), binary, append(flags, "-addr", "127.0.0.1:0")...)
+			cmd := exec.CommandContext(t.Context(), binary,
+				append(flags, "-addr", "127.0.0.1:0")...)
 			cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET=")
 			cmd.Stderr = os.Stderr
 			stdout, err := cmd.StdoutPipe()
@@ -96,7 +99,8 @@ func TestKill(t *testing.T) {
 	defer log.Close()
 	var cmd *exec.Cmd
 	start := func() {
-		cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary, "-dir", dir, "-addr", addr)
+		cmd = exec.CommandContext(context.WithoutCancel(t.Context()), binary, "-dir", dir, "-addr",
+			addr)
 		cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET="+webhooktest.TestSecret)
 		cmd.Stdout = log
 		require.NoError(t, cmd.Start())
@@ -143,7 +147,8 @@ func TestKill(t *testing.T) {
 	stream, err := openStream(t.Context(), js)
 	require.NoError(t, err)
 	var pending uint64 = 1
-	require.Eventually(t, func() bool { // handled events without an acknowledgement are handed out again
+	// Handled events without an acknowledgement are handed out again.
+	require.Eventually(t, func() bool {
 		w := &worker{fn: (&program{out: io.Discard, done: make(map[string]int)}).handle}
 		stopWork, err := w.start(t.Context(), stream)
 		require.NoError(t, err)
@@ -180,7 +185,8 @@ func TestReceiver(t *testing.T) {
 	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
 	h := receiver(&geminihook.Endpoint{Verifier: verifier}, js)
-	genuine := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Static(webhooktest.TestSecret))
+	genuine := webhooktest.New(geminihook.EventVideoGenerated,
+		webhooktest.Static(webhooktest.TestSecret))
 	status := func(r *http.Request) int {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

@@ -104,12 +104,15 @@ func streamWarnings(c jetstream.StreamConfig) (texts []string) {
 			texts = append(texts, fmt.Sprintf(text, args...))
 		}
 	}
-	warn(!slices.Contains(c.Subjects, subject), "its subjects do not list %s: events may be refused with 503", subject)
+	warn(!slices.Contains(c.Subjects, subject),
+		"its subjects do not list %s: events may be refused with 503", subject)
 	warn(c.NoAck, "it does not acknowledge messages: every event is refused with 503")
 	warn(c.Storage == jetstream.MemoryStorage, "it is stored in memory: a restart of the server loses events")
 	warn(c.PersistMode == jetstream.AsyncPersistMode, "it acknowledges messages before it stores them: a crash of the server loses events")
-	warn(c.Duplicates < window, "its duplicate window is %v: Google repeats deliveries for %v", c.Duplicates, window)
-	warn(c.MaxAge > 0 && c.MaxAge < window, "it deletes messages after %v: events may be lost or handled twice", c.MaxAge)
+	warn(c.Duplicates < window, "its duplicate window is %v: Google repeats deliveries for %v",
+		c.Duplicates, window)
+	warn(c.MaxAge > 0 && c.MaxAge < window,
+		"it deletes messages after %v: events may be lost or handled twice", c.MaxAge)
 	warn(c.Retention != jetstream.LimitsPolicy, "it deletes handled messages: after a restart of the server, repeated deliveries are handled again")
 	limited := c.MaxMsgs > 0 || c.MaxBytes > 0 || c.MaxMsgsPerSubject > 0
 	warn(limited && c.Discard == jetstream.DiscardOld, "its size is limited, and it discards old messages: events may be lost before they are handled")

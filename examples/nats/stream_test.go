@@ -24,12 +24,14 @@ func TestStreamKept(t *testing.T) {
 	js := newServer(t)
 	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
 		Name: streamName, Subjects: []string{subject, "gemini.other"}, Description: "by an operator",
-		Duplicates: 3 * window, MaxAge: 30 * window, MaxBytes: 1 << 30, Discard: jetstream.DiscardNew,
+		Duplicates: 3 * window, MaxAge: 30 * window, MaxBytes: 1 << 30,
+		Discard: jetstream.DiscardNew,
 	})
 	require.NoError(t, err)
 	streamBefore := stream.CachedInfo().Config
 	consumer, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{
-		Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour, MaxDeliver: 3, MaxAckPending: 7,
+		Durable: consumerName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour,
+		MaxDeliver: 3, MaxAckPending: 7,
 	})
 	require.NoError(t, err)
 	consumerBefore := consumer.CachedInfo().Config

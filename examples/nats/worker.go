@@ -17,9 +17,10 @@ import (
 
 const (
 	consumerName = "workers"
-	atOnce       = 8                // the number of events that one process handles at a time
-	ackWait      = 30 * time.Second // after which the event of a process that died is handed out again
-	runLimit     = 15 * time.Minute // for one run of the function
+	atOnce       = 8 // the number of events that one process handles at a time
+	// After which the event of a process that died is handed out again.
+	ackWait  = 30 * time.Second
+	runLimit = 15 * time.Minute // for one run of the function
 )
 
 // worker handles the events in the stream.
@@ -35,7 +36,9 @@ type worker struct {
 // openConsumer returns the consumer of the stream, and creates it if it does not
 // exist. It does not change an existing one, which may have an operator's
 // settings, but logs those that endanger the handling of events.
-func openConsumer(ctx context.Context, stream jetstream.Stream, wait time.Duration) (jetstream.Consumer, error) {
+func openConsumer(
+	ctx context.Context, stream jetstream.Stream, wait time.Duration,
+) (jetstream.Consumer, error) {
 	consumer, err := stream.Consumer(ctx, consumerName)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		consumer, err = stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
@@ -66,10 +69,12 @@ func consumerWarnings(c jetstream.ConsumerConfig) (texts []string) {
 		texts = append(texts, "the acknowledgement policy is not explicit: an event counts as handled although its function failed")
 	}
 	if c.MaxDeliver == 1 {
-		texts = append(texts, "max deliver is 1: an event whose function fails is not handled again")
+		texts = append(texts,
+			"max deliver is 1: an event whose function fails is not handled again")
 	}
 	if c.InactiveThreshold > 0 {
-		texts = append(texts, fmt.Sprintf("it is deleted after %v without a worker: all events in the stream are then handled again", c.InactiveThreshold))
+		texts = append(texts, fmt.Sprintf("it is deleted after %v without a worker: all events in the stream are then handled again",
+			c.InactiveThreshold))
 	}
 	return texts
 }
@@ -151,7 +156,9 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg, every time.Duratio
 
 // run runs the function and meanwhile tells the server that the event is in
 // progress, so that nobody else gets it. Both end after runLimit.
-func (w *worker) run(ctx context.Context, ev *geminihook.Event, msg jetstream.Msg, attempt uint64, every time.Duration) error {
+func (w *worker) run(ctx context.Context, ev *geminihook.Event, msg jetstream.Msg, attempt uint64,
+	every time.Duration,
+) error {
 	// The function may need a moment after ctx has ended.
 	running, stop := context.WithTimeout(context.WithoutCancel(ctx), runLimit)
 	defer stop()

@@ -33,7 +33,10 @@ func (m *message) Metadata() (*jetstream.MsgMetadata, error) {
 	return &jetstream.MsgMetadata{NumDelivered: m.attempt}, nil
 }
 
-func (m *message) InProgress() error               { m.progress = append(m.progress, time.Now()); return nil }
+func (m *message) InProgress() error {
+	m.progress = append(m.progress, time.Now())
+	return nil
+}
 func (m *message) DoubleAck(context.Context) error { m.acked++; return nil }
 func (m *message) NakWithDelay(d time.Duration) error {
 	m.naks = append(m.naks, d)
@@ -86,7 +89,13 @@ func TestRunLimit(t *testing.T) {
 
 func TestDelays(t *testing.T) {
 	failure := errors.New("the result is not available yet")
-	for attempt, want := range map[uint64]time.Duration{1: time.Second, 2: 5 * time.Second, 3: 30 * time.Second, 4: 5 * time.Minute, 8: 5 * time.Minute} {
+	for attempt, want := range map[uint64]time.Duration{
+		1: time.Second,
+		2: 5 * time.Second,
+		3: 30 * time.Second,
+		4: 5 * time.Minute,
+		8: 5 * time.Minute,
+	} {
 		m := &message{attempt: attempt}
 		w := &worker{fn: func(context.Context, *geminihook.Event, uint64) error { return failure }}
 		require.ErrorIs(t, w.take(t.Context(), m, time.Hour), failure)
@@ -145,7 +154,9 @@ func countRuns(t *testing.T, wait time.Duration, events int, takes time.Duration
 	stream, err := openStream(t.Context(), js)
 	require.NoError(t, err)
 	for n := range events {
-		ev := &geminihook.Event{ID: fmt.Sprint("msg_", n), Raw: webhooktest.Body(geminihook.EventVideoGenerated)}
+		ev := &geminihook.Event{
+			ID: fmt.Sprint("msg_", n), Raw: webhooktest.Body(geminihook.EventVideoGenerated),
+		}
 		require.NoError(t, publish(t.Context(), js, ev))
 	}
 	var mu sync.Mutex
@@ -164,7 +175,8 @@ func countRuns(t *testing.T, wait time.Duration, events int, takes time.Duration
 			return false
 		}
 		info := consumer.CachedInfo()
-		return info.AckFloor.Stream == uint64(events) && info.NumPending == 0 && info.NumAckPending == 0
+		return info.AckFloor.Stream == uint64(events) && info.NumPending == 0 &&
+			info.NumAckPending == 0
 	}, time.Minute, 50*time.Millisecond)
 	stop()
 	mu.Lock()

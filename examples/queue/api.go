@@ -14,7 +14,9 @@ import (
 
 // newClient returns a client of the official SDK. Without a key, it talks to a
 // fake of the API, which runs until stop is called.
-func newClient(ctx context.Context, key string, delay time.Duration) (client *genai.Client, stop func(), err error) {
+func newClient(
+	ctx context.Context, key string, delay time.Duration,
+) (client *genai.Client, stop func(), err error) {
 	config := &genai.ClientConfig{Backend: genai.BackendGeminiAPI, APIKey: cmp.Or(key, "none")}
 	stop = func() {}
 	if key == "" {
@@ -84,4 +86,5 @@ func (f *fake) status(id string) int {
 	return http.StatusOK
 }
 
-func reply(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) } // the client may have gone away
+// The client may have gone away.
+func reply(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) }

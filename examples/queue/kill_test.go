@@ -52,7 +52,10 @@ func kill(t *testing.T, program string, o options, kills int, database ...string
 		port, err := testserver.FreePort()
 		require.NoError(t, err)
 		p := &process{addr: fmt.Sprintf("127.0.0.1:%d", port)}
-		p.command = append([]string{program, "-addr", p.addr, "-ui", "", "-timeout", "2s", "-fake-delay", "20ms", "-workers", "4"}, database...)
+		p.command = append([]string{
+			program, "-addr", p.addr, "-ui", "", "-timeout", "2s", "-fake-delay", "20ms",
+			"-workers", "4",
+		}, database...)
 		p.start(t)
 		t.Cleanup(p.kill)
 		processes = append(processes, p)
@@ -61,7 +64,8 @@ func kill(t *testing.T, program string, o options, kills int, database ...string
 	t.Cleanup(client.CloseIdleConnections)
 	sender := &webhooktest.Sender{
 		Handler: anyOf(client, processes), Signers: []webhooktest.Signer{webhooktest.Static(webhooktest.TestSecret)},
-		FirstRetry: 100 * time.Millisecond, MaxRetry: time.Second, GiveUp: 2 * time.Minute, Concurrency: 8, Duplicates: 0.3,
+		FirstRetry: 100 * time.Millisecond, MaxRetry: time.Second, GiveUp: 2 * time.Minute,
+		Concurrency: 8, Duplicates: 0.3,
 	}
 	attempts := 0
 	queued := map[string]bool{}
@@ -166,7 +170,10 @@ func anyOf(client *http.Client, processes []*process) http.Handler {
 // that always fails ends after its last attempt, and that both stay in the
 // database.
 func TestDead(t *testing.T) {
-	o := options{sqlite: filepath.Join(t.TempDir(), "queue.db"), workers: 4, attempts: 2, timeout: 5 * time.Second}
+	o := options{
+		sqlite: filepath.Join(t.TempDir(), "queue.db"), workers: 4, attempts: 2,
+		timeout: 5 * time.Second,
+	}
 	client, stop, err := newClient(t.Context(), "", 0)
 	require.NoError(t, err)
 	defer stop()

@@ -124,8 +124,9 @@ func listen(addr string, h http.Handler) (url string, stop func() error, err err
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest transaction and its response
-		IdleTimeout:       2 * time.Minute,
+		// For the slowest transaction and its response.
+		WriteTimeout: geminihook.DefaultLease + 20*time.Second,
+		IdleTimeout:  2 * time.Minute,
 	}
 	go func() { _ = server.Serve(l) }()
 	return "http://" + l.Addr().String(), func() error {
@@ -151,13 +152,15 @@ func show(ctx context.Context, out io.Writer, q *queue, secret, url string) erro
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "acknowledged: %d events in %d attempts\n", len(report.Delivered), len(report.Attempts))
+	fmt.Fprintf(out, "acknowledged: %d events in %d attempts\n", len(report.Delivered),
+		len(report.Attempts))
 	for _, id := range report.Delivered {
 		job, err := q.wait(ctx, id)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "  job %d, attempt %d, %s: %s\n", job.ID, job.Attempt, job.State, job.Output())
+		fmt.Fprintf(out, "  job %d, attempt %d, %s: %s\n", job.ID, job.Attempt, job.State,
+			job.Output())
 	}
 	fmt.Fprintln(out, "all jobs are done; press Ctrl-C to end the program")
 	return nil

@@ -31,7 +31,8 @@ func TestGoRun(t *testing.T) {
 			program := filepath.Join(t.TempDir(), "queue")
 			out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
 			require.NoError(t, err, "%s", out)
-			cmd := exec.CommandContext(t.Context(), program, append(database, "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0")...)
+			cmd := exec.CommandContext(t.Context(), program,
+				append(database, "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0")...)
 			cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET=", "GEMINI_API_KEY=")
 			cmd.Stderr = os.Stderr
 			stdout, err := cmd.StdoutPipe()
@@ -54,7 +55,8 @@ func TestGoRun(t *testing.T) {
 			_, url, _ := strings.Cut(text, "listening on ")
 			url, _, _ = strings.Cut(url, "\n")
 			assert.Regexp(t, `^http://127\.0\.0\.1:\d+/gemini$`, url)
-			forged, err := webhooktest.New(geminihook.EventBatchFailed, webhooktest.Static(webhooktest.TestSecret)).ClientRequest(url)
+			forged, err := webhooktest.New(geminihook.EventBatchFailed,
+				webhooktest.Static(webhooktest.TestSecret)).ClientRequest(url)
 			require.NoError(t, err)
 			resp, err := http.DefaultClient.Do(forged)
 			require.NoError(t, err)
@@ -78,7 +80,10 @@ func get(t *testing.T, url string) string {
 }
 
 func TestBadSecret(t *testing.T) {
-	o := options{sqlite: filepath.Join(t.TempDir(), "queue.db"), addr: "127.0.0.1:0", attempts: 1, timeout: time.Second}
+	o := options{
+		sqlite: filepath.Join(t.TempDir(), "queue.db"), addr: "127.0.0.1:0", attempts: 1,
+		timeout: time.Second,
+	}
 	err := run(t.Context(), io.Discard, o, func(name string) string {
 		return map[string]string{"GEMINI_WEBHOOK_SECRET": "short"}[name]
 	})
@@ -122,7 +127,8 @@ func BenchmarkResponse(b *testing.B) {
 			took := make([][]time.Duration, len(handlers))
 			for b.Loop() {
 				for i, h := range handlers {
-					r := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret)).Request("/")
+					r := webhooktest.New(geminihook.EventBatchSucceeded,
+						webhooktest.Static(webhooktest.TestSecret)).Request("/")
 					w, start := newResponse(), time.Now()
 					h.ServeHTTP(w, r)
 					took[i] = append(took[i], time.Since(start))

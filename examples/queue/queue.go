@@ -80,7 +80,8 @@ func openSQLite(ctx context.Context, o options, w *worker) (*queue, error) {
 		closeAll()
 		return nil, err
 	}
-	return newQueue(ctx, riversqlite.New(dbs[1]), store.Transactional(), sqlitestore.Tx, closeAll, o, w)
+	return newQueue(ctx, riversqlite.New(dbs[1]), store.Transactional(), sqlitestore.Tx, closeAll,
+		o, w)
 }
 
 // newQueue makes the queue for either engine; TTx is the type of its
@@ -116,7 +117,9 @@ func newQueue[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], stor
 	if err != nil {
 		return nil, err
 	}
-	ui, err := riverui.NewHandler(&riverui.HandlerOpts{Endpoints: riverui.NewEndpoints(client, nil), Logger: logger})
+	ui, err := riverui.NewHandler(&riverui.HandlerOpts{
+		Endpoints: riverui.NewEndpoints(client, nil), Logger: logger,
+	})
 	if err != nil {
 		return nil, err
 	}

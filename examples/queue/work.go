@@ -75,7 +75,10 @@ func (w *worker) fetch(ctx context.Context, j job) (result, error) {
 	default:
 		// The event of a video has the URI of its file. For all other types
 		// there is nothing to fetch.
-		return result{What: j.ID, State: strings.TrimSpace(string(j.Type) + " " + j.Failure), File: j.FileURI}, nil
+		return result{
+			What: j.ID, State: strings.TrimSpace(string(j.Type) + " " + j.Failure),
+			File: j.FileURI,
+		}, nil
 	}
 	ev, err := j.event()
 	if err != nil {

@@ -23,7 +23,9 @@ func TestServer(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, slog.New(slog.NewTextHandler(w, nil)), func(name string) string { return env[name] })
+		ended <- run(ctx, slog.New(slog.NewTextHandler(w, nil)), func(name string) string {
+			return env[name]
+		})
 		_ = w.Close()
 	}()
 	lines := make(chan string, 100)
@@ -48,10 +50,14 @@ func TestServer(t *testing.T) {
 		require.NoError(t, resp.Body.Close())
 		return resp.StatusCode
 	}
-	assert.Equal(t, 200, post(webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(old))))
-	assert.Equal(t, 200, post(webhooktest.New(geminihook.EventInteractionCompleted, webhooktest.Static(webhooktest.TestSecret))))
-	assert.Equal(t, 200, post(webhooktest.New("new.type", webhooktest.Static(webhooktest.TestSecret))))
-	assert.Equal(t, 400, post(webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(old)).WrongSecret()))
+	assert.Equal(t, 200,
+		post(webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(old))))
+	assert.Equal(t, 200, post(webhooktest.New(geminihook.EventInteractionCompleted,
+		webhooktest.Static(webhooktest.TestSecret))))
+	assert.Equal(t, 200,
+		post(webhooktest.New("new.type", webhooktest.Static(webhooktest.TestSecret))))
+	assert.Equal(t, 400, post(webhooktest.New(geminihook.EventBatchSucceeded,
+		webhooktest.Static(old)).WrongSecret()))
 	resp, err := http.Get(url[:len(url)-len("/webhooks/gemini")] + "/healthz")
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())

@@ -60,7 +60,9 @@ func (conn) Begin() (driver.Tx, error)           { return nil, errors.ErrUnsuppo
 func (conn) Close() error                        { return nil }
 
 // QueryContext implements [driver.QueryerContext].
-func (c conn) QueryContext(_ context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c conn) QueryContext(
+	_ context.Context, query string, args []driver.NamedValue,
+) (driver.Rows, error) {
 	if !strings.Contains(query, "WHERE tenant = $1") || len(args) != 1 {
 		return nil, errors.ErrUnsupported
 	}

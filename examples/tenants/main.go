@@ -71,7 +71,10 @@ func run() error {
 		delivery     *webhooktest.Delivery
 		want         int
 	}{
-		{"globex signs acme's webhook-id and sends it to acme", "acme", forged, http.StatusBadRequest},
+		{
+			"globex signs acme's webhook-id and sends it to acme", "acme", forged,
+			http.StatusBadRequest,
+		},
 		{"globex signs acme's webhook-id and sends it to itself", "globex", forged, http.StatusOK},
 		{"acme's own event is still handled", "acme", genuine, http.StatusOK},
 		{"a tenant that does not exist", "initech", genuine, http.StatusBadRequest},

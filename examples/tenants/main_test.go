@@ -100,7 +100,8 @@ func TestAttack(t *testing.T) {
 
 func TestUnknownTenant(t *testing.T) {
 	p := start(t)
-	assert.Equal(t, http.StatusBadRequest, p.deliver(t, "initech", webhooktest.New(geminihook.EventBatchSucceeded, p.acme)))
+	assert.Equal(t, http.StatusBadRequest,
+		p.deliver(t, "initech", webhooktest.New(geminihook.EventBatchSucceeded, p.acme)))
 	assert.Empty(t, p.ran())
 }
 
@@ -124,7 +125,8 @@ func TestCache(t *testing.T) {
 	v := &verifier{source: source, now: func() time.Time { return now }}
 	ctx := withTenant(t.Context(), "acme")
 	verify := func() error {
-		d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(source.memory["acme"][0]))
+		d := webhooktest.New(geminihook.EventBatchSucceeded,
+			webhooktest.Static(source.memory["acme"][0]))
 		proof, err := v.Verify(ctx, d.Header, d.Body)
 		if err == nil {
 			assert.Contains(t, proof.KeyName, "acme/whsec_...")
@@ -153,7 +155,8 @@ func TestRotation(t *testing.T) {
 		return err
 	}
 	event := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(old))
-	both := event.Rotated(webhooktest.Static(old), webhooktest.Static(fresh)) // what Google sends in its grace period
+	// What Google sends in its grace period.
+	both := event.Rotated(webhooktest.Static(old), webhooktest.Static(fresh))
 	require.NoError(t, verify(event))
 	source.memory["acme"] = []string{fresh, old}
 	require.NoError(t, verify(both), "the cache has the old secret alone")

@@ -64,11 +64,14 @@ type cachedHMAC struct {
 // Verify implements [geminihook.Verifier]. An unknown tenant is refused like a
 // wrong signature: the sender cannot tell which tenants exist. If the look-up
 // fails, the response is 503, and Google sends the delivery again.
-func (v *verifier) Verify(ctx context.Context, header http.Header, body []byte) (geminihook.Proof, error) {
+func (v *verifier) Verify(
+	ctx context.Context, header http.Header, body []byte,
+) (geminihook.Proof, error) {
 	tenant := tenantOf(ctx)
 	hmac, err := v.lookUp(ctx, tenant)
 	if errors.Is(err, ErrUnknownTenant) {
-		return geminihook.Proof{}, fmt.Errorf("%w: tenant %q is unknown", geminihook.ErrSignature, tenant)
+		return geminihook.Proof{}, fmt.Errorf("%w: tenant %q is unknown", geminihook.ErrSignature,
+			tenant)
 	}
 	if err != nil {
 		return geminihook.Proof{}, fmt.Errorf("the secrets of tenant %q: %w", tenant, err)

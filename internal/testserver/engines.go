@@ -63,7 +63,8 @@ var postgresEngine = engine{
 	find: findPostgres, prepare: initdb,
 	command: func(s *Server, host, port string) *exec.Cmd {
 		return exec.Command(s.binary, append([]string{
-			"-D", s.data(), "-p", port, "-c", "listen_addresses=" + host, "-c", "unix_socket_directories=" + s.Dir,
+			"-D", s.data(), "-p", port, "-c", "listen_addresses=" + host, "-c",
+			"unix_socket_directories=" + s.Dir,
 			"-c", "fsync=off", "-c", "lc_messages=C", "-c", "dynamic_shared_memory_type=mmap",
 		}, s.args...)...)
 	},
@@ -102,7 +103,8 @@ func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
 
 // initdb creates the database cluster.
 func initdb(s *Server) error {
-	cmd := exec.Command(filepath.Join(filepath.Dir(s.binary), "initdb"), "--pgdata", s.data(), "--username", "postgres",
+	cmd := exec.Command(filepath.Join(filepath.Dir(s.binary), "initdb"), "--pgdata", s.data(),
+		"--username", "postgres",
 		"--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
 	return runWithoutRoot(s, cmd)
 }
@@ -124,7 +126,8 @@ func runWithoutRoot(s *Server, cmd *exec.Cmd) error {
 func postgresReady(s *Server, pid int) bool {
 	b, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
 	lines := strings.Split(string(b), "\n")
-	return err == nil && len(lines) >= 8 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
+	return err == nil && len(lines) >= 8 && lines[0] == strconv.Itoa(pid) &&
+		strings.TrimSpace(lines[7]) == "ready"
 }
 
 var mysqlEngine = engine{

@@ -106,7 +106,8 @@ func giveUp(t testing.TB, err error) {
 }
 
 func missing(pkg string) error {
-	return fmt.Errorf("testserver: %w: run make deps, or install the Debian package %s", errMissing, pkg)
+	return fmt.Errorf("testserver: %w: run make deps, or install the Debian package %s", errMissing,
+		pkg)
 }
 
 // find returns the path of a program, or "". Debian installs servers where the

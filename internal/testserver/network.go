@@ -62,7 +62,9 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{Addr: l.Addr().String(), target: target, listener: l, conns: map[net.Conn]struct{}{}}
+	p := &Proxy{
+		Addr: l.Addr().String(), target: target, listener: l, conns: map[net.Conn]struct{}{},
+	}
 	t.Cleanup(p.Close)
 	go p.serve()
 	return p

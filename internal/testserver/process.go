@@ -62,7 +62,8 @@ func startProcess(cmd *exec.Cmd, dir string, quick syscall.Signal) (*process, er
 		_ = cmd.Wait() // its log has the reason
 		close(p.exited)
 	}()
-	p.dog = exec.Command("/bin/sh", "-c", watchdog, "sh", strconv.Itoa(int(quick)), strconv.Itoa(cmd.Process.Pid), dir)
+	p.dog = exec.Command("/bin/sh", "-c", watchdog, "sh", strconv.Itoa(int(quick)),
+		strconv.Itoa(cmd.Process.Pid), dir)
 	if p.leash, err = p.dog.StdinPipe(); err == nil {
 		err = p.dog.Start()
 	}

@@ -30,7 +30,9 @@ func withoutRoot(cmd *exec.Cmd, dir string) error {
 		if err != nil {
 			return err
 		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)},
+		}
 		return os.Chown(dir, int(uid), int(gid))
 	}
 	return errors.New("servers do not run as root, and there is neither a user postgres nor a user nobody")

@@ -60,9 +60,10 @@ type engine struct {
 
 const (
 	startLimit = 2 * time.Minute // a busy machine takes seconds
-	attempts   = 20              // the port may be taken, or a killed server's children may still hold its data
-	pause      = 250 * time.Millisecond
-	poll       = 10 * time.Millisecond
+	// The port may be taken, or a killed server's children may still hold its data.
+	attempts = 20
+	pause    = 250 * time.Millisecond
+	poll     = 10 * time.Millisecond
 )
 
 var (
@@ -141,7 +142,8 @@ func (s *Server) launch() error {
 			return fmt.Errorf("testserver: %s: %w:\n%s", s.engine.pkg, errEarly, s.log())
 		case <-late:
 			_ = p.stop(s.engine.quick)
-			return fmt.Errorf("testserver: %s: not ready after %v:\n%s", s.engine.pkg, startLimit, s.log())
+			return fmt.Errorf("testserver: %s: not ready after %v:\n%s", s.engine.pkg, startLimit,
+				s.log())
 		case <-time.After(poll):
 		}
 	}

@@ -140,7 +140,8 @@ func TestMissing(t *testing.T) {
 	}
 	for required, want := range map[string]string{"": "--- SKIP", "1": "--- FAIL"} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestMissing$", "-test.v")
-		cmd.Env = append(os.Environ(), childVariable+"=missing", "GEMINIHOOK_REQUIRE_SERVERS="+required)
+		cmd.Env = append(os.Environ(), childVariable+"=missing",
+			"GEMINIHOOK_REQUIRE_SERVERS="+required)
 		out, err := cmd.CombinedOutput()
 		assert.Equal(t, required == "1", err != nil)
 		assert.Contains(t, string(out), want)

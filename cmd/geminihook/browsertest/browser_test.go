@@ -70,8 +70,10 @@ func newTab(t *testing.T, url string, s size) *tab {
 	t.Helper()
 	path := testserver.Program(t, "chromium", "chromium")
 	chromium.once.Do(func() {
-		allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), chromedp.ExecPath(path),
-			chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(),
+			chromedp.ExecPath(path),
+			chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless,
+			chromedp.NoSandbox, chromedp.DisableGPU,
 			chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(limit))
 		ctx, stop := chromedp.NewContext(allocator)
 		chromium.ctx, chromium.stop = ctx, func() { stop(); stopAllocator() }
@@ -119,7 +121,8 @@ func newTab(t *testing.T, url string, s size) *tab {
 			return err
 		}),
 		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-			_, err := cdp.Call(ctx, t, cdpage.AddScriptToEvaluateOnNewDocument, cdpage.AddScriptToEvaluateOnNewDocumentParams{Source: watch})
+			_, err := cdp.Call(ctx, t, cdpage.AddScriptToEvaluateOnNewDocument,
+				cdpage.AddScriptToEvaluateOnNewDocumentParams{Source: watch})
 			return err
 		}),
 		chromedp.Navigate(url),
@@ -153,7 +156,8 @@ func (p *tab) eval(expression string) {
 // text returns the text of the elements that match, as the page shows it.
 func (p *tab) text(selector string) string {
 	p.t.Helper()
-	text, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](fmt.Sprintf(`[...document.querySelectorAll(%q)].map(e => e.innerText).join("\n")`, selector)))
+	text, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](fmt.Sprintf(`[...document.querySelectorAll(%q)].map(e => e.innerText).join("\n")`,
+		selector)))
 	require.NoError(p.t, err)
 	return text
 }

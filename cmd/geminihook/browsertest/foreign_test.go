@@ -35,7 +35,8 @@ func TestForeign(t *testing.T) {
 		{"frame", `new Promise(done => { const f = document.createElement("iframe"); f.src = page; f.onload = () => { let seen = "refused"; try { seen = f.contentDocument?.querySelector("#rows") ? "seen" : "refused"; } catch {} done(seen); }; document.body.append(f); })`, "refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](`{ const page = "`+l.PageURL()+`"; `+tt.attempt+` }`, chromedp.EvalAwaitPromise))
+			got, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](`{ const page = "`+
+				l.PageURL()+`"; `+tt.attempt+` }`, chromedp.EvalAwaitPromise))
 			require.NoError(t, err)
 			assert.Equal(t, tt.want, got)
 		})
@@ -47,7 +48,8 @@ func TestForeign(t *testing.T) {
 	rebound := newTab(t, "http://rebound.localhost:"+port+"/", desktop)
 	rebound.expectProblems = true
 	assert.Contains(t, rebound.text("body"), "Host is not an address of this page")
-	status, err := chromedp.Run(rebound.ctx, chromedp.Evaluate[int](`fetch("/api/deliveries").then(r => r.status)`, chromedp.EvalAwaitPromise))
+	status, err := chromedp.Run(rebound.ctx, chromedp.Evaluate[int](`fetch("/api/deliveries").then(r => r.status)`,
+		chromedp.EvalAwaitPromise))
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusForbidden, status)
 

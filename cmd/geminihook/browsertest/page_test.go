@@ -62,7 +62,8 @@ func TestDetail(t *testing.T) {
 		signatures.Store(append(signatures.Load().([]string), r.Header.Get("webhook-timestamp")))
 		return http.StatusOK
 	}))
-	d := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, map[string]any{"order": "1042"}))
+	d := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated,
+		map[string]any{"order": "1042"}))
 	d.Sign(time.Now().Add(-time.Minute), signer)
 	deliver(t, l, d)
 	p := newTab(t, l.PageURL(), desktop)
@@ -100,14 +101,18 @@ func TestDetail(t *testing.T) {
 // TestKeyboard checks j, k, r, R, /, and Escape.
 func TestKeyboard(t *testing.T) {
 	l := start(t, program(t, func(*http.Request) int { return http.StatusOK }))
-	for _, typ := range []geminihook.EventType{geminihook.EventBatchFailed, geminihook.EventVideoGenerated, geminihook.EventBatchSucceeded} {
+	for _, typ := range []geminihook.EventType{
+		geminihook.EventBatchFailed, geminihook.EventVideoGenerated,
+		geminihook.EventBatchSucceeded,
+	} {
 		deliver(t, l, webhooktest.New(typ, signer))
 	}
 	p := newTab(t, l.PageURL(), desktop)
 	p.until(rows + ` === 3`)
 	shows := func(typ string) {
 		t.Helper()
-		p.until(`document.querySelector("#detail h2")?.textContent === %q && document.activeElement.matches(".row[aria-current]")`, typ)
+		p.until(`document.querySelector("#detail h2")?.textContent === %q && document.activeElement.matches(".row[aria-current]")`,
+			typ)
 	}
 	p.typeKeys("j")
 	shows("batch.succeeded")
@@ -138,7 +143,8 @@ func TestKeyboard(t *testing.T) {
 func TestFilter(t *testing.T) {
 	l := start(t, "")
 	for i := range 5 {
-		d := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventBatchSucceeded, map[string]any{"order": fmt.Sprint("order-", i)}), signer)
+		d := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventBatchSucceeded,
+			map[string]any{"order": fmt.Sprint("order-", i)}), signer)
 		deliver(t, l, d)
 	}
 	deliver(t, l, webhooktest.New(geminihook.EventVideoGenerated, signer))
@@ -147,11 +153,13 @@ func TestFilter(t *testing.T) {
 	p.until(rows + ` === 7`)
 	set := func(id, value string) {
 		t.Helper()
-		p.eval(fmt.Sprintf(`{ const e = document.getElementById(%q); e.value = %q; e.dispatchEvent(new Event("input", {bubbles: true})); e.dispatchEvent(new Event("change", {bubbles: true})); }`, id, value))
+		p.eval(fmt.Sprintf(`{ const e = document.getElementById(%q); e.value = %q; e.dispatchEvent(new Event("input", {bubbles: true})); e.dispatchEvent(new Event("change", {bubbles: true})); }`,
+			id, value))
 	}
 	set("query", "ORDER-3")
 	p.until(rows + ` === 1`)
-	deliver(t, l, webhooktest.NewBody([]byte(`{"type":"batch.expired","data":{"id":"order-3"}}`), signer))
+	deliver(t, l,
+		webhooktest.NewBody([]byte(`{"type":"batch.expired","data":{"id":"order-3"}}`), signer))
 	p.until(rows + ` === 2`)
 	set("query", "nowhere")
 	p.until(rows + ` === 0 && !document.querySelector("#nothing").hidden`)
@@ -220,14 +228,16 @@ func TestHostile(t *testing.T) {
 	forged := d.Clone()
 	forged.Header.Set("X-Other", "<img/src=x\tonerror=document.title='owned'>")
 	forged.SetID("<img/src=x/onerror=document.title='owned'>")
-	forged.Body = append(forged.Body, "\x00\xff\x1b]0;owned\a</pre><script>document.title='owned'</script>"...)
+	forged.Body = append(forged.Body,
+		"\x00\xff\x1b]0;owned\a</pre><script>document.title='owned'</script>"...)
 	deliver(t, l, forged)
 
 	p := newTab(t, l.PageURL(), desktop)
 	p.until(rows + ` === 2`)
 	for _, n := range []string{"1", "2"} {
 		p.eval("location.hash = " + n)
-		p.until(`document.querySelector("#detail .id, #detail .facts")?.innerText.includes(%q)`, map[string]string{"1": "<script>", "2": "<img"}[n])
+		p.until(`document.querySelector("#detail .id, #detail .facts")?.innerText.includes(%q)`,
+			map[string]string{"1": "<script>", "2": "<img"}[n])
 		for _, tab := range []string{"pretty", "raw", "decoded", "headers"} {
 			p.click("#tab-" + tab)
 			text := p.text("body")

@@ -42,7 +42,10 @@ func day(t *testing.T) *listen.Listener {
 	failing.Store(false)
 	send(webhooktest.New("batch.paused", signer))
 	send(webhooktest.New(geminihook.EventBatchExpired, signer).Stale())
-	send(webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, map[string]any{"order": 1042, "customer": "Ada"}), signer))
+	send(webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, map[string]any{
+		"order":    1042,
+		"customer": "Ada",
+	}), signer))
 	send(failed.Sign(time.Now(), signer))
 	send(failed)
 	return l
@@ -81,7 +84,8 @@ func TestShots(t *testing.T) {
 
 func (p *tab) shoot(name string) {
 	p.t.Helper()
-	assert.LessOrEqual(p.t, p.number(`document.documentElement.scrollWidth - innerWidth`), 0, "%s is wider than the window", name)
+	assert.LessOrEqual(p.t, p.number(`document.documentElement.scrollWidth - innerWidth`), 0,
+		"%s is wider than the window", name)
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
 		return

@@ -26,9 +26,13 @@ func main() {
 }
 
 // routes registers the endpoint outside of the middleware that reads bodies.
-func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) http.Handler {
+func routes(
+	endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error,
+) http.Handler {
 	api := http.NewServeMux()
-	api.HandleFunc("POST /orders", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	api.HandleFunc("POST /orders", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
 
 	mux := http.NewServeMux()
 	mux.Handle("POST /gemini", endpoint.Handler(fn))

@@ -25,7 +25,9 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
-func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) http.Handler {
+func routes(
+	endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error,
+) http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.RequestID, middleware.Logger, middleware.Recoverer)
 	r.Method(http.MethodPost, "/gemini", endpoint.Handler(fn))

@@ -24,7 +24,9 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
-func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) http.Handler {
+func routes(
+	endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error,
+) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /gemini", endpoint.Handler(fn))
 	return gzhttp.GzipHandler(mux)

@@ -10,7 +10,9 @@ import (
 // withContext is for a function that needs echo's context, for example for what
 // other middleware has put there. The function must leave the response to the
 // endpoint.
-func withContext(endpoint *geminihook.Endpoint, fn func(*echo.Context, context.Context, *geminihook.Event) error) echo.HandlerFunc {
+func withContext(
+	endpoint *geminihook.Endpoint, fn func(*echo.Context, context.Context, *geminihook.Event) error,
+) echo.HandlerFunc {
 	return func(c *echo.Context) error {
 		endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 			return fn(c, ctx, ev)

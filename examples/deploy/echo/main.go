@@ -25,7 +25,9 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
-func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) http.Handler {
+func routes(
+	endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error,
+) http.Handler {
 	e := echo.New()
 	e.Use(middleware.RequestLogger(), middleware.Recover())
 	e.POST("/gemini", echo.WrapHandler(endpoint.Handler(fn)))

@@ -42,12 +42,14 @@ func TestWrongMiddleware(t *testing.T) {
 	for name, routes := range map[string]func(*geminihook.Endpoint) http.Handler{
 		"v5": func(endpoint *geminihook.Endpoint) http.Handler {
 			e := echo.New()
-			e.POST("/gemini", func(*echo.Context) error { return fails }, echo.WrapMiddleware(endpoint.Middleware))
+			e.POST("/gemini", func(*echo.Context) error { return fails },
+				echo.WrapMiddleware(endpoint.Middleware))
 			return e
 		},
 		"v4": func(endpoint *geminihook.Endpoint) http.Handler {
 			e := echov4.New()
-			e.POST("/gemini", func(echov4.Context) error { return fails }, echov4.WrapMiddleware(endpoint.Middleware))
+			e.POST("/gemini", func(echov4.Context) error { return fails },
+				echov4.WrapMiddleware(endpoint.Middleware))
 			return e
 		},
 	} {
@@ -56,9 +58,11 @@ func TestWrongMiddleware(t *testing.T) {
 			server := httptest.NewServer(routes(receiver.Endpoint))
 			genuine := receiver.Static(deliveries.Fails)
 			assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini", genuine))
-			assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini", receiver.Retry(genuine)))
+			assert.Equal(t, http.StatusOK,
+				deliveries.Post(t, server.URL+"/gemini", receiver.Retry(genuine)))
 			server.Close() // waits for Observe
-			assert.ElementsMatch(t, []geminihook.Result{geminihook.Processed, geminihook.Duplicate}, receiver.Results(genuine))
+			assert.ElementsMatch(t, []geminihook.Result{geminihook.Processed, geminihook.Duplicate},
+				receiver.Results(genuine))
 		})
 	}
 }

@@ -22,7 +22,8 @@ func init() {
 	if err != nil {
 		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
 	}
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Lease: 30 * time.Second} // the timeout of the function
+	// The timeout of the function.
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Lease: 30 * time.Second}
 	functions.HTTP("Gemini", endpoint.Handler(handle).ServeHTTP)
 }
 

@@ -29,7 +29,8 @@ func TestDeliveries(t *testing.T) {
 	functions.HTTP("Test", receiver.Endpoint.Handler(receiver.Handle).ServeHTTP)
 	t.Setenv("FUNCTION_TARGET", "Test")
 	receiver.Check(t, listen(t, func(port string) {
-		go func() { _ = funcframework.StartHostPort("127.0.0.1", port) }() // until the test process ends
+		// Until the test process ends.
+		go func() { _ = funcframework.StartHostPort("127.0.0.1", port) }()
 	}))
 }
 
@@ -37,7 +38,8 @@ func TestDeliveries(t *testing.T) {
 func TestProgram(t *testing.T) {
 	secret := webhooktest.RandomSecret()
 	url := listen(t, func(port string) {
-		cmd := deliveries.Program(t, "FUNCTION_TARGET=Gemini", "PORT="+port, "GEMINI_WEBHOOK_SECRET="+secret)
+		cmd := deliveries.Program(t, "FUNCTION_TARGET=Gemini", "PORT="+port,
+			"GEMINI_WEBHOOK_SECRET="+secret)
 		require.NoError(t, cmd.Start())
 		t.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
 	})

@@ -24,7 +24,9 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
-func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) http.Handler {
+func routes(
+	endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error,
+) http.Handler {
 	r := gin.New()
 	r.Use(gin.Logger(), gin.Recovery())
 	r.POST("/gemini", gin.WrapH(endpoint.Handler(fn)))

@@ -51,7 +51,8 @@ func TestWrongMiddleware(t *testing.T) {
 	forged, genuine := receiver.Static(deliveries.Fails).WrongSecret(), receiver.Static(deliveries.Fails)
 	assert.Equal(t, http.StatusBadRequest, deliveries.Post(t, server.URL+"/gemini", forged))
 	assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini", genuine), "a failed event is acknowledged")
-	assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini", receiver.Retry(genuine)))
+	assert.Equal(t, http.StatusOK,
+		deliveries.Post(t, server.URL+"/gemini", receiver.Retry(genuine)))
 	server.Close() // waits for the handlers and for Observe
 	for _, call := range []string{
 		forged.ID() + " verified: false",
@@ -61,5 +62,6 @@ func TestWrongMiddleware(t *testing.T) {
 		_, called := calls.Load(call)
 		assert.True(t, called, call)
 	}
-	assert.ElementsMatch(t, []geminihook.Result{geminihook.Processed, geminihook.Duplicate}, receiver.Results(genuine))
+	assert.ElementsMatch(t, []geminihook.Result{geminihook.Processed, geminihook.Duplicate},
+		receiver.Results(genuine))
 }

@@ -35,7 +35,9 @@ func protocols() *http.Protocols {
 	return p
 }
 
-func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) http.Handler {
+func routes(
+	endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error,
+) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /gemini", endpoint.Handler(fn))
 	return mux

@@ -26,7 +26,9 @@ func main() {
 	log.Fatal(server.ListenAndServe())
 }
 
-func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error, limit time.Duration) http.Handler {
+func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error,
+	limit time.Duration,
+) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /gemini", endpoint.Handler(fn))
 	return http.TimeoutHandler(mux, limit, "timeout")

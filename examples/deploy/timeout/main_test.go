@@ -31,7 +31,8 @@ func TestSlowFunction(t *testing.T) {
 	receiver := deliveries.New(t)
 	var genuine *webhooktest.Delivery
 	started := make(chan string, 100)
-	for limit := 100 * time.Millisecond; len(started) == 0; limit *= 2 { // until the function begins before the timeout
+	// Until the function begins before the timeout.
+	for limit := 100 * time.Millisecond; len(started) == 0; limit *= 2 {
 		genuine = receiver.Static(geminihook.EventBatchSucceeded)
 		release := make(chan struct{})
 		server := httptest.NewServer(routes(receiver.Endpoint, func(ctx context.Context, ev *geminihook.Event) error {
@@ -39,7 +40,8 @@ func TestSlowFunction(t *testing.T) {
 			<-release
 			return receiver.Handle(ctx, ev)
 		}, limit))
-		assert.Equal(t, http.StatusServiceUnavailable, deliveries.Post(t, server.URL+"/gemini", genuine))
+		assert.Equal(t, http.StatusServiceUnavailable,
+			deliveries.Post(t, server.URL+"/gemini", genuine))
 		close(release)
 		server.Close()
 	}

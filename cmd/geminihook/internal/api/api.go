@@ -111,7 +111,8 @@ func (c *Client) List(ctx context.Context) (all []Webhook, err error) {
 	const pages = 20 // of 50 webhooks, or of as many as Google likes
 	var token *string
 	for range pages {
-		response, err := c.sdk.Webhooks.List(ctx, operations.ListWebhooksRequest{PageToken: token}, once)
+		response, err := c.sdk.Webhooks.List(ctx, operations.ListWebhooksRequest{PageToken: token},
+			once)
 		if err != nil {
 			return nil, c.explain("listing the webhooks", err)
 		}
@@ -143,7 +144,9 @@ func (c *Client) Get(ctx context.Context, id string) (Webhook, error) {
 
 // Create creates a webhook and returns it with its secret, which the API never
 // shows again.
-func (c *Client) Create(ctx context.Context, name, uri string, events []string) (Webhook, string, error) {
+func (c *Client) Create(
+	ctx context.Context, name, uri string, events []string,
+) (Webhook, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	in := webhooks.WebhookInput{Name: &name, URI: uri}
@@ -174,7 +177,8 @@ func (c *Client) Update(ctx context.Context, id string, events []string) (Webhoo
 		in.SubscribedEvents = append(in.SubscribedEvents, webhooks.WebhookUpdateSubscribedEvent(e))
 	}
 	mask := "state,subscribed_events"
-	response, err := c.sdk.Webhooks.Update(ctx, operations.UpdateWebhookRequest{ID: id, UpdateMask: &mask, Body: in}, once)
+	response, err := c.sdk.Webhooks.Update(ctx,
+		operations.UpdateWebhookRequest{ID: id, UpdateMask: &mask, Body: in}, once)
 	if err != nil {
 		return Webhook{}, c.explain("updating the webhook", err)
 	}
@@ -237,7 +241,9 @@ func webhook(w *webhooks.Webhook) Webhook {
 		out.Events = append(out.Events, string(e))
 	}
 	for _, s := range w.SigningSecrets {
-		out.Secrets = append(out.Secrets, Secret{Name: value(s.TruncatedSecret), Expires: value(s.ExpireTime)})
+		out.Secrets = append(out.Secrets, Secret{
+			Name: value(s.TruncatedSecret), Expires: value(s.ExpireTime),
+		})
 	}
 	slices.SortStableFunc(out.Secrets, func(a, b Secret) int { return newest(a, b) })
 	return out

@@ -73,7 +73,14 @@ func TestLifetime(t *testing.T) {
 // TestErrors: a refused call has had no effect, and nobody knows of a failed one.
 func TestErrors(t *testing.T) {
 	fake, c := client(t)
-	for status, uncertain := range map[int]bool{400: false, 401: false, 403: false, 429: false, 500: true, 503: true} {
+	for status, uncertain := range map[int]bool{
+		400: false,
+		401: false,
+		403: false,
+		429: false,
+		500: true,
+		503: true,
+	} {
 		fake.Fail("POST /webhooks", status, "No.")
 		_, _, err := c.Create(t.Context(), "name", "https://example.com/", api.Events())
 		var refused *api.Error

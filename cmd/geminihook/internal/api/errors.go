@@ -21,7 +21,8 @@ type Error struct {
 
 // Error says what was attempted, why it failed, and what to do.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s: the API responded with %d %s", e.Doing, e.Status, http.StatusText(e.Status))
+	text := fmt.Sprintf("%s: the API responded with %d %s", e.Doing, e.Status,
+		http.StatusText(e.Status))
 	if e.Text != "" {
 		text += ": " + strings.TrimRight(e.Text, ".")
 	}
@@ -52,7 +53,8 @@ func (e *Error) BadKey() bool { return e.Status == http.StatusUnauthorized || e.
 // nonetheless.
 func Uncertain(err error) bool {
 	var refused *Error
-	return err != nil && !(errors.As(err, &refused) && refused.Status < 500) && !errors.Is(err, errNotSent)
+	return err != nil && !(errors.As(err, &refused) && refused.Status < 500) &&
+		!errors.Is(err, errNotSent)
 }
 
 var errNotSent = errors.New("the API could not be reached")

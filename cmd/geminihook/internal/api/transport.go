@@ -28,7 +28,8 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	if resp.StatusCode >= 300 && resp.StatusCode <= 399 {
 		// The SDK sends the key in a header that net/http would pass on to
 		// another host.
-		return nil, errors.Join(fmt.Errorf("the API responded with a redirect (%d), which is not followed", resp.StatusCode), resp.Body.Close())
+		return nil, errors.Join(fmt.Errorf("the API responded with a redirect (%d), which is not followed",
+			resp.StatusCode), resp.Body.Close())
 	}
 	if ahead, ok := Skew(resp, sent, time.Now()); ok {
 		r.mu.Lock()

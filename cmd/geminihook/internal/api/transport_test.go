@@ -33,8 +33,10 @@ func TestSkew(t *testing.T) {
 
 func TestPrivate(t *testing.T) {
 	for url, want := range map[string]bool{
-		"https://example.com/": true, "http://127.0.0.1:80/": true, "http://[::1]/": true, "http://localhost:1/": true,
-		"http://example.com/": false, "ftp://localhost/": false, "https://": false, "example.com": false, "http://localhost.example.com": false,
+		"https://example.com/": true, "http://127.0.0.1:80/": true, "http://[::1]/": true,
+		"http://localhost:1/": true,
+		"http://example.com/": false, "ftp://localhost/": false, "https://": false,
+		"example.com": false, "http://localhost.example.com": false,
 	} {
 		assert.Equal(t, want, api.Private(url), url)
 	}

@@ -51,19 +51,22 @@ func CheckURL(text string) error {
 // unreachable reports whether the host cannot be reached from the internet.
 func unreachable(host string) bool {
 	ip := net.ParseIP(host)
-	return Loopback(host) || ip != nil && (ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified())
+	return Loopback(host) ||
+		ip != nil && (ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified())
 }
 
 // Private reports whether what is sent to the URL stays private on the way: it is
 // https, or its host is a loopback address.
 func Private(rawURL string) bool {
 	u, err := url.Parse(rawURL)
-	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && Loopback(u.Hostname()))
+	return err == nil && u.Host != "" &&
+		(u.Scheme == "https" || u.Scheme == "http" && Loopback(u.Hostname()))
 }
 
 // Loopback reports whether the host is this machine by its name or address.
 func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	host = strings.ToLower(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") ||
+		ip != nil && ip.IsLoopback()
 }

@@ -44,7 +44,8 @@ func (e *Endpoint) genuine(ctx context.Context) (result Result, reached, accepte
 		do = "Either the program does not have this secret, " + name(e.Secrets[0]) + "; or its clock is off; or something on the way changes the body " +
 			"or splits the headers; or it refuses types that it does not know. " + do
 	case http.StatusInternalServerError:
-		do = "The function must ignore types that it does not know, because Google may add some. " + do
+		do = "The function must ignore types that it does not know, because Google may add some. " +
+			do
 	case http.StatusServiceUnavailable:
 		do = "Its store or its keys are unavailable. " + do
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
@@ -72,16 +73,19 @@ func (e *Endpoint) accepted(ctx context.Context, report func(Result)) {
 	}
 	several := e.delivery()
 	valid := several.Header.Get("webhook-signature")
-	several.Header.Set("webhook-signature", "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= v9,AAAA "+valid)
+	several.Header.Set("webhook-signature",
+		"v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= v9,AAAA "+valid)
 	report(acknowledges("several signatures", e.send(ctx, "several signatures", several),
 		"During a rotation, any of the signatures may be the one that matches, and unknown versions are to be skipped."))
 
-	strange := webhooktest.NewBody([]byte(`{"type":"`+EventType+`","version":"v9","timestamp":"soon","data":null,"more":[1]}`), e.signer())
+	strange := webhooktest.NewBody([]byte(`{"type":"`+EventType+
+		`","version":"v9","timestamp":"soon","data":null,"more":[1]}`), e.signer())
 	report(acknowledges("unfamiliar body", e.send(ctx, "unfamiliar body", strange),
 		"Google may add members and change others: an event must not be lost for that."))
 
 	again := e.delivery()
-	first, second := e.send(ctx, "duplicate", again), e.send(ctx, "duplicate", again.Clone().Sign(time.Now(), e.signer()))
+	first, second := e.send(ctx, "duplicate", again), e.send(ctx, "duplicate",
+		again.Clone().Sign(time.Now(), e.signer()))
 	if !first.acknowledged() {
 		second = first
 	}
@@ -108,8 +112,11 @@ func (e *Endpoint) twoAtOnce(ctx context.Context) Result {
 	both := []response{<-responses, <-responses}
 	slices.SortFunc(both, func(a, b response) int { return a.status - b.status })
 	text := both[0].String() + " and " + both[1].String()
-	busy := slices.IndexFunc(both, func(r response) bool { return r.status == http.StatusServiceUnavailable })
-	if !slices.ContainsFunc(both, response.acknowledged) || busy < 0 && !(both[0].acknowledged() && both[1].acknowledged()) {
+	busy := slices.IndexFunc(both, func(r response) bool {
+		return r.status == http.StatusServiceUnavailable
+	})
+	if !slices.ContainsFunc(both, response.acknowledged) ||
+		busy < 0 && !(both[0].acknowledged() && both[1].acknowledged()) {
 		return failure(check, text, "One must be acknowledged, and the other too, or with 503 until the first run has ended.")
 	}
 	if busy >= 0 && both[busy].header.Get("Retry-After") == "" {

@@ -8,7 +8,9 @@ import (
 )
 
 func TestShell(t *testing.T) {
-	assert.Equal(t, "geminihook setup -url https://example.com/a,b", doctor.Shell("geminihook", "setup", "-url", "https://example.com/a,b"))
-	assert.Equal(t, `x 'https://example.com/?a=1&b=$(id)' '' 'it'\''s'`, doctor.Shell("x", "https://example.com/?a=1&b=$(id)", "", "it's"))
+	assert.Equal(t, "geminihook setup -url https://example.com/a,b",
+		doctor.Shell("geminihook", "setup", "-url", "https://example.com/a,b"))
+	assert.Equal(t, `x 'https://example.com/?a=1&b=$(id)' '' 'it'\''s'`,
+		doctor.Shell("x", "https://example.com/?a=1&b=$(id)", "", "it's"))
 	assert.Empty(t, doctor.Shell())
 }

@@ -88,7 +88,9 @@ func (e *Endpoint) send(ctx context.Context, check string, d *webhooktest.Delive
 
 // do sends the request. Redirects are not followed: their target would get a
 // delivery with a valid signature.
-func (e *Endpoint) do(ctx context.Context, check string, req *http.Request, d *webhooktest.Delivery) response {
+func (e *Endpoint) do(
+	ctx context.Context, check string, req *http.Request, d *webhooktest.Delivery,
+) response {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(e.Timeout, 10*time.Second))
 	defer cancel()
 	req.Header.Set("User-Agent", "geminihook-doctor")

@@ -18,7 +18,9 @@ func check(t *testing.T, h http.Handler, secrets ...string) (results []doctor.Re
 	t.Helper()
 	server := httptest.NewServer(h)
 	defer server.Close()
-	(&doctor.Endpoint{URL: server.URL, Secrets: secrets, Timeout: time.Minute}).Check(t.Context(), func(r doctor.Result) { results = append(results, r) })
+	(&doctor.Endpoint{URL: server.URL, Secrets: secrets, Timeout: time.Minute}).Check(t.Context(), func(r doctor.Result) {
+		results = append(results, r)
+	})
 	return results
 }
 
@@ -79,7 +81,8 @@ func TestHoles(t *testing.T) {
 			assert.Equal(t, tt.failures, names(results, doctor.Failure))
 			assert.Equal(t, tt.warnings, names(results, doctor.Warning))
 			for _, r := range results {
-				assert.Equal(t, r.Level == doctor.OK, r.Do == "", "what is wrong has an advice: %+v", r)
+				assert.Equal(t, r.Level == doctor.OK, r.Do == "",
+					"what is wrong has an advice: %+v", r)
 			}
 		})
 	}
@@ -94,13 +97,22 @@ const everything = "forged signature; changed body; body with another spacing; e
 
 // TestUnreached: without a response of the endpoint itself, no other check is made.
 func TestUnreached(t *testing.T) {
-	for status, want := range map[int]doctor.Level{301: doctor.Failure, 404: doctor.Failure, 405: doctor.Failure, 502: doctor.Failure} {
-		results := check(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }), shared)
+	for status, want := range map[int]doctor.Level{
+		301: doctor.Failure,
+		404: doctor.Failure,
+		405: doctor.Failure,
+		502: doctor.Failure,
+	} {
+		results := check(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+		}), shared)
 		require.Len(t, results, 1)
 		assert.Equal(t, want, results[0].Level)
 	}
 	var stolen int
-	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen++ }))
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		stolen++
+	}))
 	defer thief.Close()
 	results := check(t, http.RedirectHandler(thief.URL, http.StatusPermanentRedirect), shared)
 	require.Len(t, results, 1)
@@ -118,7 +130,9 @@ func TestUnreached(t *testing.T) {
 
 // TestForbidden: a 403 may be what the program wants.
 func TestForbidden(t *testing.T) {
-	results := check(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), shared)
+	results := check(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+	}), shared)
 	assert.Equal(t, "genuine delivery", names(results[:1], doctor.Warning))
 	assert.Empty(t, names(results, doctor.Failure))
 }

@@ -64,7 +64,8 @@ func Keys(ctx context.Context, url string) (r Result, ahead time.Duration, dated
 	if err != nil {
 		return failure(check, url+": "+err.Error(), do), ahead, dated
 	}
-	return ok(check, fmt.Sprintf("%s has %d usable keys: %s", url, len(names), strings.Join(names, ", "))), ahead, dated
+	return ok(check, fmt.Sprintf("%s has %d usable keys: %s", url, len(names),
+		strings.Join(names, ", "))), ahead, dated
 }
 
 // keys returns the beginnings of the names of the usable keys in the response.
@@ -81,11 +82,14 @@ func keys(resp *http.Response) (names []string, err error) {
 	}
 	for _, k := range set.Keys {
 		raw, err := base64.RawURLEncoding.DecodeString(k.X)
-		if k.Kty != "OKP" || k.Crv != "Ed25519" || err != nil || len(raw) != ed25519.PublicKeySize || len(names) == 16 {
+		if k.Kty != "OKP" || k.Crv != "Ed25519" || err != nil ||
+			len(raw) != ed25519.PublicKeySize || len(names) == 16 {
 			continue
 		}
-		sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":"Ed25519","kty":"OKP","x":"%s"}`, k.X)) // RFC 7638
-		names = append(names, cmp.Or(k.Kid, base64.RawURLEncoding.EncodeToString(sum[:])[:12]+"..."))
+		// RFC 7638.
+		sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":"Ed25519","kty":"OKP","x":"%s"}`, k.X))
+		names = append(names,
+			cmp.Or(k.Kid, base64.RawURLEncoding.EncodeToString(sum[:])[:12]+"..."))
 	}
 	if len(names) == 0 {
 		return nil, errors.New("the key set has no usable Ed25519 key")
@@ -94,4 +98,6 @@ func keys(resp *http.Response) (names []string, err error) {
 }
 
 // straight follows no redirects: what it sends is for one address.
-var straight = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+var straight = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+	return http.ErrUseLastResponse
+}}

@@ -16,7 +16,8 @@ import (
 
 func TestClock(t *testing.T) {
 	for ahead, want := range map[time.Duration]doctor.Level{
-		0: doctor.OK, 20 * time.Second: doctor.OK, -20 * time.Second: doctor.OK, time.Minute: doctor.Warning, -time.Minute: doctor.Warning,
+		0: doctor.OK, 20 * time.Second: doctor.OK, -20 * time.Second: doctor.OK,
+		time.Minute: doctor.Warning, -time.Minute: doctor.Warning,
 		5*time.Minute + time.Second: doctor.Failure, -time.Hour: doctor.Failure,
 	} {
 		assert.Equal(t, want, doctor.Clock(ahead).Level, ahead)
@@ -42,7 +43,9 @@ func TestKeys(t *testing.T) {
 
 	for name, h := range map[string]http.HandlerFunc{
 		"no keys": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"keys":[{"kty":"RSA"}]}`) },
-		"no JSON": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `<html>`) },
+		"no JSON": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `<html>`)
+		},
 		"endless": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, strings.Repeat(" ", 2<<20)+"{}")
 		},

@@ -29,12 +29,25 @@ const checkAll = "Anyone can forge such a delivery: verify every signature befor
 
 // refusals lists the holes of verifiers that were found in the field.
 var refusals = []refusal{
-	{"forged signature", checkAll, func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.WrongSecret() }},
-	{"changed body", "Verify the bytes that arrived.", func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.Tampered() }},
-	{"body with another spacing", "It verifies JSON that it has encoded again: verify the bytes that arrived.", func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
-		d.Body = append(d.Body, ' ')
-		return d
-	}},
+	{
+		"forged signature",
+		checkAll, func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
+			return d.WrongSecret()
+		},
+	},
+	{
+		"changed body",
+		"Verify the bytes that arrived.", func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
+			return d.Tampered()
+		},
+	},
+	{
+		"body with another spacing",
+		"It verifies JSON that it has encoded again: verify the bytes that arrived.", func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
+			d.Body = append(d.Body, ' ')
+			return d
+		},
+	},
 	{
 		"empty secret", "It verifies with an empty secret, so anyone can sign: set GEMINI_WEBHOOK_SECRET, and refuse to start without it.",
 		func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
@@ -44,7 +57,8 @@ var refusals = []refusal{
 	{
 		"published secret", "It accepts a secret that everybody can read: rotate the secret.",
 		func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
-			return d.Sign(time.Now(), webhooktest.Static(published[0]), webhooktest.Static(published[1]))
+			return d.Sign(time.Now(), webhooktest.Static(published[0]),
+				webhooktest.Static(published[1]))
 		},
 	},
 	{
@@ -61,25 +75,50 @@ var refusals = []refusal{
 	{"timestamp with zeros in front", formatted, timestamp("00")},
 	{"no version prefix", listed, signature(func(mac string) string { return mac })},
 	{"unknown version", listed, signature(func(mac string) string { return "v9," + mac })},
-	{"v1 signature as v1a", "v1a is Ed25519: verify it with a public key, and skip it without one.", signature(func(mac string) string { return "v1a," + mac })},
-	{"signature inside another", "It searches for the signature in the header: compare whole entries.", signature(func(mac string) string { return "v1,A" + mac + "A" })},
-	{"beginning of a signature", "It compares only a part: compare all of it, in constant time.", signature(func(mac string) string { return "v1," + mac[:8] })},
+	{
+		"v1 signature as v1a",
+		"v1a is Ed25519: verify it with a public key, and skip it without one.", signature(func(mac string) string {
+			return "v1a," + mac
+		}),
+	},
+	{
+		"signature inside another",
+		"It searches for the signature in the header: compare whole entries.", signature(func(mac string) string {
+			return "v1,A" + mac + "A"
+		}),
+	},
+	{
+		"beginning of a signature",
+		"It compares only a part: compare all of it, in constant time.", signature(func(mac string) string {
+			return "v1," + mac[:8]
+		}),
+	},
 	{"empty signature", checkAll, signature(func(string) string { return "v1," })},
-	{"JWT without a signature", "It accepts the algorithm \"none\". Gemini sends no JWT: do not read any.", signature(func(string) string {
-		encode := base64.RawURLEncoding.EncodeToString
-		return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encode(fmt.Appendf(nil, `{"iat":%d}`, time.Now().Unix())) + "."
-	})},
+	{
+		"JWT without a signature",
+		"It accepts the algorithm \"none\". Gemini sends no JWT: do not read any.", signature(func(string) string {
+			encode := base64.RawURLEncoding.EncodeToString
+			return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." +
+				encode(fmt.Appendf(nil, `{"iat":%d}`, time.Now().Unix())) + "."
+		}),
+	},
 	{"no headers", checkAll, without("webhook-id", "webhook-timestamp", "webhook-signature")},
 	{"no webhook-signature", checkAll, without("webhook-signature")},
 	{"no webhook-timestamp", "Without a timestamp, a delivery can be replayed forever.", without("webhook-timestamp")},
-	{"no webhook-id", "Without an id, duplicates cannot be told apart.", func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
-		d.Header.Del("webhook-id")
-		return d.Sign(time.Now(), e.signer()) // a genuine signature, over an empty id
-	}},
-	{"body that is not JSON", "It acknowledges a body that it cannot read.", func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
-		d.Body = []byte("not JSON")
-		return d.Sign(time.Now(), e.signer())
-	}},
+	{
+		"no webhook-id",
+		"Without an id, duplicates cannot be told apart.", func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
+			d.Header.Del("webhook-id")
+			return d.Sign(time.Now(), e.signer()) // a genuine signature, over an empty id
+		},
+	},
+	{
+		"body that is not JSON",
+		"It acknowledges a body that it cannot read.", func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
+			d.Body = []byte("not JSON")
+			return d.Sign(time.Now(), e.signer())
+		},
+	},
 }
 
 const (
@@ -165,7 +204,8 @@ func (e *Endpoint) oversized(ctx context.Context) Result {
 		return warning(check, got.String(), "It is refused without a status. 413 would say why.")
 	}
 	return judge(check, got, http.StatusRequestEntityTooLarge,
-		fmt.Sprintf("It reads %d MiB and maybe more into memory: bound the body before it is read.", maxBody>>20))
+		fmt.Sprintf("It reads %d MiB and maybe more into memory: bound the body before it is read.",
+			maxBody>>20))
 }
 
 // get sends a GET request, as a browser does.
@@ -201,7 +241,8 @@ func (e *Endpoint) silent() Result {
 func (e *Endpoint) reveals(response []byte, d *webhooktest.Delivery) bool {
 	for _, s := range e.Secrets {
 		text := strings.TrimPrefix(s, "whsec_")
-		if bytes.Contains(response, []byte(text)) || bytes.Contains(response, []byte(strings.TrimRight(text, "="))) {
+		if bytes.Contains(response, []byte(text)) ||
+			bytes.Contains(response, []byte(strings.TrimRight(text, "="))) {
 			return true
 		}
 		right := rightMAC(s, d)
@@ -209,9 +250,11 @@ func (e *Endpoint) reveals(response []byte, d *webhooktest.Delivery) bool {
 			continue
 		}
 		for _, form := range []string{
-			base64.RawStdEncoding.EncodeToString(right), base64.RawURLEncoding.EncodeToString(right), hex.EncodeToString(right),
+			base64.RawStdEncoding.EncodeToString(right),
+			base64.RawURLEncoding.EncodeToString(right), hex.EncodeToString(right),
 		} {
-			if bytes.Contains(bytes.ToLower(response), bytes.ToLower([]byte(form))) && !strings.Contains(d.Header.Get("webhook-signature"), form) {
+			if bytes.Contains(bytes.ToLower(response), bytes.ToLower([]byte(form))) &&
+				!strings.Contains(d.Header.Get("webhook-signature"), form) {
 				return true
 			}
 		}

@@ -16,13 +16,16 @@ func Webhooks(all []api.Webhook, want []string, endpoint string) (results []Resu
 		return []Result{warning("webhooks", "the project has no static webhook",
 			"Create one with: geminihook setup -url URL. (Dynamic webhooks, which each job names, are not listed.)")}
 	}
-	if endpoint != "" && api.CheckURL(endpoint) == nil && !deliversTo(all, endpoint) { // and not to one on this machine
+	// And not to one on this machine.
+	if endpoint != "" && api.CheckURL(endpoint) == nil && !deliversTo(all, endpoint) {
 		results = append(results, warning("webhooks", "no webhook delivers to "+endpoint,
 			"Create one.", "geminihook", "setup", "-url", endpoint))
 	}
 	for i, w := range all {
 		results = append(results, state(w), address(w), events(w, want))
-		if slices.ContainsFunc(all[:i], func(other api.Webhook) bool { return api.SameURL(w.URL, other.URL) }) {
+		if slices.ContainsFunc(all[:i], func(other api.Webhook) bool {
+			return api.SameURL(w.URL, other.URL)
+		}) {
 			results = append(results, warning("webhook "+w.ID+" twice", "another webhook has the same URL, so each event comes twice, with two ids",
 				"Delete one of them.", "geminihook", "delete", w.ID))
 		}
@@ -43,7 +46,8 @@ func state(w api.Webhook) Result {
 		return failure(check, w.State+": Google has given up after too many failures",
 			"Find out why the endpoint refuses deliveries, for example with -endpoint. Then enable it.", "geminihook", "setup", "-update", "-url", w.URL)
 	case w.State == "disabled":
-		return failure(check, w.State, "If it should deliver, enable it.", "geminihook", "setup", "-update", "-url", w.URL)
+		return failure(check, w.State, "If it should deliver, enable it.", "geminihook", "setup",
+			"-update", "-url", w.URL)
 	}
 	return warning(check, fmt.Sprintf("%q is not a state that this command knows", w.State), "See Google's page about webhooks.")
 }
@@ -51,7 +55,8 @@ func state(w api.Webhook) Result {
 func address(w api.Webhook) Result {
 	check := "webhook " + w.ID + " URL"
 	if err := api.CheckURL(w.URL); err != nil {
-		return failure(check, w.URL+": "+err.Error(), "Create another with: geminihook setup -url URL. Then delete this one.", "geminihook", "delete", w.ID)
+		return failure(check, w.URL+": "+err.Error(), "Create another with: geminihook setup -url URL. Then delete this one.",
+			"geminihook", "delete", w.ID)
 	}
 	return ok(check, w.URL)
 }
@@ -67,7 +72,8 @@ func events(w api.Webhook, want []string) Result {
 	if len(missing) > 0 {
 		return warning(check, "not subscribed to "+strings.Join(missing, ", "),
 			"If the program needs them, subscribe to them.",
-			"geminihook", "setup", "-update", "-url", w.URL, "-events", strings.Join(append(slices.Clone(w.Events), missing...), ","))
+			"geminihook", "setup", "-update", "-url", w.URL, "-events",
+			strings.Join(append(slices.Clone(w.Events), missing...), ","))
 	}
 	return ok(check, "subscribed to all "+fmt.Sprint(len(want))+" that are wanted")
 }

@@ -125,7 +125,9 @@ func (c candidate) then(body []byte, s step) candidate {
 
 func fromBase64(b []byte) []byte {
 	text := strings.Join(strings.Fields(string(b)), "") // it may be wrapped
-	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+	for _, e := range []*base64.Encoding{
+		base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding,
+	} {
 		if decoded, err := e.DecodeString(text); err == nil {
 			return decoded
 		}
@@ -142,7 +144,8 @@ func decompress(b []byte) []byte {
 		if err != nil {
 			continue
 		}
-		if inside, err := io.ReadAll(io.LimitReader(r, maxBody+1)); err == nil && len(inside) <= maxBody {
+		if inside, err := io.ReadAll(io.LimitReader(r, maxBody+1)); err == nil &&
+			len(inside) <= maxBody {
 			return inside
 		}
 	}

@@ -24,9 +24,10 @@ type checker struct {
 	secrets []geminihook.Secret
 	dynamic func(header http.Header, body []byte) (geminihook.Proof, error) // may be nil
 	tries   int                                                             // left
-	slow    int                                                             // tries left with dynamic
-	bytes   int64                                                           // left
-	err     error                                                           // of the first candidate, which is what arrived
+	// Tries left with dynamic.
+	slow  int
+	bytes int64 // left
+	err   error // of the first candidate, which is what arrived
 }
 
 func newChecker(ctx context.Context, keys Keys) *checker {
@@ -64,7 +65,9 @@ func (c *checker) find(heads []head, b candidate) (match, bool) {
 func (c *checker) exhausted() bool { return c.tries <= 0 || c.slow <= 0 || c.bytes <= 0 }
 
 // verify tries one candidate.
-func (c *checker) verify(header http.Header, body []byte, secrets []geminihook.Secret) (geminihook.Proof, bool) {
+func (c *checker) verify(
+	header http.Header, body []byte, secrets []geminihook.Secret,
+) (geminihook.Proof, bool) {
 	if c.exhausted() {
 		return geminihook.Proof{}, false
 	}
@@ -109,7 +112,9 @@ func searchSecrets(c *checker, heads []head, d Delivery, _ []Delivery) (match, b
 			}
 			for _, h := range heads {
 				if proof, ok := c.verify(h.header, d.Body, []geminihook.Secret{secret}); ok {
-					return match{head: h, candidate: candidate{d.Body, []step{undecoded}}, proof: proof}, true
+					return match{
+						head: h, candidate: candidate{d.Body, []step{undecoded}}, proof: proof,
+					}, true
 				}
 			}
 		}
@@ -125,7 +130,8 @@ func searchOthers(c *checker, heads []head, d Delivery, others []Delivery) (matc
 			"the headers and the body are of two deliveries; something mixed them up, such as a buffer that is shared by requests",
 		}
 		if n := differing(d.Body, o.Body); n <= maxDiffering { // another delivery of the same event
-			s.cause, s.why = Changed, fmt.Sprintf("the two bodies differ in %d of %d bytes, which something changed in this one", n, len(d.Body))
+			s.cause, s.why = Changed, fmt.Sprintf("the two bodies differ in %d of %d bytes, which something changed in this one",
+				n, len(d.Body))
 		}
 		if found, ok := c.find(heads, candidate{o.Body, []step{s}}); ok {
 			return found, true

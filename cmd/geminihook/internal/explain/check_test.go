@@ -31,9 +31,11 @@ func TestGenuine(t *testing.T) {
 	assert.Equal(t, []explain.Cause{explain.HeaderSplit}, v.Causes)
 
 	d := webhooktest.NewBody([]byte("hello"), webhooktest.Static(webhooktest.TestSecret))
-	v = explain.Explain(t.Context(), explain.Delivery{Header: d.Header, Body: d.Body}, static, sent.AddDate(9, 0, 0))
+	v = explain.Explain(t.Context(), explain.Delivery{Header: d.Header, Body: d.Body}, static,
+		sent.AddDate(9, 0, 0))
 	assert.False(t, v.Genuine)
-	v = explain.Explain(t.Context(), explain.Delivery{Header: d.Header, Body: d.Body}, static, v.SentAt)
+	v = explain.Explain(t.Context(), explain.Delivery{Header: d.Header, Body: d.Body}, static,
+		v.SentAt)
 	assert.False(t, v.Genuine)
 	assert.Contains(t, v.Reason, "not a JSON object")
 	assert.Empty(t, v.Hints)
@@ -72,7 +74,12 @@ func TestReason(t *testing.T) {
 	assert.Contains(t, v.Reason, "webhook-id must be 1 to 256 bytes")
 
 	d = recorded(t, webhooktest.Dynamic(webhooktest.Key(1)))
-	down := explain.Keys{Dynamic: &geminihook.KeySet{URL: "http://127.0.0.1:0/", Tolerance: math.MaxInt64, Logger: slog.New(slog.DiscardHandler)}}
+	down := explain.Keys{
+		Dynamic: &geminihook.KeySet{
+			URL: "http://127.0.0.1:0/", Tolerance: math.MaxInt64,
+			Logger: slog.New(slog.DiscardHandler),
+		},
+	}
 	v = explain.Explain(t.Context(), d, down, sent)
 	assert.Contains(t, v.Reason, "could not decide")
 	assert.Empty(t, v.Hints)
@@ -91,14 +98,16 @@ func TestBounds(t *testing.T) {
 	object := `{"a":1,"b":2,"c":3,"d":4,"e":"/é<😀"}`
 	for name, body := range map[string]string{
 		"many objects": `{"o":[` + strings.Repeat(object+",", 100) + object + `]}`,
-		"many keys":    fmt.Sprintf(`{"o":{%s}}`, strings.Join(strings.Fields(strings.Repeat(`"k":1, `, 5000)+`"k":1`), "")),
-		"deep":         strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000),
-		"large":        `{"o":"` + strings.Repeat("/", 1<<20) + `"}`,
+		"many keys": fmt.Sprintf(`{"o":{%s}}`,
+			strings.Join(strings.Fields(strings.Repeat(`"k":1, `, 5000)+`"k":1`), "")),
+		"deep":  strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000),
+		"large": `{"o":"` + strings.Repeat("/", 1<<20) + `"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := webhooktest.NewBody([]byte(body), webhooktest.Dynamic(webhooktest.Key(1)))
 			var c counter
-			v := explain.Explain(t.Context(), explain.Delivery{Header: d.Header, Body: d.Body}, explain.Keys{Dynamic: &c}, sent)
+			v := explain.Explain(t.Context(), explain.Delivery{Header: d.Header, Body: d.Body},
+				explain.Keys{Dynamic: &c}, sent)
 			assert.False(t, v.Genuine)
 			assert.LessOrEqual(t, c.calls, 3000)
 		})
@@ -114,7 +123,8 @@ func FuzzExplain(f *testing.F) {
 	f.Add("x, y", "eyJ.a.b", []byte("\x1f\x8b"))
 	f.Fuzz(func(t *testing.T, timestamp, signature string, body []byte) {
 		header := http.Header{"Webhook-Id": {"msg_1"}, "Webhook-Timestamp": {timestamp}, "Webhook-Signature": {signature}}
-		v := explain.Explain(t.Context(), explain.Delivery{Header: header, Body: body}, static, sent)
+		v := explain.Explain(t.Context(), explain.Delivery{Header: header, Body: body}, static,
+			sent)
 		if v.Genuine {
 			h, err := geminihook.NewHMAC(webhooktest.TestSecret)
 			assert.NoError(t, err)
@@ -138,7 +148,9 @@ func TestLongBody(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := webhooktest.NewBody([]byte(`{"user_metadata":"`+strings.Repeat("a", tt.size)+`"}`)).Sign(sent, webhooktest.Static(webhooktest.TestSecret))
-			changed := explain.Delivery{Header: d.Header, Body: bytes.Replace(d.Body, []byte(":"), []byte(": "), 1)}
+			changed := explain.Delivery{
+				Header: d.Header, Body: bytes.Replace(d.Body, []byte(":"), []byte(": "), 1),
+			}
 			v := explain.Explain(t.Context(), changed, static, time.Time{})
 			assert.Equal(t, []explain.Cause{tt.cause}, v.Causes)
 		})

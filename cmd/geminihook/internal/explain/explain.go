@@ -62,7 +62,9 @@ type Verdict struct {
 // Explain judges a delivery at the time now. If now is zero, it judges it at the
 // time at which it was sent. The other deliveries arrived at the same place: a
 // body may belong to one of them. Explain asks keys.Dynamic with ctx.
-func Explain(ctx context.Context, d Delivery, keys Keys, now time.Time, others ...Delivery) Verdict {
+func Explain(
+	ctx context.Context, d Delivery, keys Keys, now time.Time, others ...Delivery,
+) Verdict {
 	if text := missing(d.Header); text != "" {
 		return because(geminihook.ErrHeader, HeaderMissing, text)
 	}

@@ -38,7 +38,8 @@ var (
 func recorded(t *testing.T, signer webhooktest.Signer) explain.Delivery {
 	t.Helper()
 	d := webhooktest.NewBody([]byte(original))
-	for n := 0; !strings.Contains(d.Header.Get("webhook-signature"), "+"); n++ { // so that one can be lost
+	// So that one can be lost.
+	for n := 0; !strings.Contains(d.Header.Get("webhook-signature"), "+"); n++ {
 		d.SetID(fmt.Sprint("msg_", n))
 		d.Sign(sent, signer)
 	}
@@ -46,7 +47,9 @@ func recorded(t *testing.T, signer webhooktest.Signer) explain.Delivery {
 	require.NoError(t, d.Write(&file))
 	d, err := webhooktest.Read(&file)
 	require.NoError(t, err)
-	return explain.Delivery{Name: "genuine.http", Header: d.Header, Body: d.Body, Expected: int64(len(d.Body))}
+	return explain.Delivery{
+		Name: "genuine.http", Header: d.Header, Body: d.Body, Expected: int64(len(d.Body)),
+	}
 }
 
 // breakage is one thing that goes wrong with a delivery.
@@ -205,7 +208,9 @@ func check(t *testing.T, d explain.Delivery, tt *breakage) {
 	assert.False(t, v.Genuine)
 	assert.NotEmpty(t, v.Reason)
 	text := v.Reason + v.Hints[0]
-	for _, confidential := range []string{webhooktest.TestSecret[8:], signed[4:], "Müller", "INVALID", "callback"} {
+	for _, confidential := range []string{
+		webhooktest.TestSecret[8:], signed[4:], "Müller", "INVALID", "callback",
+	} {
 		assert.NotContains(t, text, confidential)
 	}
 }
@@ -232,7 +237,10 @@ func TestExplain(t *testing.T) {
 			raw := webhooktest.Static(base64.StdEncoding.EncodeToString([]byte(webhooktest.TestSecret)))
 			d.Header.Set("webhook-signature", raw.Sign(d.Header.Get("webhook-id"), sent, d.Body))
 		}, cause: explain.RawSecret, hint: "the text of the secret as the key"},
-		breakage{name: "clock fast", now: sent.Add(17 * time.Minute), cause: explain.ClockFast, hint: "17m0s before the time on the receiver's clock, which is fast by that much"},
+		breakage{
+			name: "clock fast", now: sent.Add(17 * time.Minute), cause: explain.ClockFast,
+			hint: "17m0s before the time on the receiver's clock, which is fast by that much",
+		},
 		breakage{name: "clock slow", now: sent.Add(-3 * time.Hour), cause: explain.ClockSlow, hint: "3h0m0s after the time on the receiver's clock, which is slow by that much"},
 		breakage{name: "replayed", now: sent.Add(240 * time.Hour), cause: explain.Replayed, hint: "time.Unix(1769083205, 0)"},
 	)
@@ -254,8 +262,13 @@ func TestExplainDynamic(t *testing.T) {
 	table := append(
 		bodyBreakages(),
 		breakage{name: "v1a with a v1 verifier", keys: static, cause: explain.Dynamic, hint: "this is a dynamic webhook"},
-		breakage{name: "forged", damage: body(replace("batches/1", "batches/2")), cause: explain.Forged, hint: "None of the public keys"},
-		breakage{name: "plus lost", damage: signature(func(s string) []string { return []string{strings.ReplaceAll(s, "+", " ")} }), cause: explain.PlusLost, hint: `putting "+"`},
+		breakage{
+			name: "forged", damage: body(replace("batches/1", "batches/2")),
+			cause: explain.Forged, hint: "None of the public keys",
+		},
+		breakage{name: "plus lost", damage: signature(func(s string) []string {
+			return []string{strings.ReplaceAll(s, "+", " ")}
+		}), cause: explain.PlusLost, hint: `putting "+"`},
 		breakage{name: "clock slow", now: sent.Add(-time.Hour), cause: explain.ClockSlow, hint: "slow by that much"},
 	)
 	for _, tt := range table {

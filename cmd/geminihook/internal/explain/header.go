@@ -175,7 +175,8 @@ func hasEntry(header http.Header, scheme string) bool {
 // signatures says what is wrong with the list of signatures itself, if anything.
 func signatures(header http.Header, keys Keys) (Cause, string) {
 	list := joined(header)
-	static, dynamic := hasEntry(header, geminihook.SchemeHMAC), hasEntry(header, geminihook.SchemeEd25519)
+	static, dynamic := hasEntry(header, geminihook.SchemeHMAC), hasEntry(header,
+		geminihook.SchemeEd25519)
 	switch word := strings.TrimPrefix(list, "Bearer "); {
 	case strings.HasPrefix(word, "eyJ") && strings.Count(word, ".") == 2:
 		return JWT, "webhook-signature is a JWT. Google's page shows one for dynamic webhooks, but Gemini signs them with v1a: " +
@@ -202,7 +203,8 @@ func wellFormed(list string) bool {
 	for entry := range strings.FieldsSeq(list) {
 		scheme, value, _ := strings.Cut(entry, ",")
 		b, err := base64.StdEncoding.DecodeString(value)
-		if err == nil && (scheme == geminihook.SchemeHMAC && len(b) == 32 || scheme == geminihook.SchemeEd25519 && len(b) == 64) {
+		if err == nil && (scheme == geminihook.SchemeHMAC && len(b) == 32 ||
+			scheme == geminihook.SchemeEd25519 && len(b) == 64) {
 			return true
 		}
 	}

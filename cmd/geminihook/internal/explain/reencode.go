@@ -72,14 +72,18 @@ func searchEncodings(c *checker, heads []head, d Delivery, _ []Delivery) (match,
 			escapings []*escapes
 		}{
 			{permuted: 3, orders: maxLikely, spacings: spacings, escapings: escapings},
-			{permuted: 5, orders: maxOrders, spacings: spacings[:3], escapings: escapings[:min(len(escapings), 3)]},
+			{
+				permuted: 5, orders: maxOrders, spacings: spacings[:3],
+				escapings: escapings[:min(len(escapings), 3)],
+			},
 		} {
 			for ordered := range orders(tree, phase.permuted, phase.orders) {
 				for _, e := range phase.escapings {
 					for _, s := range phase.spacings {
 						s.escapes = e
 						if found, ok := c.find(heads, candidate{body: encode(ordered, &s)}); ok {
-							found.candidate.steps = append(slices.Clone(unwrapped.steps), described(tree, ordered, s, text))
+							found.candidate.steps = append(slices.Clone(unwrapped.steps),
+								described(tree, ordered, s, text))
 							return found, true
 						}
 					}
@@ -196,8 +200,12 @@ func (n *node) collect(objects *[]*node) {
 // arrangements returns the order as it arrived, Google's, the sorted one, and,
 // if there are few keys, all others.
 func arrangements(members []member, permuted int) [][]member {
-	byKnown := slices.SortedStableFunc(slices.Values(members), func(a, b member) int { return cmp.Compare(rank(a), rank(b)) })
-	byName := slices.SortedStableFunc(slices.Values(members), func(a, b member) int { return strings.Compare(a.key.decoded, b.key.decoded) })
+	byKnown := slices.SortedStableFunc(slices.Values(members), func(a, b member) int {
+		return cmp.Compare(rank(a), rank(b))
+	})
+	byName := slices.SortedStableFunc(slices.Values(members), func(a, b member) int {
+		return strings.Compare(a.key.decoded, b.key.decoded)
+	})
 	all := [][]member{members, byKnown, byName}
 	if len(members) <= permuted {
 		permute(slices.Clone(members), 0, func(p []member) { all = append(all, slices.Clone(p)) })

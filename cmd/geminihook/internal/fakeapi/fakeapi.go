@@ -61,7 +61,11 @@ type failure struct {
 
 // New starts a [Server]. Call [Server.Close] when finished with it.
 func New() *Server {
-	s := &Server{Keys: webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(0)), webhooktest.Public(webhooktest.Key(1))), clock: time.Now, onCreate: func() {}}
+	s := &Server{
+		Keys: webhooktest.NewKeyServer(webhooktest.Public(webhooktest.Key(0)),
+			webhooktest.Public(webhooktest.Key(1))),
+		clock: time.Now, onCreate: func() {},
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1beta/webhooks", s.list)
 	mux.HandleFunc("POST /v1beta/webhooks", s.create)
@@ -144,7 +148,9 @@ func (s *Server) Requests() []string {
 
 // Deliver delivers an event of the type as Google does, signed with every valid
 // secret of the webhook, to url in place of the webhook's URL, as a tunnel does.
-func (s *Server) Deliver(ctx context.Context, id string, t geminihook.EventType, url string) (status int, err error) {
+func (s *Server) Deliver(
+	ctx context.Context, id string, t geminihook.EventType, url string,
+) (status int, err error) {
 	var signers []webhooktest.Signer
 	for _, one := range s.Secrets(id) {
 		signers = append(signers, webhooktest.Static(one))
@@ -219,9 +225,14 @@ func (s *Server) guard(next http.Handler) http.Handler {
 func refuse(w http.ResponseWriter, status int, message, reason string) {
 	details := []map[string]string{}
 	if reason != "" {
-		details = append(details, map[string]string{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason})
+		details = append(details, map[string]string{
+			"@type":  "type.googleapis.com/google.rpc.ErrorInfo",
+			"reason": reason,
+		})
 	}
-	reply(w, status, map[string]any{"error": map[string]any{"code": status, "message": message, "details": details}})
+	reply(w, status, map[string]any{
+		"error": map[string]any{"code": status, "message": message, "details": details},
+	})
 }
 
 func reply(w http.ResponseWriter, status int, v any) {

@@ -41,7 +41,10 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fresh := newSecret()
-	h := &hook{ID: s.newID(), Name: in.Name, URI: in.URI, State: "enabled", Events: in.Events, Secrets: []secret{fresh}}
+	h := &hook{
+		ID: s.newID(), Name: in.Name, URI: in.URI, State: "enabled", Events: in.Events,
+		Secrets: []secret{fresh},
+	}
 	s.hooks = append(s.hooks, h)
 	s.onCreate()
 	out := *h

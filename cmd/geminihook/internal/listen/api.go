@@ -84,7 +84,8 @@ func (p *page) wait(w http.ResponseWriter, r *http.Request) {
 	if text := r.URL.Query().Get("timeout"); text != "" {
 		var err error
 		if limit, err = time.ParseDuration(text); err != nil || limit < 0 || limit > maxWait {
-			fail(w, http.StatusBadRequest, "timeout must be a duration such as 30s, and at most "+maxWait.String())
+			fail(w, http.StatusBadRequest,
+				"timeout must be a duration such as 30s, and at most "+maxWait.String())
 			return
 		}
 	}
@@ -94,7 +95,8 @@ func (p *page) wait(w http.ResponseWriter, r *http.Request) {
 	}
 	defer p.leave()
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Time{}) // when it passes, the context ends as if the client had gone
+	// When it passes, the context ends as if the client had gone.
+	_ = rc.SetReadDeadline(time.Time{})
 	_ = rc.SetWriteDeadline(time.Now().Add(limit + 10*time.Second))
 	ctx, cancel := context.WithTimeout(r.Context(), limit)
 	defer cancel()
@@ -108,7 +110,8 @@ func (p *page) wait(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			fail(w, http.StatusGatewayTimeout, "no such delivery has arrived within "+limit.String())
+			fail(w, http.StatusGatewayTimeout,
+				"no such delivery has arrived within "+limit.String())
 			return
 		case <-p.ctx.Done():
 			fail(w, http.StatusServiceUnavailable, "the command has ended")
@@ -185,7 +188,11 @@ func (p *page) replay(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusConflict, err.Error())
 		return
 	}
-	respond(w, http.StatusOK, map[string]any{"status": res.status, "note": res.note, "elapsed_ms": ms(res.elapsed)})
+	respond(w, http.StatusOK, map[string]any{
+		"status":     res.status,
+		"note":       res.note,
+		"elapsed_ms": ms(res.elapsed),
+	})
 }
 
 func (p *page) setFault(w http.ResponseWriter, r *http.Request) {

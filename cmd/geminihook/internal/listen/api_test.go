@@ -25,7 +25,8 @@ func TestList(t *testing.T) {
 	b := start(t, listen.Config{})
 	assert.NotNil(t, b.list(""), "an empty array, not null")
 	first := webhooktest.NewData(&geminihook.BatchSucceeded{ID: "batch_123456"}, signer)
-	second := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, map[string]any{"order": "A-1042"}), signer)
+	second := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated,
+		map[string]any{"order": "A-1042"}), signer)
 	b.deliver(first)
 	b.deliver(second)
 	b.deliver(webhooktest.New(geminihook.EventVideoGenerated, signer).Tampered())
@@ -88,7 +89,8 @@ func TestWait(t *testing.T) {
 	var again delivery
 	b.get("api/wait?type=video.generated", http.StatusOK, &again)
 	assert.Equal(t, first.ID, again.ID, "it has arrived before")
-	b.get("api/wait?timeout=1ms&type=video.generated&after="+strconv.FormatInt(first.Cursor, 10), http.StatusGatewayTimeout, nil)
+	b.get("api/wait?timeout=1ms&type=video.generated&after="+strconv.FormatInt(first.Cursor, 10),
+		http.StatusGatewayTimeout, nil)
 }
 
 // TestStream checks that a stream begins with everything and goes on with what
@@ -150,7 +152,8 @@ func TestReplay(t *testing.T) {
 		{"not JSON", "1", `x`, 400},
 		{"large", "1", `{"mode":"` + strings.Repeat("s", 10_000) + `"}`, 400},
 	} {
-		assert.Equal(t, tt.status, b.post("api/deliveries/"+tt.path+"/replay", tt.body).StatusCode, tt.name)
+		assert.Equal(t, tt.status, b.post("api/deliveries/"+tt.path+"/replay", tt.body).StatusCode,
+			tt.name)
 	}
 	got := p.got()
 	require.Len(t, got, 3)
@@ -167,7 +170,8 @@ func TestReplay(t *testing.T) {
 
 	none := start(t, listen.Config{})
 	none.deliver(d)
-	assert.Equal(t, http.StatusConflict, none.post("api/deliveries/1/replay", `{"mode":"same"}`).StatusCode)
+	assert.Equal(t, http.StatusConflict,
+		none.post("api/deliveries/1/replay", `{"mode":"same"}`).StatusCode)
 }
 
 // TestReplayDynamic checks that an event which anyone with an API key can cause
@@ -178,7 +182,8 @@ func TestReplayDynamic(t *testing.T) {
 	p := newProgram(t)
 	b := start(t, listen.Config{Forward: p.URL, Verifier: &geminihook.KeySet{URL: keys.URL}, Signers: []webhooktest.Signer{signer}})
 	b.deliver(webhooktest.New("x", webhooktest.Dynamic(webhooktest.Key(1))))
-	assert.Equal(t, http.StatusConflict, b.post("api/deliveries/1/replay", `{"mode":"fresh"}`).StatusCode)
+	assert.Equal(t, http.StatusConflict,
+		b.post("api/deliveries/1/replay", `{"mode":"fresh"}`).StatusCode)
 	assert.Equal(t, http.StatusOK, b.post("api/deliveries/1/replay", `{"mode":"same"}`).StatusCode)
 	assert.Len(t, p.got(), 2)
 }
@@ -186,7 +191,10 @@ func TestReplayDynamic(t *testing.T) {
 func TestFault(t *testing.T) {
 	p := newProgram(t)
 	b := start(t, listen.Config{Forward: p.URL})
-	for _, bad := range []string{`{"mode":"404","left":1}`, `{"mode":"500"}`, `{"mode":"500","left":1001}`, `{"mode":"slow","left":1}`, `{"mode":"slow","left":1,"seconds":31}`, `[]`} {
+	for _, bad := range []string{
+		`{"mode":"404","left":1}`, `{"mode":"500"}`, `{"mode":"500","left":1001}`,
+		`{"mode":"slow","left":1}`, `{"mode":"slow","left":1,"seconds":31}`, `[]`,
+	} {
 		assert.Equal(t, http.StatusBadRequest, b.post("api/fault", bad).StatusCode, bad)
 	}
 	assert.Equal(t, http.StatusOK, b.post("api/fault", `{"mode":"503","left":2}`).StatusCode)
@@ -195,7 +203,8 @@ func TestFault(t *testing.T) {
 		assert.Equal(t, want, b.deliver(webhooktest.New("x", signer)).StatusCode)
 	}
 	assert.Len(t, p.got(), 1)
-	assert.Equal(t, http.StatusOK, b.post("api/fault", `{"mode":"slow","left":1,"seconds":1}`).StatusCode)
+	assert.Equal(t, http.StatusOK,
+		b.post("api/fault", `{"mode":"slow","left":1,"seconds":1}`).StatusCode)
 	assert.Equal(t, 200, b.deliver(webhooktest.New("x", signer)).StatusCode)
 	assert.Contains(t, b.detail(int(b.list("")[0].Number)).History[0].Note, "after 1s")
 	assert.Equal(t, http.StatusOK, b.post("api/fault", `{"mode":"500","left":5}`).StatusCode)

@@ -78,7 +78,8 @@ func octal(s string) string {
 // soon, and the secret belongs in no source.
 func asGoTest(d *webhooktest.Delivery) string {
 	body := strconv.Quote(string(d.Body))
-	if strconv.CanBackquote(string(d.Body)) && printable(string(d.Body)) { // an editor shows no bidirectional controls
+	// An editor shows no bidirectional controls.
+	if strconv.CanBackquote(string(d.Body)) && printable(string(d.Body)) {
 		body = "`" + string(d.Body) + "`"
 	}
 	source := fmt.Sprintf(goTest, strconv.Quote(d.ID()), body)

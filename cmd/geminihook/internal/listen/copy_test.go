@@ -45,7 +45,8 @@ func TestCopy(t *testing.T) {
 			}
 			b.deliver(d)
 			form := func(name string) string {
-				req, err := http.NewRequest(http.MethodGet, b.PageURL()+"api/deliveries/"+itoa(i+1)+"/copy/"+name, nil)
+				req, err := http.NewRequest(http.MethodGet,
+					b.PageURL()+"api/deliveries/"+itoa(i+1)+"/copy/"+name, nil)
 				require.NoError(t, err)
 				resp := b.do(req)
 				require.Equal(t, http.StatusOK, resp.StatusCode)

@@ -69,7 +69,8 @@ func literal(value any, margin string) string {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		if field.IsExported() && !v.Field(i).IsZero() {
-			fmt.Fprintf(&b, "%s\t%-*s %s,\n", margin, width+1, field.Name+":", literal(v.Field(i).Interface(), margin+"\t"))
+			fmt.Fprintf(&b, "%s\t%-*s %s,\n", margin, width+1, field.Name+":",
+				literal(v.Field(i).Interface(), margin+"\t"))
 		}
 	}
 	if b.Len() == 0 {

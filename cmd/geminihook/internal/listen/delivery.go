@@ -113,9 +113,12 @@ type summary struct {
 func (g *group) summary() summary {
 	last := g.last()
 	s := summary{
-		Number: g.number, Cursor: last.cursor, ID: g.id, Type: g.typ, Job: g.job, Verified: g.genuine, Verdict: refusedWord,
-		Scheme: g.proof.Scheme, Key: g.proof.KeyName, Attempts: g.received, Duplicates: g.duplicates, Replays: g.replays,
-		Status: last.status, Pending: g.pending(), ClearedAfter: g.clearedAfter, At: last.at, First: g.attempts[0].at, Changed: g.changed,
+		Number: g.number, Cursor: last.cursor, ID: g.id, Type: g.typ, Job: g.job,
+		Verified: g.genuine, Verdict: refusedWord,
+		Scheme: g.proof.Scheme, Key: g.proof.KeyName, Attempts: g.received,
+		Duplicates: g.duplicates, Replays: g.replays,
+		Status: last.status, Pending: g.pending(), ClearedAfter: g.clearedAfter, At: last.at,
+		First: g.attempts[0].at, Changed: g.changed,
 	}
 	if g.genuine {
 		s.Verdict = genuineWord

@@ -27,7 +27,8 @@ type Delivery struct {
 func waitFor(t *testing.T, eventType, job string) Delivery {
 	t.Helper()
 	query := url.Values{"type": {eventType}, "job": {job}, "timeout": {"5m"}}
-	resp, err := http.Get(os.Getenv("GEMINIHOOK_PAGE") + "api/wait?" + query.Encode()) // http://127.0.0.1:8091/
+	// http://127.0.0.1:8091/.
+	resp, err := http.Get(os.Getenv("GEMINIHOOK_PAGE") + "api/wait?" + query.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,10 @@ type fault struct {
 }
 
 func (f fault) status() int {
-	return map[string]int{fault500: http.StatusInternalServerError, fault503: http.StatusServiceUnavailable}[f.Mode]
+	return map[string]int{
+		fault500: http.StatusInternalServerError,
+		fault503: http.StatusServiceUnavailable,
+	}[f.Mode]
 }
 
 func (f fault) delay() time.Duration { return time.Duration(f.Seconds) * time.Second }

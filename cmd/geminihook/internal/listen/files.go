@@ -118,7 +118,8 @@ func (d *folder) write(name string, a *attempt) error {
 			return fmt.Errorf("%s is full: %w", d.path, errReported)
 		}
 		d.full = true
-		return fmt.Errorf("%s has %d deliveries and gets no more: move them or choose another folder", d.path, d.count)
+		return fmt.Errorf("%s has %d deliveries and gets no more: move them or choose another folder",
+			d.path, d.count)
 	}
 	d.full = false
 	temp, err := os.CreateTemp(d.path, ".recording-*")
@@ -156,7 +157,8 @@ func essential(a *attempt) *webhooktest.Delivery {
 // a shell, or a terminal.
 func fileName(at time.Time, typ, id string) string {
 	plain := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' ||
+			r == '_' {
 			return r
 		}
 		return '_'

@@ -33,7 +33,10 @@ func newForwarder(target *url.URL) *forwarder {
 		// No redirects: their target would get a delivery with a valid signature.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		// No proxy: the program is local. No compression that the sender did not ask for.
-		Transport: &http.Transport{DisableCompression: true, MaxResponseHeaderBytes: maxResponse, IdleConnTimeout: time.Minute},
+		Transport: &http.Transport{
+			DisableCompression: true, MaxResponseHeaderBytes: maxResponse,
+			IdleConnTimeout: time.Minute,
+		},
 	}}
 }
 
@@ -42,7 +45,8 @@ func (f *forwarder) send(ctx context.Context, header http.Header, body []byte) r
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.target.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.target.String(),
+		bytes.NewReader(body))
 	if err != nil {
 		return result{status: http.StatusBadGateway, note: "The delivery could not be forwarded."}
 	}
@@ -54,7 +58,8 @@ func (f *forwarder) send(ctx context.Context, header http.Header, body []byte) r
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode < 200 { // such as 101, or 042, with which net/http cannot respond
-		note := fmt.Sprintf("The program responded with the status %03d, which does not end a request.", resp.StatusCode)
+		note := fmt.Sprintf("The program responded with the status %03d, which does not end a request.",
+			resp.StatusCode)
 		return result{status: http.StatusBadGateway, note: note, elapsed: time.Since(start)}
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxResponse)) // its status is what counts
@@ -66,7 +71,8 @@ func (f *forwarder) send(ctx context.Context, header http.Header, body []byte) r
 	case code >= 300 && code <= 399:
 		res.note = "The program responded with a redirect, which is not followed: Google takes it for a failure."
 	case code == http.StatusNotFound || code == http.StatusMethodNotAllowed:
-		res.note = fmt.Sprintf("The program responded with %d: is the path of -forward right?", code)
+		res.note = fmt.Sprintf("The program responded with %d: is the path of -forward right?",
+			code)
 	}
 	return res
 }
@@ -77,7 +83,8 @@ func explainFailure(err error) (status int, note string) {
 		err = inner.Err // without the URL, which the page shows anyway
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return http.StatusGatewayTimeout, "The program did not respond within " + forwardTimeout.String() + "."
+		return http.StatusGatewayTimeout, "The program did not respond within " +
+			forwardTimeout.String() + "."
 	}
 	return http.StatusBadGateway, "The program could not be reached: " + err.Error() + "."
 }
@@ -92,7 +99,8 @@ func endToEnd(header http.Header) http.Header {
 		}
 	}
 	for _, name := range []string{
-		"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer",
+		"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
+		"Te", "Trailer",
 		"Transfer-Encoding", "Upgrade", "Content-Length", "Host", "Expect",
 	} {
 		h.Del(name)

@@ -12,7 +12,8 @@ const maxIndented = 2 * maxShown // bytes
 // stranger's 20 KB of nested brackets would become 200 MB.
 func indent(text []byte, prefix, by string) string {
 	var b bytes.Buffer
-	if indentedSize(text, len(prefix), len(by)) > maxIndented || json.Indent(&b, text, prefix, by) != nil {
+	if indentedSize(text, len(prefix), len(by)) > maxIndented ||
+		json.Indent(&b, text, prefix, by) != nil {
 		return ""
 	}
 	return b.String()

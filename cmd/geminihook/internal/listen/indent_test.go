@@ -15,7 +15,9 @@ import (
 // TestNested checks that a body that nests deeply is not indented: its 20 KB
 // would become hundreds of megabytes.
 func TestNested(t *testing.T) {
-	nest := func(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
+	nest := func(depth int) string {
+		return strings.Repeat("[", depth) + strings.Repeat("]", depth)
+	}
 	b := start(t, listen.Config{})
 	for i, tt := range []struct {
 		name, body string

@@ -85,11 +85,14 @@ func Start(cfg Config) (*Listener, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	rec := &receiver{
-		ctx: ctx, cfg: cfg, store: newStore(), files: files, faults: &faults{}, forward: newForwarder(target),
-		endpoint: &geminihook.Endpoint{Verifier: cfg.Verifier}, slots: make(chan struct{}, maxRequests),
+		ctx: ctx, cfg: cfg, store: newStore(), files: files, faults: &faults{},
+		forward:  newForwarder(target),
+		endpoint: &geminihook.Endpoint{Verifier: cfg.Verifier},
+		slots:    make(chan struct{}, maxRequests),
 	}
 	page := &page{
-		ctx: ctx, receiver: rec, token: newToken(), receiveURL: l.ReceiveURL(), signing: len(cfg.Signers) > 0,
+		ctx: ctx, receiver: rec, token: newToken(), receiveURL: l.ReceiveURL(),
+		signing: len(cfg.Signers) > 0,
 		streams: make(chan struct{}, maxStreams),
 	}
 	l.servers = [2]*http.Server{
@@ -151,7 +154,8 @@ func loopback(addr string) (string, error) {
 		return "", fmt.Errorf("%w: -ui: %w", ErrConfig, err)
 	}
 	if !resolved.IP.IsLoopback() {
-		return "", fmt.Errorf("%w: -ui must be a loopback address such as 127.0.0.1:8091: the page shows deliveries and must not be reachable from other machines", ErrConfig)
+		return "", fmt.Errorf("%w: -ui must be a loopback address such as 127.0.0.1:8091: the page shows deliveries and must not be reachable from other machines",
+			ErrConfig)
 	}
 	return resolved.String(), nil
 }
@@ -163,7 +167,8 @@ func parseForward(text string) (*url.URL, error) {
 	}
 	target, err := url.Parse(text)
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return nil, fmt.Errorf("%w: -forward must be a URL that begins with http:// or https://", ErrConfig)
+		return nil, fmt.Errorf("%w: -forward must be a URL that begins with http:// or https://",
+			ErrConfig)
 	}
 	return target, nil
 }
@@ -181,7 +186,8 @@ func (l *Listener) noLoop(target *url.URL) error {
 	for _, own := range []net.Listener{l.receive, l.page} {
 		at := own.Addr().(*net.TCPAddr)
 		if at.Port == addr.Port && (at.IP.Equal(addr.IP) || at.IP.IsUnspecified() || addr.IP == nil) {
-			return fmt.Errorf("%w: -forward must be the URL of another program, not that of this one", ErrConfig)
+			return fmt.Errorf("%w: -forward must be the URL of another program, not that of this one",
+				ErrConfig)
 		}
 	}
 	return nil

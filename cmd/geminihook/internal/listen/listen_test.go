@@ -215,7 +215,9 @@ func TestLoop(t *testing.T) {
 				_, port, _ := net.SplitHostPort(free.Addr().String())
 				require.NoError(t, free.Close())
 				at := func(s string) string { return strings.Replace(s, "PORT", port, 1) }
-				_, err = listen.Start(listen.Config{Addr: at(tt.addr), UI: at(tt.ui), Forward: at(tt.forward)})
+				_, err = listen.Start(listen.Config{
+					Addr: at(tt.addr), UI: at(tt.ui), Forward: at(tt.forward),
+				})
 				require.Error(t, err)
 				if errors.Is(err, listen.ErrConfig) {
 					assert.ErrorContains(t, err, "another program")
@@ -230,7 +232,8 @@ func TestLoop(t *testing.T) {
 func TestEnd(t *testing.T) {
 	l, err := listen.Start(listen.Config{Addr: "127.0.0.1:0", UI: "[::1]:0"})
 	if err != nil {
-		l, err = listen.Start(listen.Config{Addr: "127.0.0.1:0", UI: "127.0.0.1:0"}) // a machine without IPv6
+		// A machine without IPv6.
+		l, err = listen.Start(listen.Config{Addr: "127.0.0.1:0", UI: "127.0.0.1:0"})
 	}
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())

@@ -51,7 +51,8 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost { // browsers and monitors, which are no deliveries
 		rc.store.probe()
 		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "this URL receives webhooks, which are POST requests", http.StatusMethodNotAllowed)
+		http.Error(w, "this URL receives webhooks, which are POST requests",
+			http.StatusMethodNotAllowed)
 		rc.notice(Notice{Status: http.StatusMethodNotAllowed, Verdict: "probe"})
 		return
 	}
@@ -101,7 +102,8 @@ func (rc *receiver) read(w http.ResponseWriter, r *http.Request, a *attempt) {
 	if err == nil {
 		err = io.EOF
 	} else {
-		a.cutOff, a.body = true, bytes.Clone(a.body[:min(len(a.body), 4<<10)]) // or all of it would stay in memory
+		// Or all of it would stay in memory.
+		a.cutOff, a.body = true, bytes.Clone(a.body[:min(len(a.body), 4<<10)])
 	}
 	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(a.body), failing{err}))
 }
@@ -134,11 +136,14 @@ func (rc *receiver) refuse(w http.ResponseWriter, r *http.Request, a *attempt, e
 
 // accept keeps a genuine delivery, writes it to a file, forwards it, and
 // responds with the status of the local program.
-func (rc *receiver) accept(w http.ResponseWriter, r *http.Request, a *attempt, ev *geminihook.Event) {
+func (rc *receiver) accept(
+	w http.ResponseWriter, r *http.Request, a *attempt, ev *geminihook.Event,
+) {
 	fault := rc.faults.take()
 	a.fault = fault.Mode
 	g := rc.store.begin(&group{
-		key: ev.Proof.Scheme + ":" + ev.ID, id: ev.ID, typ: claim(string(ev.Type)), job: claim(ev.JobID()), genuine: true, proof: ev.Proof,
+		key: ev.Proof.Scheme + ":" + ev.ID, id: ev.ID, typ: claim(string(ev.Type)),
+		job: claim(ev.JobID()), genuine: true, proof: ev.Proof,
 	}, a)
 	if fault.Mode != "" {
 		rc.store.notify() // one less is left
@@ -170,7 +175,8 @@ func (rc *receiver) delay(sender context.Context, d time.Duration) string {
 	case <-timer.C:
 		return fmt.Sprintf("The page asked for a response after %v.", d)
 	case <-sender.Done():
-		return fmt.Sprintf("The sender hung up after %v, before the response that the page had delayed.", time.Since(start).Round(100*time.Millisecond))
+		return fmt.Sprintf("The sender hung up after %v, before the response that the page had delayed.",
+			time.Since(start).Round(100*time.Millisecond))
 	case <-rc.ctx.Done():
 		return "The command ended before the delay did."
 	}
@@ -195,7 +201,8 @@ func (rc *receiver) noticeOf(g *group, a *attempt) (n Notice) {
 	rc.store.mu.Lock()
 	defer rc.store.mu.Unlock()
 	n = Notice{
-		At: a.at, Status: a.status, Verdict: refusedWord, ID: g.id, Type: g.typ, Attempt: g.received,
+		At: a.at, Status: a.status, Verdict: refusedWord, ID: g.id, Type: g.typ,
+		Attempt:   g.received,
 		Duplicate: a.duplicate, Replay: a.replay, Reasons: g.reasons, Note: a.note,
 	}
 	if g.genuine {

@@ -137,7 +137,8 @@ func TestForwardFails(t *testing.T) {
 	assert.Equal(t, http.StatusBadGateway, b.deliver(webhooktest.New("x", signer)).StatusCode)
 	assert.Contains(t, b.detail(1).History[0].Note, "could not be reached")
 
-	require.Equal(t, http.StatusOK, b.post("api/fault", `{"mode":"slow","left":1,"seconds":1}`).StatusCode)
+	require.Equal(t, http.StatusOK,
+		b.post("api/fault", `{"mode":"slow","left":1,"seconds":1}`).StatusCode)
 	assert.Equal(t, http.StatusBadGateway, b.deliver(webhooktest.New("x", signer)).StatusCode)
 	note := b.detail(2).History[0].Note
 	assert.Contains(t, note, "could not be reached")
@@ -149,11 +150,16 @@ func TestForwardFails(t *testing.T) {
 		http.Redirect(w, r, thief.URL, http.StatusTemporaryRedirect)
 	})
 	b = start(t, listen.Config{Forward: p.URL})
-	assert.Equal(t, http.StatusTemporaryRedirect, b.deliver(webhooktest.New("x", signer)).StatusCode)
+	assert.Equal(t, http.StatusTemporaryRedirect,
+		b.deliver(webhooktest.New("x", signer)).StatusCode)
 	assert.Empty(t, thief.got(), "a redirect is not followed")
 	assert.Contains(t, b.detail(1).History[0].Note, "not followed")
 
-	for status, want := range map[int]string{404: "is the path of -forward right?", 405: "is the path of -forward right?", 500: ""} {
+	for status, want := range map[int]string{
+		404: "is the path of -forward right?",
+		405: "is the path of -forward right?",
+		500: "",
+	} {
 		p.set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 		d := webhooktest.New("x", signer)
 		assert.Equal(t, status, b.deliver(d).StatusCode)
@@ -276,7 +282,9 @@ func TestCutOffBodies(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), maxBody+1)
 	before := heap()
 	for range 32 {
-		req, err := http.NewRequest(http.MethodPost, b.ReceiveURL(), io.MultiReader(bytes.NewReader(body))) // of unknown length
+		// Of unknown length.
+		req, err := http.NewRequest(http.MethodPost, b.ReceiveURL(),
+			io.MultiReader(bytes.NewReader(body)))
 		require.NoError(t, err)
 		req.Header = webhooktest.New("x", signer).Header
 		assert.Equal(t, http.StatusRequestEntityTooLarge, b.do(req).StatusCode)

@@ -64,8 +64,10 @@ func TestGuard(t *testing.T) {
 				tt.change(req)
 				resp, err := http.DefaultClient.Do(req)
 				require.NoError(t, err)
-				require.NoError(t, resp.Body.Close()) // unread: a stream that is not refused does not end
-				assert.Equal(t, http.StatusForbidden, resp.StatusCode, "%s %s", route.method, route.path)
+				// Unread: a stream that is not refused does not end.
+				require.NoError(t, resp.Body.Close())
+				assert.Equal(t, http.StatusForbidden, resp.StatusCode, "%s %s", route.method,
+					route.path)
 			}
 		})
 	}
@@ -95,7 +97,8 @@ func TestToken(t *testing.T) {
 			req.Header.Set("X-Geminihook-Token", tt.token)
 			req.Header.Set("Content-Type", tt.contentType)
 			req.Header.Set("Origin", strings.TrimSuffix(b.PageURL(), "/"))
-			assert.Equal(t, http.StatusForbidden, b.do(req).StatusCode, "%s: %s", tt.name, route.path)
+			assert.Equal(t, http.StatusForbidden, b.do(req).StatusCode, "%s: %s", tt.name,
+				route.path)
 		}
 	}
 	assert.Len(t, b.list(""), 1)
@@ -112,7 +115,10 @@ func TestHeaders(t *testing.T) {
 			req.Host = host
 			h := b.do(req).Header
 			policy := h.Get("Content-Security-Policy")
-			for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "form-action 'none'", "base-uri 'none'"} {
+			for _, want := range []string{
+				"default-src 'none'", "frame-ancestors 'none'", "form-action 'none'",
+				"base-uri 'none'",
+			} {
 				assert.Contains(t, policy, want)
 			}
 			assert.NotContains(t, policy, "unsafe")

@@ -44,8 +44,12 @@ type class struct {
 func newStore() *store {
 	return &store{
 		changed: make(chan struct{}), now: time.Now, byNumber: map[int64]*list.Element{},
-		genuine: class{byKey: map[string]*list.Element{}, limit: maxGenuine, budget: maxGenuineBytes},
-		refused: class{byKey: map[string]*list.Element{}, limit: maxRefused, budget: maxRefusedBytes},
+		genuine: class{
+			byKey: map[string]*list.Element{}, limit: maxGenuine, budget: maxGenuineBytes,
+		},
+		refused: class{
+			byKey: map[string]*list.Element{}, limit: maxRefused, budget: maxRefusedBytes,
+		},
 	}
 }
 

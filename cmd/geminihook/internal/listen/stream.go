@@ -43,7 +43,8 @@ func (p *page) stream(w http.ResponseWriter, r *http.Request) {
 	defer p.leave()
 	w.Header().Set("Content-Type", "text/event-stream")
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Time{}) // when it passes, the context ends as if the browser had gone
+	// When it passes, the context ends as if the browser had gone.
+	_ = rc.SetReadDeadline(time.Time{})
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
 	event, version := "reset", int64(-1)
@@ -66,8 +67,12 @@ func (p *page) stream(w http.ResponseWriter, r *http.Request) {
 
 // send sends one message within a deadline, so that a browser that has stopped
 // reading does not hold its place.
-func (p *page) send(w http.ResponseWriter, rc *http.ResponseController, event string, news change) error {
-	data, err := json.Marshal(message{change: news, Fault: p.receiver.faults.get(), Run: p.token[:8]})
+func (p *page) send(
+	w http.ResponseWriter, rc *http.ResponseController, event string, news change,
+) error {
+	data, err := json.Marshal(message{
+		change: news, Fault: p.receiver.faults.get(), Run: p.token[:8],
+	})
 	if err != nil {
 		return err
 	}

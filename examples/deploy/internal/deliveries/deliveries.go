@@ -123,7 +123,8 @@ func (r *Receiver) Check(t *testing.T, url string) {
 func (r *Receiver) CheckWith(t *testing.T, client *http.Client, url string) {
 	t.Helper()
 	genuine, fails, panics := r.Static(geminihook.EventBatchSucceeded), r.Static(Fails), r.Static(Panics)
-	dynamic := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, r.metadata), r.dynamic)
+	dynamic := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, r.metadata),
+		r.dynamic)
 	for _, tt := range []struct {
 		name     string
 		delivery *webhooktest.Delivery
@@ -133,19 +134,36 @@ func (r *Receiver) CheckWith(t *testing.T, client *http.Client, url string) {
 		{"genuine", genuine, http.StatusOK, 1},
 		{"duplicate", genuine, http.StatusOK, 1},
 		{"retry after a success", r.Retry(genuine), http.StatusOK, 1},
-		{"two signatures during a rotation", r.Static("new.type").Rotated(webhooktest.Static(webhooktest.RandomSecret()), r.static), http.StatusOK, 1},
+		{
+			"two signatures during a rotation",
+			r.Static("new.type").Rotated(webhooktest.Static(webhooktest.RandomSecret()), r.static),
+			http.StatusOK, 1,
+		},
 		{"forged", r.Static(geminihook.EventBatchSucceeded).WrongSecret(), http.StatusBadRequest, 0},
-		{"changed on its way", r.Static(geminihook.EventBatchSucceeded).Tampered(), http.StatusBadRequest, 0},
+		{
+			"changed on its way", r.Static(geminihook.EventBatchSucceeded).Tampered(),
+			http.StatusBadRequest, 0,
+		},
 		{"stale", r.Static(geminihook.EventBatchSucceeded).Stale(), http.StatusBadRequest, 0},
-		{"too large", r.Static(geminihook.EventBatchSucceeded).Oversized(maxBody), http.StatusRequestEntityTooLarge, 0},
+		{
+			"too large", r.Static(geminihook.EventBatchSucceeded).Oversized(maxBody),
+			http.StatusRequestEntityTooLarge, 0,
+		},
 		{"failing", fails, http.StatusInternalServerError, 1},
 		{"retry after a failure", r.Retry(fails), http.StatusOK, 2},
 		{"panicking", panics, NotAcknowledged, 1},
 		{"retry after a panic", r.Retry(panics), http.StatusOK, 2},
 		{"dynamic", dynamic, http.StatusOK, 1},
 		{"dynamic duplicate", dynamic, http.StatusOK, 1},
-		{"dynamic, but about a stranger's job", webhooktest.New(geminihook.EventVideoGenerated, r.dynamic), http.StatusForbidden, 0},
-		{"dynamic, but forged", webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(2))), http.StatusBadRequest, 0},
+		{
+			"dynamic, but about a stranger's job",
+			webhooktest.New(geminihook.EventVideoGenerated, r.dynamic), http.StatusForbidden, 0,
+		},
+		{
+			"dynamic, but forged",
+			webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(2))),
+			http.StatusBadRequest, 0,
+		},
 	} {
 		status := post(t, client, url, tt.delivery)
 		if tt.status == NotAcknowledged {

@@ -42,6 +42,7 @@ func NeedsSecret(t *testing.T, env ...string) {
 		var exit *exec.ExitError
 		require.ErrorAs(t, err, &exit, "secret %q: %s", secret, output)
 		assert.Equal(t, 1, exit.ExitCode(), "secret %q: %s", secret, output)
-		assert.True(t, strings.Contains(string(output), "GEMINI_WEBHOOK_SECRET: "), "secret %q: %s", secret, output)
+		assert.True(t, strings.Contains(string(output), "GEMINI_WEBHOOK_SECRET: "), "secret %q: %s",
+			secret, output)
 	}
 }

@@ -34,14 +34,18 @@ func program() {
 	}))
 }
 
-func TestNeedsSecret(t *testing.T) { deliveries.NeedsSecret(t, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1") }
+func TestNeedsSecret(t *testing.T) {
+	deliveries.NeedsSecret(t, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1")
+}
 
 func TestDeliveries(t *testing.T) {
 	for name, base64 := range map[string]bool{"text": false, "base64": true} {
 		t.Run(name, func(t *testing.T) {
 			receiver := deliveries.New(t)
 			function := lambdaurl.Wrap(survive(routes(receiver.Endpoint, receiver.Handle)))
-			server := httptest.NewServer(&gateway.Gateway{Invoke: gateway.InProcess(function), Base64: base64})
+			server := httptest.NewServer(&gateway.Gateway{
+				Invoke: gateway.InProcess(function), Base64: base64,
+			})
 			defer server.Close()
 			receiver.Check(t, server.URL+"/gemini")
 		})
@@ -63,13 +67,15 @@ func TestProgram(t *testing.T) {
 	secret := webhooktest.RandomSecret()
 	runtime := gateway.NewRuntime()
 	defer runtime.Close()
-	cmd := deliveries.Program(t, "AWS_LAMBDA_RUNTIME_API="+runtime.Address(), "GEMINI_WEBHOOK_SECRET="+secret)
+	cmd := deliveries.Program(t, "AWS_LAMBDA_RUNTIME_API="+runtime.Address(),
+		"GEMINI_WEBHOOK_SECRET="+secret)
 	require.NoError(t, cmd.Start())
 	server := httptest.NewServer(&gateway.Gateway{Invoke: runtime.Invoke})
 	defer server.Close()
 	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(secret))
 	assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini", genuine))
-	assert.Equal(t, http.StatusBadRequest, deliveries.Post(t, server.URL+"/gemini", genuine.WrongSecret()))
+	assert.Equal(t, http.StatusBadRequest,
+		deliveries.Post(t, server.URL+"/gemini", genuine.WrongSecret()))
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
 }
@@ -80,11 +86,13 @@ func TestPanic(t *testing.T) {
 	secret := webhooktest.RandomSecret()
 	runtime := gateway.NewRuntime()
 	defer runtime.Close()
-	cmd := deliveries.Program(t, "PANIC=1", "AWS_LAMBDA_RUNTIME_API="+runtime.Address(), "GEMINI_WEBHOOK_SECRET="+secret)
+	cmd := deliveries.Program(t, "PANIC=1", "AWS_LAMBDA_RUNTIME_API="+runtime.Address(),
+		"GEMINI_WEBHOOK_SECRET="+secret)
 	require.NoError(t, cmd.Start())
 	server := httptest.NewServer(&gateway.Gateway{Invoke: runtime.Invoke})
 	defer server.Close()
 	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(secret))
-	assert.Equal(t, http.StatusInternalServerError, deliveries.Post(t, server.URL+"/gemini", genuine))
+	assert.Equal(t, http.StatusInternalServerError,
+		deliveries.Post(t, server.URL+"/gemini", genuine))
 	require.Error(t, cmd.Wait(), "the panic ends the process")
 }

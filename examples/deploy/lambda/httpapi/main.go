@@ -19,11 +19,14 @@ func main() {
 	if err != nil {
 		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
 	}
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Lease: 30 * time.Second} // the timeout of the Lambda function
+	// The timeout of the Lambda function.
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Lease: 30 * time.Second}
 	lambda.Start(httpadapter.NewV2(routes(endpoint, handle)).ProxyWithContext)
 }
 
-func routes(endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error) http.Handler {
+func routes(
+	endpoint *geminihook.Endpoint, fn func(context.Context, *geminihook.Event) error,
+) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /gemini", endpoint.Handler(fn))
 	return mux

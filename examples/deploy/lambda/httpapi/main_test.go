@@ -18,14 +18,18 @@ import (
 
 func TestMain(m *testing.M) { deliveries.Main(m, main) }
 
-func TestNeedsSecret(t *testing.T) { deliveries.NeedsSecret(t, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1") }
+func TestNeedsSecret(t *testing.T) {
+	deliveries.NeedsSecret(t, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:1")
+}
 
 func TestDeliveries(t *testing.T) {
 	for name, base64 := range map[string]bool{"text": false, "base64": true} {
 		t.Run(name, func(t *testing.T) {
 			receiver := deliveries.New(t)
 			function := httpadapter.NewV2(routes(receiver.Endpoint, receiver.Handle)).ProxyWithContext
-			server := httptest.NewServer(&gateway.Gateway{Invoke: gateway.InProcess(function), Base64: base64})
+			server := httptest.NewServer(&gateway.Gateway{
+				Invoke: gateway.InProcess(function), Base64: base64,
+			})
 			defer server.Close()
 			receiver.Check(t, server.URL+"/gemini")
 		})
@@ -38,13 +42,15 @@ func TestProgram(t *testing.T) {
 	secret := webhooktest.RandomSecret()
 	runtime := gateway.NewRuntime()
 	defer runtime.Close()
-	cmd := deliveries.Program(t, "AWS_LAMBDA_RUNTIME_API="+runtime.Address(), "GEMINI_WEBHOOK_SECRET="+secret)
+	cmd := deliveries.Program(t, "AWS_LAMBDA_RUNTIME_API="+runtime.Address(),
+		"GEMINI_WEBHOOK_SECRET="+secret)
 	require.NoError(t, cmd.Start())
 	server := httptest.NewServer(&gateway.Gateway{Invoke: runtime.Invoke})
 	defer server.Close()
 	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(secret))
 	assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini", genuine))
-	assert.Equal(t, http.StatusBadRequest, deliveries.Post(t, server.URL+"/gemini", genuine.WrongSecret()))
+	assert.Equal(t, http.StatusBadRequest,
+		deliveries.Post(t, server.URL+"/gemini", genuine.WrongSecret()))
 	require.NoError(t, cmd.Process.Kill())
 	_ = cmd.Wait()
 }
@@ -52,7 +58,10 @@ func TestProgram(t *testing.T) {
 // TestDeadline: the function's context ends when Lambda would stop the function, or a
 // little before the lease ends, whichever is earlier.
 func TestDeadline(t *testing.T) {
-	for name, left := range map[string]time.Duration{"Lambda's time": time.Minute, "the lease": time.Hour} {
+	for name, left := range map[string]time.Duration{
+		"Lambda's time": time.Minute,
+		"the lease":     time.Hour,
+	} {
 		t.Run(name, func(t *testing.T) {
 			receiver := deliveries.New(t)
 			receiver.Endpoint.Lease = 30 * time.Minute
@@ -66,13 +75,15 @@ func TestDeadline(t *testing.T) {
 			server := httptest.NewServer(&gateway.Gateway{Invoke: func(_ context.Context, event []byte) ([]byte, error) {
 				return function(invoked, event)
 			}})
-			assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini", receiver.Static(geminihook.EventBatchSucceeded)))
+			assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini",
+				receiver.Static(geminihook.EventBatchSucceeded)))
 			server.Close()
 			end, _ := invoked.Deadline()
 			if left < receiver.Endpoint.Lease {
 				assert.Equal(t, end, deadline)
 			} else {
-				assert.WithinRange(t, deadline, end.Add(-left), end.Add(-left+receiver.Endpoint.Lease))
+				assert.WithinRange(t, deadline, end.Add(-left),
+					end.Add(-left+receiver.Endpoint.Lease))
 			}
 		})
 	}
