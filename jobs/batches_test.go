@@ -106,18 +106,16 @@ func TestBatchesThatTakeLong(t *testing.T) {
 	day := 24 * time.Hour
 	api := &fakeapi.API{}
 	client := serve(t, api)
-	api.Set("batches/long", fakeapi.Batch("batches/long", "BATCH_STATE_SUCCEEDED", "createTime",
-		ago(2*day), "endTime", ago(time.Hour)))
-	api.Set("batches/running",
-		fakeapi.Batch("batches/running", "BATCH_STATE_RUNNING", "createTime", ago(2*day)))
-	api.Set("batches/tomorrow",
-		fakeapi.Batch("batches/tomorrow", "BATCH_STATE_ASLEEP", "createTime", ago(2*day)))
-	api.Set("batches/old", fakeapi.Batch("batches/old", "BATCH_STATE_SUCCEEDED", "createTime",
-		ago(2*day), "endTime", ago(day)))
-	api.Set("batches/edge", fakeapi.Batch("batches/edge", "BATCH_STATE_SUCCEEDED", "createTime",
-		ago(2*day), "endTime", ago(day-time.Minute)))
-	api.Set("batches/no-end",
-		fakeapi.Batch("batches/no-end", "BATCH_STATE_FAILED", "createTime", ago(day)))
+	set := func(name, state string, times ...any) {
+		api.Set(name, fakeapi.Batch(name, state, times...))
+	}
+	set("batches/long", "BATCH_STATE_SUCCEEDED", "createTime", ago(2*day), "endTime", ago(time.Hour))
+	set("batches/running", "BATCH_STATE_RUNNING", "createTime", ago(2*day))
+	set("batches/tomorrow", "BATCH_STATE_ASLEEP", "createTime", ago(2*day))
+	set("batches/old", "BATCH_STATE_SUCCEEDED", "createTime", ago(2*day), "endTime", ago(day))
+	set("batches/edge", "BATCH_STATE_SUCCEEDED",
+		"createTime", ago(2*day), "endTime", ago(day-time.Minute))
+	set("batches/no-end", "BATCH_STATE_FAILED", "createTime", ago(day))
 	c, h := newCatchUp(t, client)
 	c.Waiting, c.Now, c.Endpoint.Keep = jobs.Batches(client), func() time.Time { return now }, day
 	summary, err := c.Sweep(t.Context())
@@ -131,11 +129,15 @@ func TestBatchesThatTakeLong(t *testing.T) {
 
 // TestBatchesRepeat: a list that leads back to the same page ends, with an error.
 func TestBatchesRepeat(t *testing.T) {
+	respond := raw(`{
+		"operations": [{"name": "batches/abc", "metadata": {"state": "BATCH_STATE_RUNNING"}}],
+		"nextPageToken": "again"
+	}`)
 	api := &fakeapi.API{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/v1beta/batches" {
 			return false
 		}
-		raw(`{"operations":[{"name":"batches/abc","metadata":{"state":"BATCH_STATE_RUNNING"}}],"nextPageToken":"again"}`)(w, r)
+		respond(w, r)
 		return true
 	}}
 	api.Set("batches/abc", fakeapi.Batch("batches/abc", "BATCH_STATE_RUNNING"))

@@ -51,13 +51,12 @@ func open(ctx context.Context, client *genai.Client, uri string) (io.ReadCloser,
 	path, _, _ := strings.Cut(uri, "?")
 	name := fileName.FindStringSubmatch(path)
 	if name == nil || strings.HasPrefix(uri, "gs:") {
-		return nil, geminihook.Permanent(fmt.Errorf("jobs: %q is not a file of the Gemini API",
-			firstWords(path)))
+		err := fmt.Errorf("jobs: %q is not a file of the Gemini API", firstWords(path))
+		return nil, geminihook.Permanent(err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	f := &file{what: name[1], cancel: cancel, stalled: time.AfterFunc(requestTimeout, func() {
-		cancel(errStalled)
-	})}
+	stalled := time.AfterFunc(requestTimeout, func() { cancel(errStalled) })
+	f := &file{what: name[1], cancel: cancel, stalled: stalled}
 	response, err := request(ctx, client, name[1])
 	f.stalled.Stop()
 	if err != nil {
@@ -106,9 +105,12 @@ func request(ctx context.Context, client *genai.Client, name string) (*http.Resp
 
 const keyHeader = "X-Goog-Api-Key"
 
+// checkRedirect is the type of [http.Client.CheckRedirect].
+type checkRedirect = func(req *http.Request, via []*http.Request) error
+
 // keepKey sends the API key to no other host than Google's: net/http sends a
 // header that it does not know to every host that it is redirected to.
-func keepKey(next func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+func keepKey(next checkRedirect) checkRedirect {
 	return func(req *http.Request, via []*http.Request) error {
 		first := via[0].URL
 		google := req.URL.Scheme == "https" && strings.HasSuffix(req.URL.Hostname(), ".googleapis.com")

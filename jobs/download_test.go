@@ -76,8 +76,8 @@ func TestDownloadErrors(t *testing.T) {
 				tt.respond(w, r)
 				return true
 			}}
-			_, err := jobs.DownloadVideo(t.Context(), serve(t, api), &genai.Video{URI: "files/v"},
-				io.Discard)
+			video := &genai.Video{URI: "files/v"}
+			_, err := jobs.DownloadVideo(t.Context(), serve(t, api), video, io.Discard)
 			require.ErrorContains(t, err, tt.text)
 			require.NotErrorIs(t, err, geminihook.ErrPermanent)
 			assert.NotContains(t, err.Error(), "SECRET")
@@ -113,7 +113,7 @@ func TestDownloadStalls(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client := newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) *http.Response {
+				client := newClientWith(t, func(r *http.Request) *http.Response {
 					reader, writer := io.Pipe()
 					context.AfterFunc(r.Context(), func() {
 						_ = writer.CloseWithError(r.Context().Err())
@@ -125,10 +125,10 @@ func TestDownloadStalls(t *testing.T) {
 						}
 						_ = writer.Close()
 					}()
-					return &http.Response{StatusCode: http.StatusOK, Body: reader, Header: http.Header{}, Request: r}
-				})}})
-				n, err := jobs.DownloadVideo(t.Context(), client, &genai.Video{URI: "files/v"},
-					io.Discard)
+					return responseWith(r, http.StatusOK, reader)
+				})
+				video := &genai.Video{URI: "files/v"}
+				n, err := jobs.DownloadVideo(t.Context(), client, video, io.Discard)
 				if name == "stalled" {
 					require.ErrorContains(t, err, "no byte arrived in time")
 				} else {
@@ -145,11 +145,11 @@ func TestDownloadStalls(t *testing.T) {
 // bounded, too.
 func TestDownloadStallsInError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) *http.Response {
+		client := newClientWith(t, func(r *http.Request) *http.Response {
 			reader, writer := io.Pipe()
 			context.AfterFunc(r.Context(), func() { _ = writer.CloseWithError(r.Context().Err()) })
-			return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: reader, Header: http.Header{}, Request: r}
-		})}})
+			return responseWith(r, http.StatusServiceUnavailable, reader)
+		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		_, err := jobs.DownloadVideo(ctx, client, &genai.Video{URI: "files/v"}, io.Discard)

@@ -73,8 +73,8 @@ func batchState(name string, b *genai.BatchJob) (state, error) {
 		s.typ = geminihook.EventBatchCancelled
 	case genai.JobStateExpired:
 		s.typ = geminihook.EventBatchExpired
-	case genai.JobStateQueued, genai.JobStatePending, genai.JobStateRunning, genai.JobStateCancelling,
-		genai.JobStatePaused, genai.JobStateUpdating:
+	case genai.JobStateQueued, genai.JobStatePending, genai.JobStateRunning,
+		genai.JobStateCancelling, genai.JobStatePaused, genai.JobStateUpdating:
 		return state{phase: running}, nil
 	default:
 		return state{}, unknownState(name, string(b.State))
@@ -88,16 +88,19 @@ func interactionState(name string, i *interactions.Interaction) (state, error) {
 	switch i.Status {
 	case interactions.InteractionStatusQueued, interactions.InteractionStatusInProgress:
 		return state{phase: running}, nil
-	case interactions.InteractionStatusRequiresAction, interactions.InteractionStatusRequiresContinuation:
+	case interactions.InteractionStatusRequiresAction,
+		interactions.InteractionStatusRequiresContinuation:
 		return state{phase: needsAction}, nil
-	case interactions.InteractionStatusCompleted, interactions.InteractionStatusFailed, interactions.InteractionStatusCancelled,
-		interactions.InteractionStatusIncomplete, interactions.InteractionStatusBudgetExceeded:
+	case interactions.InteractionStatusCompleted, interactions.InteractionStatusFailed,
+		interactions.InteractionStatusCancelled, interactions.InteractionStatusIncomplete,
+		interactions.InteractionStatusBudgetExceeded:
 	default:
 		return state{}, unknownState(name, string(i.Status))
 	}
 	s := state{
-		phase: ended, typ: geminihook.EventType("interaction." + string(i.Status)),
-		data: eventData{ID: name},
+		phase: ended,
+		typ:   geminihook.EventType("interaction." + string(i.Status)),
+		data:  eventData{ID: name},
 	}
 	if i.Updated != nil {
 		s.at, _ = time.Parse(time.RFC3339, *i.Updated)
@@ -122,9 +125,11 @@ func videoState(name string, v *genai.GenerateVideosOperation) state {
 		}
 		s.data.ErrorMessage, _ = v.Error["message"].(string)
 	}
-	if v.Response != nil && len(v.Response.GeneratedVideos) > 0 &&
-		v.Response.GeneratedVideos[0].Video != nil {
-		s.data.OutputFileURI = v.Response.GeneratedVideos[0].Video.URI
+	if v.Response == nil || len(v.Response.GeneratedVideos) == 0 {
+		return s
+	}
+	if video := v.Response.GeneratedVideos[0].Video; video != nil {
+		s.data.OutputFileURI = video.URI
 	}
 	return s
 }

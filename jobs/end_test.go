@@ -35,9 +35,8 @@ func TestSweepEnds(t *testing.T) {
 		{"batch succeeded", batch, fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED"), &geminihook.BatchSucceeded{ID: "batches/abc"}, "batch.succeeded"},
 		{
 			"batch succeeded with a file", batch,
-			fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED", "output", map[string]any{
-				"responsesFile": "files/out",
-			}),
+			fakeapi.Batch("batches/abc", "BATCH_STATE_SUCCEEDED",
+				"output", map[string]any{"responsesFile": "files/out"}),
 			&geminihook.BatchSucceeded{ID: "batches/abc", OutputFileURI: "files/out"}, "batch.succeeded",
 		},
 		{"batch failed", batch, fakeapi.Batch("batches/abc", "BATCH_STATE_FAILED"), &geminihook.BatchFailed{ID: "batches/abc"}, "batch.failed"},

@@ -37,8 +37,10 @@ func requestFailed(client *genai.Client, what string, err error) error {
 	}
 	switch {
 	case status != 0:
-		e.text = strings.TrimRight(fmt.Sprintf("%d %s: %s", status, http.StatusText(status),
-			firstWords(withoutKey(client, message))), ": ")
+		e.text = strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
+		if words := firstWords(withoutKey(client, message)); words != "" {
+			e.text += ": " + words
+		}
 	case errors.Is(err, context.DeadlineExceeded):
 		e.text = "no response in time"
 	case errors.Is(err, context.Canceled):
@@ -64,7 +66,8 @@ func notFound(err error) bool {
 		e, ok = apiError(other.StatusCode, strings.NewReader(other.Body)), true
 	}
 	if ok {
-		// If the body does not have the form of the API's errors, Status is the text of the HTTP status.
+		// If the body does not have the form of the API's errors, Status is the text
+		// of the HTTP status.
 		return codeOf(e) == http.StatusNotFound && (e.Status == "NOT_FOUND" || e.Status == "")
 	}
 	i, ok := errors.AsType[*apierrors.GetInteractionByIDClientError](err)

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/genai"
 )
 
-// TestFetchErrors: only "not found" of the API itself is Permanent; a request is made once, whatever
-// the client's own retries; and no text has a body in it.
+// TestFetchErrors: only "not found" of the API itself is Permanent; a request is
+// made once, whatever the client's own retries; and no text has a body in it.
 func TestFetchErrors(t *testing.T) {
 	for _, kind := range []struct{ name, body string }{
 		{"batch", `{"type":"batch.succeeded","data":{"id":"abc"}}`},
@@ -92,10 +92,11 @@ func TestErrorsHideKey(t *testing.T) {
 		{"redirected", elsewhere},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			client := serve(t, &fakeapi.API{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+			respond := func(w http.ResponseWriter, r *http.Request) bool {
 				tt.respond(w, r)
 				return true
-			}})
+			}
+			client := serve(t, &fakeapi.API{Intercept: respond})
 			var failed []error
 			for _, body := range []string{
 				`{"type":"batch.succeeded","data":{"id":"abc"}}`, `{"type":"interaction.completed","data":{"id":"abc"}}`,
@@ -104,8 +105,8 @@ func TestErrorsHideKey(t *testing.T) {
 				_, err := jobs.Fetch(t.Context(), client, event(t, body))
 				failed = append(failed, err)
 			}
-			_, err := jobs.DownloadVideo(t.Context(), client, &genai.Video{URI: "files/v"},
-				io.Discard)
+			video := &genai.Video{URI: "files/v"}
+			_, err := jobs.DownloadVideo(t.Context(), client, video, io.Discard)
 			failed = append(failed, err)
 			for _, err := range jobs.Batches(client)(t.Context()) {
 				failed = append(failed, err)

@@ -84,8 +84,8 @@ func Fetch(ctx context.Context, client *genai.Client, ev *geminihook.Event) (*Re
 	if err != nil {
 		return nil, err
 	}
-	if known, ok := ctx.Value(fetchedKey{}).(fetched); ok && known.kind == kind &&
-		known.name == name {
+	known, _ := ctx.Value(fetchedKey{}).(fetched)
+	if known.kind == kind && known.name == name {
 		return known.result, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -115,13 +115,12 @@ func get(ctx context.Context, client *genai.Client, kind Kind, name string) (r *
 	r = &Result{}
 	switch kind {
 	case KindBatch:
-		r.Batch, err = client.Batches.Get(ctx, name, &genai.GetBatchJobConfig{
-			HTTPOptions: oneAttempt(),
-		})
+		config := &genai.GetBatchJobConfig{HTTPOptions: oneAttempt()}
+		r.Batch, err = client.Batches.Get(ctx, name, config)
 	case KindVideo:
-		r.Video, err = client.Operations.GetVideosOperation(ctx,
-			&genai.GenerateVideosOperation{Name: name},
-			&genai.GetOperationConfig{HTTPOptions: oneAttempt()})
+		operation := &genai.GenerateVideosOperation{Name: name}
+		config := &genai.GetOperationConfig{HTTPOptions: oneAttempt()}
+		r.Video, err = client.Operations.GetVideosOperation(ctx, operation, config)
 	case KindInteraction:
 		var response *operations.GetInteractionByIDResponse
 		response, err = client.Interactions.Get(ctx, operations.GetInteractionByIDRequest{ID: name},

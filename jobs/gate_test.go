@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -21,13 +22,24 @@ import (
 // inProcess returns a client whose requests the handler serves without a network,
 // so that a synctest bubble has the time.
 func inProcess(t *testing.T, api http.Handler) *genai.Client {
-	return newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) *http.Response {
+	return newClientWith(t, func(r *http.Request) *http.Response {
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, r)
 		response := w.Result()
 		response.Request = r
 		return response
-	})}})
+	})
+}
+
+// newClientWith returns a client whose requests get the responses of a function.
+func newClientWith(t *testing.T, respond roundTripper) *genai.Client {
+	t.Helper()
+	return newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: respond}})
+}
+
+// responseWith returns a response to a request.
+func responseWith(r *http.Request, status int, body io.ReadCloser) *http.Response {
+	return &http.Response{StatusCode: status, Body: body, Header: http.Header{}, Request: r}
 }
 
 // batches returns n jobs, of which every hundredth has ended.
@@ -83,14 +95,15 @@ func TestLimited(t *testing.T) {
 			t.Run(tt.name+" "+string(kind), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					left := tt.times
-					api := &fakeapi.API{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+					limit := func(w http.ResponseWriter, r *http.Request) bool {
 						if left == 0 {
 							return false
 						}
 						left--
 						tt.limit(w, r)
 						return true
-					}}
+					}
+					api := &fakeapi.API{Intercept: limit}
 					api.Set("batches/abc", fakeapi.Batch("batches/abc", "BATCH_STATE_RUNNING"))
 					api.Set("interactions/abc", fakeapi.Interaction("abc", "in_progress", ""))
 					api.Set(operation, fakeapi.Video(operation, ""))

@@ -34,8 +34,10 @@ func checkKey(key func(context.Context, *geminihook.Event) (string, error)) erro
 // madeUpEnds returns an event for each kind of end and reporter.
 func madeUpEnds() []*geminihook.Event {
 	const id = "geminihook-probe"
-	const batch, interaction, video = "batches/" + id, "v1_" + id + "..", "models/m/operations/" +
-		id
+	const batch = "batches/" + id
+	const interaction = "v1_" + id + ".."
+	const video = "models/m/operations/" + id
+	schemes := []string{geminihook.SchemeHMAC, geminihook.SchemeEd25519, SchemeAPI}
 	var events []*geminihook.Event
 	for _, end := range []geminihook.Event{
 		{Type: geminihook.EventBatchSucceeded, Data: &geminihook.BatchSucceeded{ID: batch}},
@@ -57,7 +59,7 @@ func madeUpEnds() []*geminihook.Event {
 		},
 		{Type: geminihook.EventVideoGenerated, Data: &geminihook.VideoGenerated{ID: video}},
 	} {
-		for _, scheme := range []string{geminihook.SchemeHMAC, geminihook.SchemeEd25519, SchemeAPI} {
+		for _, scheme := range schemes {
 			ev := end
 			ev.ID = scheme + "_" + id
 			ev.Proof.Scheme = scheme

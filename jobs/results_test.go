@@ -68,13 +68,23 @@ func TestResultsOfFile(t *testing.T) {
 	}, got)
 }
 
+// inlined returns the output of a batch with these responses.
+func inlined(responses ...any) map[string]any {
+	return map[string]any{"inlinedResponses": map[string]any{"inlinedResponses": responses}}
+}
+
 func TestResultsInlined(t *testing.T) {
-	client, batch := fetchBatch(t, &fakeapi.API{}, map[string]any{"inlinedResponses": map[string]any{"inlinedResponses": []any{
+	client, batch := fetchBatch(t, &fakeapi.API{}, inlined(
 		map[string]any{"metadata": map[string]any{"key": "a"}, "response": map[string]any{
-			"candidates": []any{map[string]any{"content": map[string]any{"parts": []any{map[string]any{"text": "one"}}}}},
+			"candidates": []any{map[string]any{
+				"content": map[string]any{"parts": []any{map[string]any{"text": "one"}}},
+			}},
 		}},
-		map[string]any{"metadata": map[string]any{"key": "b"}, "error": map[string]any{"code": 3, "message": "no"}},
-	}}})
+		map[string]any{
+			"metadata": map[string]any{"key": "b"},
+			"error":    map[string]any{"code": 3, "message": "no"},
+		},
+	))
 	var got []string
 	for r, err := range jobs.Results(t.Context(), client, batch) {
 		require.NoError(t, err)
@@ -88,9 +98,12 @@ func TestResultsInlined(t *testing.T) {
 }
 
 func TestResultsOfEmbeddings(t *testing.T) {
-	client, batch := fetchBatch(t, &fakeapi.API{}, map[string]any{"inlinedResponses": map[string]any{"inlinedResponses": []any{
-		map[string]any{"metadata": map[string]any{"key": "a"}, "response": map[string]any{"embedding": map[string]any{"values": []any{1, 2}}}},
-	}}})
+	client, batch := fetchBatch(t, &fakeapi.API{}, inlined(
+		map[string]any{
+			"metadata": map[string]any{"key": "a"},
+			"response": map[string]any{"embedding": map[string]any{"values": []any{1, 2}}},
+		},
+	))
 	n := 0
 	for r, err := range jobs.Results(t.Context(), client, batch) {
 		require.NoError(t, err)
@@ -188,10 +201,13 @@ func liveHeap() uint64 {
 // TestResultsInlinedWithout: a loop that reads Content when there is no error never
 // finds it nil.
 func TestResultsInlinedWithout(t *testing.T) {
-	client, batch := fetchBatch(t, &fakeapi.API{}, map[string]any{"inlinedResponses": map[string]any{"inlinedResponses": []any{
+	client, batch := fetchBatch(t, &fakeapi.API{}, inlined(
 		map[string]any{"metadata": map[string]any{"key": "a"}},
-		map[string]any{"metadata": map[string]any{"key": "b"}, "error": map[string]any{"code": 3, "message": "no"}},
-	}}})
+		map[string]any{
+			"metadata": map[string]any{"key": "b"},
+			"error":    map[string]any{"code": 3, "message": "no"},
+		},
+	))
 	var got []string
 	for r, err := range jobs.Results(t.Context(), client, batch) {
 		got = append(got, fmt.Sprintf("%d %s %t %t", r.Index, r.Key, err != nil, r.Error != nil))

@@ -81,8 +81,8 @@ func (c *CatchUp) process(ctx context.Context, ev *geminihook.Event) (result gem
 		if p := recover(); p != nil {
 			result = geminihook.Failed
 			c.logger().LogAttrs(ctx, slog.LevelError, "gemini job: the function panicked",
-				slog.String("event", ev.ID),
-				slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+				slog.String("webhook_id", ev.ID), slog.String("panic", fmt.Sprint(p)),
+				slog.String("stack", string(debug.Stack())))
 		}
 	}()
 	return c.Endpoint.Process(ctx, ev, c.Handle).Result
@@ -119,13 +119,18 @@ func (c *CatchUp) report(ctx context.Context, s Summary) {
 
 func (s *Summary) attrs() []slog.Attr {
 	attrs := []slog.Attr{
-		slog.Int("waiting", s.Waiting), slog.Int("young", s.Young), slog.Int("running", s.Running),
-		slog.Int("unreadable", s.Unreadable), slog.Int("ended", s.Ended),
+		slog.Int("waiting", s.Waiting),
+		slog.Int("young", s.Young),
+		slog.Int("running", s.Running),
+		slog.Int("unreadable", s.Unreadable),
+		slog.Int("ended", s.Ended),
 		slog.Int("handled", s.Handled),
-		slog.Int("duplicate", s.Duplicate), slog.Int("busy", s.Busy),
+		slog.Int("duplicate", s.Duplicate),
+		slog.Int("busy", s.Busy),
 		slog.Int("dropped", s.Dropped),
-		slog.Int("failed", s.Failed), slog.Int("needs_action", s.NeedsAction),
-		slog.Duration("elapsed", s.Elapsed),
+		slog.Int("failed", s.Failed),
+		slog.Int("needs_action", s.NeedsAction),
+		slog.Float64("elapsed_ms", float64(s.Elapsed.Microseconds())/1e3),
 	}
 	if s.Err != nil {
 		attrs = append(attrs, slog.String("reason", s.Err.Error()))
