@@ -71,7 +71,7 @@ func page(secret string) http.Handler {
 func endpoint(secret string) http.Handler {
 	verifier, err := geminihook.NewHMAC(secret)
 	must(err)
-	// The page logs nothing, either.
+	// Without a log, because the page has none.
 	e := &geminihook.Endpoint{Verifier: verifier, Logger: slog.New(slog.DiscardHandler)}
 	return e.Handler(func(_ context.Context, ev *geminihook.Event) error {
 		if data, ok := ev.Data.(*geminihook.BatchSucceeded); ok {

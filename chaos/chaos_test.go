@@ -162,7 +162,7 @@ func (d *disturbances) disturb(t *testing.T, b *backend, receivers []*receiver) 
 		<-time.After(200 * time.Millisecond)
 		release()
 	default:
-		// Or a slow machine would never get one started.
+		// On a slow machine, receivers that are still starting would never get up.
 		if r := receivers[rand.IntN(len(receivers))]; r.up() {
 			d.kills++
 			r.kill()

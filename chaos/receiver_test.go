@@ -50,7 +50,7 @@ func receive(kind string) error {
 	}
 	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		run := fmt.Sprintf("%s %d.%d", ev.ID, os.Getpid(), rand.Uint64())
-		// Before the lease ends, which began a little earlier than the run.
+		// The lease, which began a little earlier than the run, ends after this.
 		deadline, _ := ctx.Deadline()
 		if _, err := fmt.Fprintf(journal, "begin %s %d %d\n", run, time.Now().UnixNano(),
 			deadline.UnixNano()); err != nil {

@@ -110,8 +110,8 @@ type Summary struct {
 	Waiting int // jobs that Waiting returned: the sum of the next four, unless the context ended
 	Young   int // left alone because of Grace
 	Running int // have not ended
-	// Their state could not be read, or is not one that this package knows; the next
-	// sweep asks again.
+	// Unreadable jobs have a state that could not be read, or that this package does
+	// not know. The next sweep asks again.
 	Unreadable int
 	Ended      int // have ended: the sum of the next five
 
@@ -121,7 +121,8 @@ type Summary struct {
 	Dropped   int // the function returned a Permanent error
 	Failed    int // the function or the store failed; the next sweep asks again
 
-	// Of Running: interactions that go on only after an action of the program.
+	// NeedsAction counts the interactions among Running that go on only after an
+	// action of the program.
 	NeedsAction int
 	Elapsed     time.Duration // the time that the sweep took
 	Err         error         // why the sweep ended early, or nil

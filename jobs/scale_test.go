@@ -134,7 +134,7 @@ func TestRace(t *testing.T) {
 				time.Sleep(time.Millisecond) // as a sender's retry would
 			}
 		})
-		// Every second webhook comes first, however few processors there are.
+		// However few processors there are, every second webhook comes first.
 		if (name[len(name)-1]-'0')%2 == 0 {
 			<-begun
 		}

@@ -14,6 +14,7 @@ import (
 // TestHelp: every command has a help with examples, in 80 columns, and every
 // example names a command and flags that exist.
 func TestHelp(t *testing.T) {
+	flagLine := regexp.MustCompile(`(?m)^  -\S+ (\S+)$`)
 	narrow(t, ok(t, nil, "help"))
 	assert.Contains(t, ok(t, nil, "listen", "-h"), "\n\n  geminihook listen -forward http://127.0.0.1:8080/gemini\n  geminihook send ",
 		"the layout stays")
@@ -22,8 +23,7 @@ func TestHelp(t *testing.T) {
 			help := ok(t, nil, c.name, "-h")
 			assert.Contains(t, help, "usage: geminihook "+strings.TrimSpace(c.name+" "+c.args)+"\n")
 			assert.Contains(t, help, "\nexamples:\n  ")
-			for _, f := range regexp.MustCompile(`(?m)^  -\S+ (\S+)$`).FindAllStringSubmatch(help,
-				-1) {
+			for _, f := range flagLine.FindAllStringSubmatch(help, -1) {
 				assert.Equal(t, strings.ToUpper(f[1]), f[1], "the name of a value")
 			}
 			found := false
@@ -46,6 +46,7 @@ func TestHelp(t *testing.T) {
 func TestPorts(t *testing.T) {
 	root := filepath.Join("..", "..")
 	program := map[string]string{} // by port
+	address := regexp.MustCompile(`"127\.0\.0\.1:([1-9][0-9]*)"`)
 	sources, err := filepath.Glob(filepath.Join(root, "examples", "*", "*.go"))
 	require.NoError(t, err)
 	for _, name := range append(sources, "send.go", "listen.go") {
@@ -54,7 +55,7 @@ func TestPorts(t *testing.T) {
 		}
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
-		for _, port := range regexp.MustCompile(`"127\.0\.0\.1:([1-9][0-9]*)"`).FindAllStringSubmatch(string(text), -1) {
+		for _, port := range address.FindAllStringSubmatch(string(text), -1) {
 			if other, taken := program[port[1]]; taken {
 				assert.Equal(t, filepath.Dir(other), filepath.Dir(name), "port %s", port[1])
 			}

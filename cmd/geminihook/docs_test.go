@@ -30,8 +30,10 @@ func TestTroubleshooting(t *testing.T) {
 	guide, _, _ = strings.Cut(guide, "\n\n")
 	rows := strings.Split(strings.TrimSpace(guide), "\n")[1:]
 	assert.Greater(t, len(rows), 10)
+	quoted := regexp.MustCompile("``(.+?)``|`(.+?)`")
 	for _, row := range rows {
-		for _, quote := range regexp.MustCompile("``(.+?)``|`(.+?)`").FindAllStringSubmatch(strings.Split(row, " | ")[0], -1) {
+		says := strings.Split(row, " | ")[0]
+		for _, quote := range quoted.FindAllStringSubmatch(says, -1) {
 			for part := range strings.SplitSeq(strings.TrimPrefix(quote[1]+quote[2], "after "), "...") {
 				for _, fixed := range []string{"milliseconds", "whsec_"} { // made of parts
 					part = strings.TrimSpace(strings.ReplaceAll(part, fixed, ""))

@@ -51,9 +51,8 @@ func plantFaults(t *testing.T, h *hour) {
 		},
 		{
 			"webhook webhook-1 URL", doctor.Failure,
-			func() { h.fake.SetURL("webhook-1", "http://example.com/gemini") }, func() {
-				h.fake.SetURL("webhook-1", endpoint)
-			},
+			func() { h.fake.SetURL("webhook-1", "http://example.com/gemini") },
+			func() { h.fake.SetURL("webhook-1", endpoint) },
 		},
 		{
 			"webhook webhook-1 events", doctor.Warning,
@@ -72,15 +71,15 @@ func plantFaults(t *testing.T, h *hour) {
 		{"secret file", doctor.Warning, env(good, 0o644), mendEnv},
 		{
 			"clock", doctor.Failure,
-			func() { h.fake.SetClock(func() time.Time { return time.Now().Add(10 * time.Minute) }) }, func() {
-				h.fake.SetClock(time.Now)
+			func() {
+				h.fake.SetClock(func() time.Time { return time.Now().Add(10 * time.Minute) })
 			},
+			func() { h.fake.SetClock(time.Now) },
 		},
 		{
 			"key set", doctor.Failure,
-			func() { h.fake.Keys.SetHandler(http.NotFoundHandler()) }, func() {
-				h.fake.Keys.SetKeys(webhooktest.Public(webhooktest.Key(0)))
-			},
+			func() { h.fake.Keys.SetHandler(http.NotFoundHandler()) },
+			func() { h.fake.Keys.SetKeys(webhooktest.Public(webhooktest.Key(0))) },
 		},
 		{
 			"endpoint: genuine delivery", doctor.Failure,

@@ -67,9 +67,8 @@ func (k *keeper) reread() error {
 		return err
 	}
 	now := k.usable(text)
-	k.old = append(now, slices.DeleteFunc(k.old, func(s string) bool {
-		return slices.Contains(now, s)
-	})...)
+	others := slices.DeleteFunc(k.old, func(s string) bool { return slices.Contains(now, s) })
+	k.old = append(now, others...)
 	return nil
 }
 
@@ -91,9 +90,8 @@ func (k *keeper) keep(secret string) (value string, written bool, err error) {
 	if k.file != nil {
 		err = k.reread()
 	}
-	value = strings.Join(append([]string{secret}, slices.DeleteFunc(slices.Clone(k.old), func(s string) bool {
-		return s == secret
-	})...), ",")
+	others := slices.DeleteFunc(slices.Clone(k.old), func(s string) bool { return s == secret })
+	value = strings.Join(append([]string{secret}, others...), ",")
 	if k.file == nil || err != nil {
 		return value, false, err
 	}

@@ -171,7 +171,8 @@ func TestRoundTrip(t *testing.T) {
 	seen := map[string]bool{}
 	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
-	handler := (&geminihook.Endpoint{Verifier: verifier}).Handler(func(_ context.Context, ev *geminihook.Event) error {
+	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	handler := endpoint.Handler(func(_ context.Context, ev *geminihook.Event) error {
 		seen[ev.ID+string(ev.Raw)] = true
 		return nil
 	})

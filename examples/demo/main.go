@@ -194,7 +194,7 @@ func listen(h http.Handler) (url string, stop func(), err error) {
 	}
 	srv := &http.Server{
 		Handler: h, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
-		// Which would print the panic in the middle of the table.
+		// Without this, the server would print the panic in the middle of the table.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	go func() { _ = srv.Serve(l) }()

@@ -147,7 +147,7 @@ func TestKill(t *testing.T) {
 	stream, err := openStream(t.Context(), js)
 	require.NoError(t, err)
 	var pending uint64 = 1
-	// Handled events without an acknowledgement are handed out again.
+	// Events whose acknowledgement was lost are handed out again.
 	require.Eventually(t, func() bool {
 		w := &worker{fn: (&program{out: io.Discard, done: make(map[string]int)}).handle}
 		stopWork, err := w.start(t.Context(), stream)

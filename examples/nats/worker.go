@@ -18,7 +18,7 @@ import (
 const (
 	consumerName = "workers"
 	atOnce       = 8 // the number of events that one process handles at a time
-	// After which the event of a process that died is handed out again.
+	// When a process has died, its events are handed out again after this time.
 	ackWait  = 30 * time.Second
 	runLimit = 15 * time.Minute // for one run of the function
 )

@@ -86,5 +86,6 @@ func (f *fake) status(id string) int {
 	return http.StatusOK
 }
 
-// The client may have gone away.
-func reply(w http.ResponseWriter, v any) { _ = json.NewEncoder(w).Encode(v) }
+func reply(w http.ResponseWriter, v any) {
+	_ = json.NewEncoder(w).Encode(v) // the client may have gone away
+}

@@ -124,8 +124,8 @@ func listen(addr string, h http.Handler) (url string, stop func() error, err err
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		// For the slowest transaction and its response.
-		WriteTimeout: geminihook.DefaultLease + 20*time.Second,
+		// A transaction may wait for RunTimeout, and the function has another one.
+		WriteTimeout: 150 * time.Second,
 		IdleTimeout:  2 * time.Minute,
 	}
 	go func() { _ = server.Serve(l) }()

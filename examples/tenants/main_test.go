@@ -155,7 +155,7 @@ func TestRotation(t *testing.T) {
 		return err
 	}
 	event := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(old))
-	// What Google sends in its grace period.
+	// In its grace period, Google signs with both secrets.
 	both := event.Rotated(webhooktest.Static(old), webhooktest.Static(fresh))
 	require.NoError(t, verify(event))
 	source.memory["acme"] = []string{fresh, old}

@@ -60,7 +60,8 @@ type engine struct {
 
 const (
 	startLimit = 2 * time.Minute // a busy machine takes seconds
-	// The port may be taken, or a killed server's children may still hold its data.
+	// attempts: the port may be taken, or a killed server's children may still hold
+	// its data.
 	attempts = 20
 	pause    = 250 * time.Millisecond
 	poll     = 10 * time.Millisecond

@@ -109,7 +109,9 @@ func newTab(t *testing.T, url string, s size) *tab {
 			assert.Empty(t, p.problems)
 		}
 	})
-	mobile := func(m *emulation.SetDeviceMetricsOverrideParams, _ *emulation.SetTouchEmulationEnabledParams) {
+	mobile := func(
+		m *emulation.SetDeviceMetricsOverrideParams, _ *emulation.SetTouchEmulationEnabledParams,
+	) {
 		m.Mobile = s.width < 600
 	}
 	p.run(
@@ -237,9 +239,10 @@ func programAt(t *testing.T, addr string, status func(*http.Request) int) string
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
 	require.NoError(t, err)
-	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	respond := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status(r))
-	})}}
+	})
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: respond}}
 	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL + "/gemini"

@@ -95,7 +95,8 @@ func TestDetail(t *testing.T) {
 	p.click("#rows li:first-child .row")
 	p.until(`document.querySelector("#detail .verdict.bad")`)
 	assert.Contains(t, p.text("#detail .verdict"), "no signature matches")
-	assert.Equal(t, 2, p.number(`document.querySelectorAll("#detail .actions button:disabled").length`), "what was not accepted is not replayed")
+	disabled := p.number(`document.querySelectorAll("#detail .actions button:disabled").length`)
+	assert.Equal(t, 2, disabled, "what was not accepted is not replayed")
 }
 
 // TestKeyboard checks j, k, r, R, /, and Escape.
@@ -220,9 +221,14 @@ const hostile = "<script>document.title='owned'</script><img src=x onerror=docum
 // TestHostile checks that whatever a delivery has in it is only text.
 func TestHostile(t *testing.T) {
 	l := start(t, program(t, func(*http.Request) int { return http.StatusOK }))
-	body, err := json.Marshal(map[string]any{"type": hostile, "data": map[string]any{"id": hostile, hostile: hostile}, "user_metadata": map[string]any{hostile: hostile}})
+	body, err := json.Marshal(map[string]any{
+		"type":          hostile,
+		"data":          map[string]any{"id": hostile, hostile: hostile},
+		"user_metadata": map[string]any{hostile: hostile},
+	})
 	require.NoError(t, err)
-	d := webhooktest.NewBody([]byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">").Replace(string(body))))
+	unescaped := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">").Replace(string(body))
+	d := webhooktest.NewBody([]byte(unescaped))
 	d.SetID("<script>document.title='owned'</script>")
 	deliver(t, l, d.Sign(time.Now(), signer))
 	forged := d.Clone()

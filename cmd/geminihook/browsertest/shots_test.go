@@ -42,10 +42,9 @@ func day(t *testing.T) *listen.Listener {
 	failing.Store(false)
 	send(webhooktest.New("batch.paused", signer))
 	send(webhooktest.New(geminihook.EventBatchExpired, signer).Stale())
-	send(webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, map[string]any{
-		"order":    1042,
-		"customer": "Ada",
-	}), signer))
+	metadata := map[string]any{"order": 1042, "customer": "Ada"}
+	body := webhooktest.BodyWith(geminihook.EventVideoGenerated, metadata)
+	send(webhooktest.NewBody(body, signer))
 	send(failed.Sign(time.Now(), signer))
 	send(failed)
 	return l
@@ -75,7 +74,8 @@ func TestShots(t *testing.T) {
 			for _, n := range []string{"9", "5", "8"} {
 				p.eval(`location.hash = ` + n)
 				p.until(`document.querySelector(".row[aria-current]")?.hash === "#%s" &&
-					document.querySelector("#detail .facts dd")?.textContent === document.querySelector(".row[aria-current] .id").textContent`, n)
+					document.querySelector("#detail .facts dd")?.textContent ===
+						document.querySelector(".row[aria-current] .id").textContent`, n)
 				p.shoot(s.name + "-detail" + n)
 			}
 		})

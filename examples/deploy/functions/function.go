@@ -22,8 +22,10 @@ func init() {
 	if err != nil {
 		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
 	}
-	// The timeout of the function.
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Lease: 30 * time.Second}
+	endpoint := &geminihook.Endpoint{
+		Verifier:   verifier,
+		RunTimeout: 25 * time.Second, // less than the timeout of the function, 30 seconds
+	}
 	functions.HTTP("Gemini", endpoint.Handler(handle).ServeHTTP)
 }
 

@@ -29,7 +29,7 @@ func TestDeliveries(t *testing.T) {
 	functions.HTTP("Test", receiver.Endpoint.Handler(receiver.Handle).ServeHTTP)
 	t.Setenv("FUNCTION_TARGET", "Test")
 	receiver.Check(t, listen(t, func(port string) {
-		// Until the test process ends.
+		// It serves until the test process ends.
 		go func() { _ = funcframework.StartHostPort("127.0.0.1", port) }()
 	}))
 }

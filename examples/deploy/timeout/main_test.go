@@ -31,7 +31,7 @@ func TestSlowFunction(t *testing.T) {
 	receiver := deliveries.New(t)
 	var genuine *webhooktest.Delivery
 	started := make(chan string, 100)
-	// Until the function begins before the timeout.
+	// On a busy machine, the function may begin only after the timeout.
 	for limit := 100 * time.Millisecond; len(started) == 0; limit *= 2 {
 		genuine = receiver.Static(geminihook.EventBatchSucceeded)
 		release := make(chan struct{})

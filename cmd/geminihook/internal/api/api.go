@@ -193,11 +193,10 @@ func (c *Client) Rotate(ctx context.Context, id string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	revocation := webhooks.RevocationBehaviorRevokePreviousSecretsAfterH24
 	response, err := c.sdk.Webhooks.RotateSigningSecret(ctx, operations.RotateSigningSecretRequest{
-		ID: id,
-		Body: webhooks.RotateSigningSecretRequest{
-			RevocationBehavior: webhooks.RevocationBehaviorRevokePreviousSecretsAfterH24.ToPointer(),
-		},
+		ID:   id,
+		Body: webhooks.RotateSigningSecretRequest{RevocationBehavior: &revocation},
 	}, once)
 	if err != nil {
 		return "", c.explain("rotating the secret", err)
@@ -216,7 +215,8 @@ func (c *Client) Delete(ctx context.Context, id string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if _, err := c.sdk.Webhooks.Delete(ctx, operations.DeleteWebhookRequest{ID: id}, once); err != nil {
+	_, err := c.sdk.Webhooks.Delete(ctx, operations.DeleteWebhookRequest{ID: id}, once)
+	if err != nil {
 		return c.explain("deleting the webhook", err)
 	}
 	return nil

@@ -23,8 +23,11 @@ func SameURL(a, b string) bool {
 func normal(u *url.URL) string {
 	n := *u
 	n.Scheme, n.Host = strings.ToLower(n.Scheme), strings.ToLower(n.Host)
-	if defaultPort := map[string]string{"https": "443", "http": "80"}[n.Scheme]; n.Port() == defaultPort {
-		n.Host = strings.TrimSuffix(n.Host, ":"+defaultPort)
+	switch n.Scheme {
+	case "https":
+		n.Host = strings.TrimSuffix(n.Host, ":443")
+	case "http":
+		n.Host = strings.TrimSuffix(n.Host, ":80")
 	}
 	if n.Path == "" {
 		n.Path = "/"

@@ -22,10 +22,13 @@ func (e *Endpoint) genuine(ctx context.Context) (result Result, reached, accepte
 	text := fmt.Sprintf("of the unknown type %q: %s", EventType, r)
 	switch {
 	case r.err != nil:
-		return failure(check, text, "Check the URL, the firewall, and that the program runs."), false, false
+		result = failure(check, text, "Check the URL, the firewall, and that the program runs.")
+		return result, false, false
 	case r.acknowledged() && r.elapsed > slow:
-		return warning(check, fmt.Sprintf("%s after %v", text, r.elapsed.Round(time.Second)),
-			"Google waits only a few seconds: put the event into a queue, and respond at once."), true, true
+		text += fmt.Sprintf(" after %v", r.elapsed.Round(time.Second))
+		result = warning(check, text,
+			"Google waits only a few seconds: put the event into a queue, and respond at once.")
+		return result, true, true
 	case r.acknowledged():
 		return ok(check, text), true, true
 	}
@@ -39,13 +42,16 @@ func (e *Endpoint) genuine(ctx context.Context) (result Result, reached, accepte
 		do = "If something in front of the program asks for credentials, exempt this path: Google has none. " +
 			"Otherwise, the program may not have this secret, " + name(e.Secrets[0]) + ". " + do
 	case http.StatusForbidden:
-		return warning(check, text, "This is right if the endpoint accepts only events about its own jobs (Authorize). Otherwise, something in front of it refuses the event."), true, false
+		result = warning(check, text,
+			"This is right if the endpoint accepts only events about its own jobs (Authorize). "+
+				"Otherwise, something in front of it refuses the event.")
+		return result, true, false
 	case http.StatusBadRequest:
 		do = "Either the program does not have this secret, " + name(e.Secrets[0]) + "; or its clock is off; or something on the way changes the body " +
 			"or splits the headers; or it refuses types that it does not know. " + do
 	case http.StatusInternalServerError:
-		do = "The function must ignore types that it does not know, because Google may add some. " +
-			do
+		do = "The function must ignore types that it does not know, " +
+			"because Google may add some. " + do
 	case http.StatusServiceUnavailable:
 		do = "Its store or its keys are unavailable. " + do
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
@@ -78,14 +84,15 @@ func (e *Endpoint) accepted(ctx context.Context, report func(Result)) {
 	report(acknowledges("several signatures", e.send(ctx, "several signatures", several),
 		"During a rotation, any of the signatures may be the one that matches, and unknown versions are to be skipped."))
 
-	strange := webhooktest.NewBody([]byte(`{"type":"`+EventType+
-		`","version":"v9","timestamp":"soon","data":null,"more":[1]}`), e.signer())
+	const body = `{"type":"` + EventType +
+		`","version":"v9","timestamp":"soon","data":null,"more":[1]}`
+	strange := webhooktest.NewBody([]byte(body), e.signer())
 	report(acknowledges("unfamiliar body", e.send(ctx, "unfamiliar body", strange),
 		"Google may add members and change others: an event must not be lost for that."))
 
 	again := e.delivery()
-	first, second := e.send(ctx, "duplicate", again), e.send(ctx, "duplicate",
-		again.Clone().Sign(time.Now(), e.signer()))
+	first := e.send(ctx, "duplicate", again)
+	second := e.send(ctx, "duplicate", again.Clone().Sign(time.Now(), e.signer()))
 	if !first.acknowledged() {
 		second = first
 	}

@@ -18,9 +18,8 @@ func check(t *testing.T, h http.Handler, secrets ...string) (results []doctor.Re
 	t.Helper()
 	server := httptest.NewServer(h)
 	defer server.Close()
-	(&doctor.Endpoint{URL: server.URL, Secrets: secrets, Timeout: time.Minute}).Check(t.Context(), func(r doctor.Result) {
-		results = append(results, r)
-	})
+	endpoint := &doctor.Endpoint{URL: server.URL, Secrets: secrets, Timeout: time.Minute}
+	endpoint.Check(t.Context(), func(r doctor.Result) { results = append(results, r) })
 	return results
 }
 
@@ -92,8 +91,8 @@ func TestHoles(t *testing.T) {
 const everything = "forged signature; changed body; body with another spacing; empty secret; published secret; " +
 	"stale timestamp; future timestamp; smallest timestamp; largest timestamp; timestamp with a plus sign; " +
 	"timestamp with zeros in front; no version prefix; unknown version; v1 signature as v1a; " +
-	"signature inside another; beginning of a signature; empty signature; JWT without a signature; " +
-	"no headers; no webhook-signature; no webhook-timestamp; no webhook-id; body that is not JSON"
+	"signature inside another; beginning of a signature; empty signature; " +
+	"JWT without a signature; no headers; no webhook-signature; no webhook-timestamp; no webhook-id; body that is not JSON"
 
 // TestUnreached: without a response of the endpoint itself, no other check is made.
 func TestUnreached(t *testing.T) {

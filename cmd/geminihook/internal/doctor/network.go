@@ -86,7 +86,7 @@ func keys(resp *http.Response) (names []string, err error) {
 			len(raw) != ed25519.PublicKeySize || len(names) == 16 {
 			continue
 		}
-		// RFC 7638.
+		// The thumbprint of RFC 7638.
 		sum := sha256.Sum256(fmt.Appendf(nil, `{"crv":"Ed25519","kty":"OKP","x":"%s"}`, k.X))
 		names = append(names,
 			cmp.Or(k.Kid, base64.RawURLEncoding.EncodeToString(sum[:])[:12]+"..."))

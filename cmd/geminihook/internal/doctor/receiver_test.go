@@ -180,7 +180,10 @@ func (h *receiver) matches(list, want string) bool {
 	if h.v1OfFirst {
 		entries = entries[:1]
 	}
-	return h.substring && strings.Contains(list, want) || slices.ContainsFunc(entries, func(entry string) bool {
+	if h.substring && strings.Contains(list, want) {
+		return true
+	}
+	return slices.ContainsFunc(entries, func(entry string) bool {
 		version, value, found := strings.Cut(entry, ",")
 		switch {
 		case !found:

@@ -22,28 +22,27 @@ import (
 type refusal struct {
 	check string
 	hole  string // what is wrong with an endpoint that accepts it, and what to do
-	spoil func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery
+	spoil spoiler
 }
+
+// spoiler makes a genuine delivery one that must be refused.
+type spoiler = func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery
 
 const checkAll = "Anyone can forge such a delivery: verify every signature before anything else."
 
 // refusals lists the holes of verifiers that were found in the field.
 var refusals = []refusal{
 	{
-		"forged signature",
-		checkAll, func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
-			return d.WrongSecret()
-		},
+		"forged signature", checkAll,
+		func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.WrongSecret() },
 	},
 	{
-		"changed body",
-		"Verify the bytes that arrived.", func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
-			return d.Tampered()
-		},
+		"changed body", "Verify the bytes that arrived.",
+		func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery { return d.Tampered() },
 	},
 	{
-		"body with another spacing",
-		"It verifies JSON that it has encoded again: verify the bytes that arrived.", func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
+		"body with another spacing", "It verifies JSON that it has encoded again: verify the bytes that arrived.",
+		func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
 			d.Body = append(d.Body, ' ')
 			return d
 		},
@@ -57,8 +56,8 @@ var refusals = []refusal{
 	{
 		"published secret", "It accepts a secret that everybody can read: rotate the secret.",
 		func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
-			return d.Sign(time.Now(), webhooktest.Static(published[0]),
-				webhooktest.Static(published[1]))
+			one, other := webhooktest.Static(published[0]), webhooktest.Static(published[1])
+			return d.Sign(time.Now(), one, other)
 		},
 	},
 	{
@@ -76,27 +75,21 @@ var refusals = []refusal{
 	{"no version prefix", listed, signature(func(mac string) string { return mac })},
 	{"unknown version", listed, signature(func(mac string) string { return "v9," + mac })},
 	{
-		"v1 signature as v1a",
-		"v1a is Ed25519: verify it with a public key, and skip it without one.", signature(func(mac string) string {
-			return "v1a," + mac
-		}),
+		"v1 signature as v1a", "v1a is Ed25519: verify it with a public key, and skip it without one.",
+		signature(func(mac string) string { return "v1a," + mac }),
 	},
 	{
-		"signature inside another",
-		"It searches for the signature in the header: compare whole entries.", signature(func(mac string) string {
-			return "v1,A" + mac + "A"
-		}),
+		"signature inside another", "It searches for the signature in the header: compare whole entries.",
+		signature(func(mac string) string { return "v1,A" + mac + "A" }),
 	},
 	{
-		"beginning of a signature",
-		"It compares only a part: compare all of it, in constant time.", signature(func(mac string) string {
-			return "v1," + mac[:8]
-		}),
+		"beginning of a signature", "It compares only a part: compare all of it, in constant time.",
+		signature(func(mac string) string { return "v1," + mac[:8] }),
 	},
 	{"empty signature", checkAll, signature(func(string) string { return "v1," })},
 	{
-		"JWT without a signature",
-		"It accepts the algorithm \"none\". Gemini sends no JWT: do not read any.", signature(func(string) string {
+		"JWT without a signature", "It accepts the algorithm \"none\". Gemini sends no JWT: do not read any.",
+		signature(func(string) string {
 			encode := base64.RawURLEncoding.EncodeToString
 			return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." +
 				encode(fmt.Appendf(nil, `{"iat":%d}`, time.Now().Unix())) + "."
@@ -106,15 +99,15 @@ var refusals = []refusal{
 	{"no webhook-signature", checkAll, without("webhook-signature")},
 	{"no webhook-timestamp", "Without a timestamp, a delivery can be replayed forever.", without("webhook-timestamp")},
 	{
-		"no webhook-id",
-		"Without an id, duplicates cannot be told apart.", func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
+		"no webhook-id", "Without an id, duplicates cannot be told apart.",
+		func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
 			d.Header.Del("webhook-id")
 			return d.Sign(time.Now(), e.signer()) // a genuine signature, over an empty id
 		},
 	},
 	{
-		"body that is not JSON",
-		"It acknowledges a body that it cannot read.", func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
+		"body that is not JSON", "It acknowledges a body that it cannot read.",
+		func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
 			d.Body = []byte("not JSON")
 			return d.Sign(time.Now(), e.signer())
 		},
@@ -133,14 +126,14 @@ func signed(d *webhooktest.Delivery, header string) *webhooktest.Delivery {
 }
 
 // signature makes a bad header from the signature that is right in base64.
-func signature(change func(mac string) string) func(*Endpoint, *webhooktest.Delivery) *webhooktest.Delivery {
+func signature(change func(mac string) string) spoiler {
 	return func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
 		return signed(d, change(strings.TrimPrefix(d.Header.Get("webhook-signature"), "v1,")))
 	}
 }
 
 // timestamp puts a prefix before the timestamp that was signed.
-func timestamp(prefix string) func(*Endpoint, *webhooktest.Delivery) *webhooktest.Delivery {
+func timestamp(prefix string) spoiler {
 	return func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
 		d.Header.Set("webhook-timestamp", prefix+d.Header.Get("webhook-timestamp"))
 		return d
@@ -148,14 +141,14 @@ func timestamp(prefix string) func(*Endpoint, *webhooktest.Delivery) *webhooktes
 }
 
 // extreme signs with the timestamp.
-func extreme(seconds int64) func(*Endpoint, *webhooktest.Delivery) *webhooktest.Delivery {
+func extreme(seconds int64) spoiler {
 	return func(e *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
 		return d.Sign(time.Unix(seconds, 0), e.signer())
 	}
 }
 
 // without removes headers.
-func without(names ...string) func(*Endpoint, *webhooktest.Delivery) *webhooktest.Delivery {
+func without(names ...string) spoiler {
 	return func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
 		for _, n := range names {
 			d.Header.Del(n)
@@ -203,9 +196,8 @@ func (e *Endpoint) oversized(ctx context.Context) Result {
 	if got.err != nil {
 		return warning(check, got.String(), "It is refused without a status. 413 would say why.")
 	}
-	return judge(check, got, http.StatusRequestEntityTooLarge,
-		fmt.Sprintf("It reads %d MiB and maybe more into memory: bound the body before it is read.",
-			maxBody>>20))
+	const hole = "It reads %d MiB and maybe more into memory: bound the body before it is read."
+	return judge(check, got, http.StatusRequestEntityTooLarge, fmt.Sprintf(hole, maxBody>>20))
 }
 
 // get sends a GET request, as a browser does.
@@ -251,10 +243,11 @@ func (e *Endpoint) reveals(response []byte, d *webhooktest.Delivery) bool {
 		}
 		for _, form := range []string{
 			base64.RawStdEncoding.EncodeToString(right),
-			base64.RawURLEncoding.EncodeToString(right), hex.EncodeToString(right),
+			base64.RawURLEncoding.EncodeToString(right),
+			hex.EncodeToString(right),
 		} {
-			if bytes.Contains(bytes.ToLower(response), bytes.ToLower([]byte(form))) &&
-				!strings.Contains(d.Header.Get("webhook-signature"), form) {
+			found := bytes.Contains(bytes.ToLower(response), bytes.ToLower([]byte(form)))
+			if found && !strings.Contains(d.Header.Get("webhook-signature"), form) {
 				return true
 			}
 		}

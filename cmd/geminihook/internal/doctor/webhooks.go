@@ -16,17 +16,16 @@ func Webhooks(all []api.Webhook, want []string, endpoint string) (results []Resu
 		return []Result{warning("webhooks", "the project has no static webhook",
 			"Create one with: geminihook setup -url URL. (Dynamic webhooks, which each job names, are not listed.)")}
 	}
-	// And not to one on this machine.
+	// Google does not deliver to this machine.
 	if endpoint != "" && api.CheckURL(endpoint) == nil && !deliversTo(all, endpoint) {
 		results = append(results, warning("webhooks", "no webhook delivers to "+endpoint,
 			"Create one.", "geminihook", "setup", "-url", endpoint))
 	}
 	for i, w := range all {
 		results = append(results, state(w), address(w), events(w, want))
-		if slices.ContainsFunc(all[:i], func(other api.Webhook) bool {
-			return api.SameURL(w.URL, other.URL)
-		}) {
-			results = append(results, warning("webhook "+w.ID+" twice", "another webhook has the same URL, so each event comes twice, with two ids",
+		if deliversTo(all[:i], w.URL) {
+			results = append(results, warning("webhook "+w.ID+" twice",
+				"another webhook has the same URL, so each event comes twice, with two ids",
 				"Delete one of them.", "geminihook", "delete", w.ID))
 		}
 	}
@@ -44,10 +43,11 @@ func state(w api.Webhook) Result {
 		return ok(check, w.State)
 	case w.State == "disabled_due_to_failed_deliveries":
 		return failure(check, w.State+": Google has given up after too many failures",
-			"Find out why the endpoint refuses deliveries, for example with -endpoint. Then enable it.", "geminihook", "setup", "-update", "-url", w.URL)
+			"Find out why the endpoint refuses deliveries, for example with -endpoint. Then enable it.",
+			"geminihook", "setup", "-update", "-url", w.URL)
 	case w.State == "disabled":
-		return failure(check, w.State, "If it should deliver, enable it.", "geminihook", "setup",
-			"-update", "-url", w.URL)
+		return failure(check, w.State, "If it should deliver, enable it.",
+			"geminihook", "setup", "-update", "-url", w.URL)
 	}
 	return warning(check, fmt.Sprintf("%q is not a state that this command knows", w.State), "See Google's page about webhooks.")
 }

@@ -80,7 +80,8 @@ func TestEqualNames(t *testing.T) {
 }
 
 func TestSecretsOfWebhooks(t *testing.T) {
-	one, two, other := webhooktest.RandomSecret(), webhooktest.RandomSecret(), webhooktest.RandomSecret()
+	one, two := webhooktest.RandomSecret(), webhooktest.RandomSecret()
+	other := webhooktest.RandomSecret()
 	name := func(secret string) string { return "whsec_..." + secret[len(secret)-4:] }
 	soon := time.Now().Add(time.Hour)
 	having := func(newest string, expiring ...string) func(*api.Webhook) {

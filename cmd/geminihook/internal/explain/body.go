@@ -78,7 +78,8 @@ var touches = []change{
 		Escapes, "replacing the escapes of <, >, and & in the body",
 		"something decoded the JSON and encoded it again, and escapes these for HTML; verify the body as it arrives",
 	}, func(b []byte) []byte {
-		return []byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(b)))
+		unescape := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
+		return []byte(unescape.Replace(string(b)))
 	}},
 }
 

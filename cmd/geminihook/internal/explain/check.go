@@ -18,16 +18,17 @@ const (
 	maxHashed       = 128 << 20 // bytes
 )
 
+type verifyFunc = func(header http.Header, body []byte) (geminihook.Proof, error)
+
 // checker verifies candidates at any time.
 type checker struct {
 	texts   []string // of the secrets
 	secrets []geminihook.Secret
-	dynamic func(header http.Header, body []byte) (geminihook.Proof, error) // may be nil
-	tries   int                                                             // left
-	// Tries left with dynamic.
-	slow  int
-	bytes int64 // left
-	err   error // of the first candidate, which is what arrived
+	dynamic verifyFunc // may be nil
+	tries   int        // left
+	slow    int        // tries left with dynamic
+	bytes   int64      // left
+	err     error      // of the first candidate, which is what arrived
 }
 
 func newChecker(ctx context.Context, keys Keys) *checker {

@@ -147,7 +147,8 @@ func TestLongBody(t *testing.T) {
 		{"too long", 40 << 10, explain.Secret},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := webhooktest.NewBody([]byte(`{"user_metadata":"`+strings.Repeat("a", tt.size)+`"}`)).Sign(sent, webhooktest.Static(webhooktest.TestSecret))
+			d := webhooktest.NewBody([]byte(`{"user_metadata":"` + strings.Repeat("a", tt.size) + `"}`))
+			d.Sign(sent, webhooktest.Static(webhooktest.TestSecret))
 			changed := explain.Delivery{
 				Header: d.Header, Body: bytes.Replace(d.Body, []byte(":"), []byte(": "), 1),
 			}

@@ -33,7 +33,8 @@ func clock(sent, now time.Time) (Cause, string) {
 			"which is slow by that much. Set the clock, for example with NTP.", at, by)
 	case late <= 24*time.Hour:
 		return ClockFast, fmt.Sprintf("The signature matches, but the delivery was sent at %s, %v before the time on the receiver's clock, "+
-			"which is fast by that much, unless the delivery is a recording. Set the clock, for example with NTP.", at, by)
+			"which is fast by that much, unless the delivery is a recording. Set the clock, for example with NTP.",
+			at, by)
 	}
 	return Replayed, fmt.Sprintf("The signature matches, but the delivery was sent at %s, %.0f days ago. Google signs each attempt afresh "+
 		"and makes none after 24 hours, so this is a recording that was sent again. To accept it in a test, set the clock of the verifier "+

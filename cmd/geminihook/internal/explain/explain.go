@@ -118,7 +118,9 @@ func (m *match) verdict(d Delivery, now time.Time) Verdict {
 		v.Reason, v.Hints = plain(geminihook.ErrSignature), []string{sentence(steps)}
 	}
 	if cause, text := clock(v.SentAt, now); cause != "" {
-		v.Reason, v.Causes, v.Hints = plain(geminihook.ErrTimestamp), append(v.Causes, cause), append(v.Hints, text)
+		v.Reason = plain(geminihook.ErrTimestamp)
+		v.Causes = append(v.Causes, cause)
+		v.Hints = append(v.Hints, text)
 	}
 	if len(v.Causes) > 0 {
 		return v

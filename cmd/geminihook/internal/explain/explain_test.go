@@ -38,7 +38,7 @@ var (
 func recorded(t *testing.T, signer webhooktest.Signer) explain.Delivery {
 	t.Helper()
 	d := webhooktest.NewBody([]byte(original))
-	// So that one can be lost.
+	// An id for which the signature has a plus, which can then be lost.
 	for n := 0; !strings.Contains(d.Header.Get("webhook-signature"), "+"); n++ {
 		d.SetID(fmt.Sprint("msg_", n))
 		d.Sign(sent, signer)

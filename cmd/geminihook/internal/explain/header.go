@@ -90,7 +90,11 @@ func repeated(name string) func(http.Header) []head {
 func mendTimestamp(header http.Header) []head {
 	text := strings.Join(header[headerTimestamp], "")
 	value, s := "", step{TimestampForm, "writing webhook-timestamp as Unix seconds", "something writes the header in another form; have it pass on what it got"}
-	if unit := map[int]string{13: "milliseconds", 16: "microseconds", 19: "nanoseconds"}[len(text)]; unit != "" && digits(text) {
+	unit := ""
+	if digits(text) {
+		unit = unitOf(len(text))
+	}
+	if unit != "" {
 		value = text[:10]
 		s.cause, s.why = Milliseconds, "webhook-timestamp is in "+unit+", because something writes the header anew; have it pass on what it got"
 	} else if seconds, _, ok := strings.Cut(text, "."); ok && digits(seconds) {
@@ -106,6 +110,20 @@ func mendTimestamp(header http.Header) []head {
 		return nil
 	}
 	return []head{with(header, headerTimestamp, value, s)}
+}
+
+// unitOf returns the unit of a time since 1970 that has so many digits, or "" if it
+// is not a part of a second.
+func unitOf(digits int) string {
+	switch digits {
+	case 13:
+		return "milliseconds"
+	case 16:
+		return "microseconds"
+	case 19:
+		return "nanoseconds"
+	}
+	return ""
 }
 
 func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
@@ -175,8 +193,8 @@ func hasEntry(header http.Header, scheme string) bool {
 // signatures says what is wrong with the list of signatures itself, if anything.
 func signatures(header http.Header, keys Keys) (Cause, string) {
 	list := joined(header)
-	static, dynamic := hasEntry(header, geminihook.SchemeHMAC), hasEntry(header,
-		geminihook.SchemeEd25519)
+	static := hasEntry(header, geminihook.SchemeHMAC)
+	dynamic := hasEntry(header, geminihook.SchemeEd25519)
 	switch word := strings.TrimPrefix(list, "Bearer "); {
 	case strings.HasPrefix(word, "eyJ") && strings.Count(word, ".") == 2:
 		return JWT, "webhook-signature is a JWT. Google's page shows one for dynamic webhooks, but Gemini signs them with v1a: " +

@@ -31,7 +31,8 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 	var in hook
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.URI == "" || len(in.Events) == 0 {
+	err := json.NewDecoder(r.Body).Decode(&in)
+	if err != nil || in.URI == "" || len(in.Events) == 0 {
 		refuse(w, http.StatusBadRequest, "uri and subscribed_events are required.", "")
 		return
 	}

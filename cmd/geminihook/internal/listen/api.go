@@ -95,7 +95,7 @@ func (p *page) wait(w http.ResponseWriter, r *http.Request) {
 	}
 	defer p.leave()
 	rc := http.NewResponseController(w)
-	// When it passes, the context ends as if the client had gone.
+	// Without this, the context would end at the deadline as if the client had gone.
 	_ = rc.SetReadDeadline(time.Time{})
 	_ = rc.SetWriteDeadline(time.Now().Add(limit + 10*time.Second))
 	ctx, cancel := context.WithTimeout(r.Context(), limit)

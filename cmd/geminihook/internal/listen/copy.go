@@ -78,7 +78,7 @@ func octal(s string) string {
 // soon, and the secret belongs in no source.
 func asGoTest(d *webhooktest.Delivery) string {
 	body := strconv.Quote(string(d.Body))
-	// An editor shows no bidirectional controls.
+	// Text that is not printable, such as bidirectional controls, would not be seen.
 	if strconv.CanBackquote(string(d.Body)) && printable(string(d.Body)) {
 		body = "`" + string(d.Body) + "`"
 	}

@@ -27,7 +27,6 @@ type Delivery struct {
 func waitFor(t *testing.T, eventType, job string) Delivery {
 	t.Helper()
 	query := url.Values{"type": {eventType}, "job": {job}, "timeout": {"5m"}}
-	// http://127.0.0.1:8091/.
 	resp, err := http.Get(os.Getenv("GEMINIHOOK_PAGE") + "api/wait?" + query.Encode())
 	if err != nil {
 		t.Fatal(err)

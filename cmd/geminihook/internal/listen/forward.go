@@ -31,7 +31,9 @@ func newForwarder(target *url.URL) *forwarder {
 	}
 	return &forwarder{target: target, client: &http.Client{
 		// No redirects: their target would get a delivery with a valid signature.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 		// No proxy: the program is local. No compression that the sender did not ask for.
 		Transport: &http.Transport{
 			DisableCompression: true, MaxResponseHeaderBytes: maxResponse,

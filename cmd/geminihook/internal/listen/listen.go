@@ -185,7 +185,8 @@ func (l *Listener) noLoop(target *url.URL) error {
 	}
 	for _, own := range []net.Listener{l.receive, l.page} {
 		at := own.Addr().(*net.TCPAddr)
-		if at.Port == addr.Port && (at.IP.Equal(addr.IP) || at.IP.IsUnspecified() || addr.IP == nil) {
+		sameHost := at.IP.Equal(addr.IP) || at.IP.IsUnspecified() || addr.IP == nil
+		if at.Port == addr.Port && sameHost {
 			return fmt.Errorf("%w: -forward must be the URL of another program, not that of this one",
 				ErrConfig)
 		}

@@ -232,7 +232,7 @@ func TestLoop(t *testing.T) {
 func TestEnd(t *testing.T) {
 	l, err := listen.Start(listen.Config{Addr: "127.0.0.1:0", UI: "[::1]:0"})
 	if err != nil {
-		// A machine without IPv6.
+		// This machine has no IPv6.
 		l, err = listen.Start(listen.Config{Addr: "127.0.0.1:0", UI: "127.0.0.1:0"})
 	}
 	require.NoError(t, err)

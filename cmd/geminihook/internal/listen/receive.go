@@ -102,7 +102,7 @@ func (rc *receiver) read(w http.ResponseWriter, r *http.Request, a *attempt) {
 	if err == nil {
 		err = io.EOF
 	} else {
-		// Or all of it would stay in memory.
+		// A clone, so that the rest does not stay in memory.
 		a.cutOff, a.body = true, bytes.Clone(a.body[:min(len(a.body), 4<<10)])
 	}
 	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(a.body), failing{err}))

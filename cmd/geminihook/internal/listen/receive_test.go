@@ -282,7 +282,7 @@ func TestCutOffBodies(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), maxBody+1)
 	before := heap()
 	for range 32 {
-		// Of unknown length.
+		// The reader hides the length of the body.
 		req, err := http.NewRequest(http.MethodPost, b.ReceiveURL(),
 			io.MultiReader(bytes.NewReader(body)))
 		require.NoError(t, err)
@@ -295,9 +295,10 @@ func TestCutOffBodies(t *testing.T) {
 
 // TestExplain checks that the reasons are the command's words.
 func TestExplain(t *testing.T) {
-	b := start(t, listen.Config{Explain: func(_ context.Context, d *webhooktest.Delivery, err error) []string {
+	why := func(_ context.Context, d *webhooktest.Delivery, err error) []string {
 		return []string{"why " + d.ID(), strings.ToUpper(err.Error())}
-	}})
+	}
+	b := start(t, listen.Config{Explain: why})
 	d := webhooktest.New("x", signer).WrongSecret()
 	b.deliver(d)
 	got := b.detail(1)

@@ -64,7 +64,7 @@ func TestGuard(t *testing.T) {
 				tt.change(req)
 				resp, err := http.DefaultClient.Do(req)
 				require.NoError(t, err)
-				// Unread: a stream that is not refused does not end.
+				// The body stays unread, because a stream that is not refused does not end.
 				require.NoError(t, resp.Body.Close())
 				assert.Equal(t, http.StatusForbidden, resp.StatusCode, "%s %s", route.method,
 					route.path)

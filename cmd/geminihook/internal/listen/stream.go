@@ -43,7 +43,7 @@ func (p *page) stream(w http.ResponseWriter, r *http.Request) {
 	defer p.leave()
 	w.Header().Set("Content-Type", "text/event-stream")
 	rc := http.NewResponseController(w)
-	// When it passes, the context ends as if the browser had gone.
+	// Without this, the context would end at the deadline as if the browser had gone.
 	_ = rc.SetReadDeadline(time.Time{})
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()

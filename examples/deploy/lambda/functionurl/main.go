@@ -18,8 +18,10 @@ func main() {
 	if err != nil {
 		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
 	}
-	// The timeout of the Lambda function.
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Lease: 30 * time.Second}
+	endpoint := &geminihook.Endpoint{
+		Verifier:   verifier,
+		RunTimeout: 25 * time.Second, // less than the timeout of the Lambda function, 30 seconds
+	}
 	lambdaurl.Start(routes(endpoint, handle))
 }
 
