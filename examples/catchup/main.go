@@ -137,10 +137,11 @@ func online(ctx context.Context, out io.Writer, t *table, getenv func(string) st
 	}
 	defer stop()
 	fmt.Fprintf(out, "listening on %s/gemini\n", url)
-	err = t.start(ctx, "question-"+time.Now().Format(time.RFC3339), jobs.KindBatch, func(ctx context.Context) (string, error) {
-		batch, err := client.Batches.Create(ctx, "gemini-2.5-flash", &genai.BatchJobSource{
-			InlinedRequests: []*genai.InlinedRequest{{Contents: genai.Text("Why is the sky blue?")}},
-		}, nil)
+	task := "question-" + time.Now().Format(time.RFC3339)
+	err = t.start(ctx, task, jobs.KindBatch, func(ctx context.Context) (string, error) {
+		question := &genai.InlinedRequest{Contents: genai.Text("Why is the sky blue?")}
+		source := &genai.BatchJobSource{InlinedRequests: []*genai.InlinedRequest{question}}
+		batch, err := client.Batches.Create(ctx, "gemini-2.5-flash", source, nil)
 		if err != nil {
 			return "", err
 		}
@@ -191,8 +192,9 @@ func listen(addr string, h http.Handler) (url string, stop func(), err error) {
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      geminihook.DefaultLease + 20*time.Second, // for the slowest run
-		IdleTimeout:       2 * time.Minute,
+		// A transaction may wait for RunTimeout, and run for another.
+		WriteTimeout: 150 * time.Second,
+		IdleTimeout:  2 * time.Minute,
 	}
 	go func() { _ = server.Serve(l) }()
 	return "http://" + l.Addr().String(), func() { _ = server.Close() }, nil

@@ -49,9 +49,8 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 	lost, silent := 0, 0
 	for i := range count {
 		j := newJob(i)
-		if err := t.start(ctx, fmt.Sprintf("task-%03d", i), j.kind, func(context.Context) (string, error) {
-			return google.create(j), nil
-		}); err != nil {
+		create := func(context.Context) (string, error) { return google.create(j), nil }
+		if err := t.start(ctx, fmt.Sprintf("task-%03d", i), j.kind, create); err != nil {
 			return err
 		}
 		switch {
@@ -118,20 +117,27 @@ func newJob(i int) job {
 	var typ string
 	switch i % 5 {
 	case 0, 1:
-		typ, j.kind, j.id = "batch.succeeded", jobs.KindBatch, fmt.Sprintf("batches/b%03d", i)
-		j.path, j.resource = j.id, map[string]any{"name": j.id, "metadata": map[string]any{"state": "BATCH_STATE_SUCCEEDED"}}
+		typ, j.kind = "batch.succeeded", jobs.KindBatch
+		j.id = fmt.Sprintf("batches/b%03d", i)
+		j.path = j.id
+		j.resource = map[string]any{
+			"name":     j.id,
+			"metadata": map[string]any{"state": "BATCH_STATE_SUCCEEDED"},
+		}
 	case 2, 3:
 		status := "completed"
 		if i%15 == 2 {
 			status = "incomplete" // for which Google has no event
 		}
-		typ, j.kind, j.id = "interaction."+status, jobs.KindInteraction, fmt.Sprintf("v1_i%03d..",
-			i)
-		j.path, j.resource = "interactions/"+j.id, map[string]any{"id": j.id, "status": status}
+		typ, j.kind = "interaction."+status, jobs.KindInteraction
+		j.id = fmt.Sprintf("v1_i%03d..", i)
+		j.path = "interactions/" + j.id
+		j.resource = map[string]any{"id": j.id, "status": status}
 	default:
-		typ, j.kind, j.id = "video.generated", jobs.KindVideo, fmt.Sprintf("models/veo/operations/v%03d",
-			i)
-		j.path, j.resource = j.id, map[string]any{"name": j.id, "done": true}
+		typ, j.kind = "video.generated", jobs.KindVideo
+		j.id = fmt.Sprintf("models/veo/operations/v%03d", i)
+		j.path = j.id
+		j.resource = map[string]any{"name": j.id, "done": true}
 	}
 	if typ != "interaction.incomplete" {
 		j.event = fmt.Appendf(nil, `{"type":%q,"version":"v1","data":{"id":%q}}`, typ, j.id)

@@ -50,15 +50,17 @@ func (t *table) start(ctx context.Context, task string, kind jobs.Kind,
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(ctx, "INSERT INTO jobs (task, kind, created) VALUES (?, ?, ?)",
-		task, kind, time.Now().Unix()); err != nil {
+	_, err = tx.ExecContext(ctx, "INSERT INTO jobs (task, kind, created) VALUES (?, ?, ?)",
+		task, kind, time.Now().Unix())
+	if err != nil {
 		return err
 	}
 	id, err := create(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE jobs SET id = ? WHERE task = ?", id, task); err != nil {
+	_, err = tx.ExecContext(ctx, "UPDATE jobs SET id = ? WHERE task = ?", id, task)
+	if err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -154,7 +156,8 @@ FROM results GROUP BY event ORDER BY event`)
 		return err
 	}
 	var all, results, distinct int
-	err = t.db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM jobs), count(*), count(DISTINCT job) FROM results").Scan(&all, &results, &distinct)
+	const counts = "SELECT (SELECT count(*) FROM jobs), count(*), count(DISTINCT job) FROM results"
+	err = t.db.QueryRowContext(ctx, counts).Scan(&all, &results, &distinct)
 	if err != nil {
 		return err
 	}

@@ -160,7 +160,9 @@ func describe(ev *geminihook.Event) string {
 
 // authorize accepts the events that belong to jobs of this program, and remembers
 // the others.
-func (p *program) authorize(binding *geminihook.Binding) func(context.Context, *geminihook.Event) error {
+func (p *program) authorize(
+	binding *geminihook.Binding,
+) func(context.Context, *geminihook.Event) error {
 	return func(ctx context.Context, ev *geminihook.Event) error {
 		err := binding.Authorize(ctx, ev)
 		if err != nil {

@@ -16,28 +16,29 @@ const model = "gemini-2.5-flash"
 // register registers a static webhook. The response is the only place that ever
 // shows its secret.
 func (p *program) register(ctx context.Context) (id string, err error) {
-	response, err := p.client.Webhooks.Create(ctx, operations.CreateWebhookRequest{Body: webhooks.WebhookInput{
+	input := webhooks.WebhookInput{
 		Name: genai.Ptr("geminihook example"),
 		URI:  p.url + "/gemini",
 		SubscribedEvents: []webhooks.WebhookSubscribedEvent{
 			webhooks.WebhookSubscribedEventBatchSucceeded,
 			webhooks.WebhookSubscribedEventBatchFailed,
 		},
-	}})
+	}
+	response, err := p.client.Webhooks.Create(ctx, operations.CreateWebhookRequest{Body: input})
 	if err != nil {
 		return "", fmt.Errorf("Webhooks.Create: %w", err)
 	}
-	if response.Webhook == nil || response.Webhook.ID == nil ||
-		response.Webhook.NewSigningSecret == nil {
+	created := response.Webhook
+	if created == nil || created.ID == nil || created.NewSigningSecret == nil {
 		return "", errors.New("Webhooks.Create: the response has no id or no secret")
 	}
-	verifier, err := geminihook.NewHMAC(*response.Webhook.NewSigningSecret)
+	verifier, err := geminihook.NewHMAC(*created.NewSigningSecret)
 	if err != nil {
 		return "", err
 	}
 	p.receiver.static.use(verifier)
 	fmt.Fprintf(p.out, "static webhook registered, secret %v\n", verifier.Secrets[0])
-	return *response.Webhook.ID, nil
+	return *created.ID, nil
 }
 
 // ping asks Google for a test delivery and waits for it.
@@ -53,12 +54,12 @@ func (p *program) ping(ctx context.Context, id string) error {
 // rotate rotates the secret, keeps the old one valid for another day, and gives
 // both to the endpoint without a restart.
 func (p *program) rotate(ctx context.Context, id string) error {
-	response, err := p.client.Webhooks.RotateSigningSecret(ctx, operations.RotateSigningSecretRequest{
-		ID: id,
-		Body: webhooks.RotateSigningSecretRequest{
-			RevocationBehavior: webhooks.RevocationBehaviorRevokePreviousSecretsAfterH24.ToPointer(),
-		},
-	})
+	revocation := webhooks.RevocationBehaviorRevokePreviousSecretsAfterH24
+	request := operations.RotateSigningSecretRequest{
+		ID:   id,
+		Body: webhooks.RotateSigningSecretRequest{RevocationBehavior: &revocation},
+	}
+	response, err := p.client.Webhooks.RotateSigningSecret(ctx, request)
 	if err != nil {
 		return fmt.Errorf("Webhooks.RotateSigningSecret: %w", err)
 	}
@@ -107,7 +108,8 @@ func (p *program) batch(ctx context.Context, label string) error {
 
 // remove deletes the static webhook.
 func (p *program) remove(ctx context.Context, id string) error {
-	if _, err := p.client.Webhooks.Delete(ctx, operations.DeleteWebhookRequest{ID: id}); err != nil {
+	_, err := p.client.Webhooks.Delete(ctx, operations.DeleteWebhookRequest{ID: id})
+	if err != nil {
 		return fmt.Errorf("Webhooks.Delete: %w", err)
 	}
 	fmt.Fprintln(p.out, "static webhook deleted")

@@ -34,8 +34,7 @@ func TestKill(t *testing.T) {
 	kills, err := strconv.Atoi(cmp.Or(os.Getenv("QUEUE_KILLS"), "8"))
 	require.NoError(t, err)
 	program := filepath.Join(t.TempDir(), "queue")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	build(t, program)
 	t.Run("sqlite", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "queue.db")
 		kill(t, program, options{sqlite: file}, kills, "-sqlite", file)
@@ -44,6 +43,14 @@ func TestKill(t *testing.T) {
 		url := testserver.NewPostgres(t).URL
 		kill(t, program, options{postgres: url}, kills, "-postgres", url)
 	})
+}
+
+// build compiles this program.
+func build(t *testing.T, program string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 func kill(t *testing.T, program string, o options, kills int, database ...string) {
@@ -154,7 +161,8 @@ func (p *process) kill() {
 func anyOf(client *http.Client, processes []*process) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := r.Clone(context.WithoutCancel(r.Context()))
-		out.RequestURI, out.URL.Scheme, out.URL.Host = "", "http", processes[rand.IntN(len(processes))].addr
+		out.RequestURI = ""
+		out.URL.Scheme, out.URL.Host = "http", processes[rand.IntN(len(processes))].addr
 		resp, err := client.Do(out)
 		if err != nil {
 			w.WriteHeader(http.StatusBadGateway)

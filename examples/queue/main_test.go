@@ -29,8 +29,7 @@ func TestGoRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			program := filepath.Join(t.TempDir(), "queue")
-			out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
-			require.NoError(t, err, "%s", out)
+			build(t, program)
 			cmd := exec.CommandContext(t.Context(), program,
 				append(database, "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0")...)
 			cmd.Env = append(os.Environ(), "GEMINI_WEBHOOK_SECRET=", "GEMINI_API_KEY=")

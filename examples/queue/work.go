@@ -71,14 +71,13 @@ func (w *worker) Work(ctx context.Context, row *river.Job[job]) error {
 // fetch asks the API about what the job is about.
 func (w *worker) fetch(ctx context.Context, j job) (result, error) {
 	switch j.Type {
-	case geminihook.EventBatchSucceeded, geminihook.EventInteractionCompleted, geminihook.EventInteractionRequiresAction:
+	case geminihook.EventBatchSucceeded, geminihook.EventInteractionCompleted,
+		geminihook.EventInteractionRequiresAction:
 	default:
 		// The event of a video has the URI of its file. For all other types
 		// there is nothing to fetch.
-		return result{
-			What: j.ID, State: strings.TrimSpace(string(j.Type) + " " + j.Failure),
-			File: j.FileURI,
-		}, nil
+		state := strings.TrimSpace(string(j.Type) + " " + j.Failure)
+		return result{What: j.ID, State: state, File: j.FileURI}, nil
 	}
 	ev, err := j.event()
 	if err != nil {

@@ -56,10 +56,11 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{ReadTimeout: 10 * time.Second, Handler: routes(source, func(ctx context.Context, ev *geminihook.Event) error {
+	handle := func(ctx context.Context, ev *geminihook.Event) error {
 		log.Printf("%s has an event: %s", tenantOf(ctx), ev.Type)
 		return nil
-	})}
+	}
+	server := &http.Server{ReadTimeout: 10 * time.Second, Handler: routes(source, handle)}
 	defer server.Close()
 	go func() { _ = server.Serve(listener) }()
 

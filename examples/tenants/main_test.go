@@ -44,14 +44,16 @@ type program struct {
 }
 
 func start(t *testing.T) *program {
-	p := &program{counting: &counting{memory: memory{"acme": {webhooktest.RandomSecret()}, "globex": {webhooktest.RandomSecret()}}}}
-	p.acme, p.globex = webhooktest.Static(p.memory["acme"][0]), webhooktest.Static(p.memory["globex"][0])
-	srv := httptest.NewServer(routes(p.counting, func(ctx context.Context, ev *geminihook.Event) error {
+	acme, globex := webhooktest.RandomSecret(), webhooktest.RandomSecret()
+	p := &program{counting: &counting{memory: memory{"acme": {acme}, "globex": {globex}}}}
+	p.acme, p.globex = webhooktest.Static(acme), webhooktest.Static(globex)
+	handle := func(ctx context.Context, ev *geminihook.Event) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.runs = append(p.runs, tenantOf(ctx)+" "+ev.ID)
 		return nil
-	}))
+	}
+	srv := httptest.NewServer(routes(p.counting, handle))
 	t.Cleanup(srv.Close)
 	p.url = srv.URL + "/hooks/"
 	return p

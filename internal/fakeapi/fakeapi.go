@@ -76,12 +76,8 @@ func Batch(name, state string, more ...any) map[string]any {
 func Interaction(id, status, text string) map[string]any {
 	i := map[string]any{"id": id, "status": status, "created": "2026-11-24T10:00:00Z", "updated": "2026-11-24T10:30:00Z"}
 	if text != "" {
-		i["steps"] = []any{
-			map[string]any{
-				"type":    "model_output",
-				"content": []any{map[string]any{"type": "text", "text": text}},
-			},
-		}
+		content := []any{map[string]any{"type": "text", "text": text}}
+		i["steps"] = []any{map[string]any{"type": "model_output", "content": content}}
 	}
 	return i
 }
@@ -92,11 +88,12 @@ func Video(name, uri string) map[string]any {
 	if uri == "" {
 		return map[string]any{"name": name}
 	}
+	samples := []any{map[string]any{"video": map[string]any{"uri": uri}}}
+	response := map[string]any{"generatedSamples": samples}
 	return map[string]any{
-		"name": name,
-		"done": true, "response": map[string]any{"generateVideoResponse": map[string]any{
-			"generatedSamples": []any{map[string]any{"video": map[string]any{"uri": uri}}},
-		}},
+		"name":     name,
+		"done":     true,
+		"response": map[string]any{"generateVideoResponse": response},
 	}
 }
 
@@ -174,7 +171,8 @@ func (a *API) download(w http.ResponseWriter, r *http.Request, name string) {
 // interaction is a string.
 func Fail(w http.ResponseWriter, r *http.Request, status int) {
 	names := map[int]string{
-		http.StatusBadRequest: "INVALID_ARGUMENT", http.StatusForbidden: "PERMISSION_DENIED",
+		http.StatusBadRequest:          "INVALID_ARGUMENT",
+		http.StatusForbidden:           "PERMISSION_DENIED",
 		http.StatusNotFound:            "NOT_FOUND",
 		http.StatusTooManyRequests:     "RESOURCE_EXHAUSTED",
 		http.StatusInternalServerError: "INTERNAL",

@@ -29,7 +29,8 @@ func TestRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := routes(&geminihook.Endpoint{Verifier: verifier}, func(context.Context, *geminihook.Event) error {
+	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	handler := routes(endpoint, func(context.Context, *geminihook.Event) error {
 		runs++
 		return nil
 	})

@@ -16,10 +16,11 @@ func TestWithContext(t *testing.T) {
 	receiver := deliveries.New(t)
 	e := echo.New()
 	e.Use(middleware.Recover())
-	e.POST("/:name", withContext(receiver.Endpoint, func(c *echo.Context, ctx context.Context, ev *geminihook.Event) error {
+	handle := func(c *echo.Context, ctx context.Context, ev *geminihook.Event) error {
 		assert.Equal(t, "gemini", c.Param("name"))
 		return receiver.Handle(ctx, ev)
-	}))
+	}
+	e.POST("/:name", withContext(receiver.Endpoint, handle))
 	server := httptest.NewServer(e)
 	defer server.Close()
 	receiver.Check(t, server.URL+"/gemini")

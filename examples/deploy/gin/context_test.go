@@ -15,10 +15,11 @@ func TestWithContext(t *testing.T) {
 	receiver := deliveries.New(t)
 	r := gin.New()
 	r.Use(gin.Recovery())
-	r.POST("/:name", withContext(receiver.Endpoint, func(c *gin.Context, ctx context.Context, ev *geminihook.Event) error {
+	handle := func(c *gin.Context, ctx context.Context, ev *geminihook.Event) error {
 		assert.Equal(t, "gemini", c.Param("name"))
 		return receiver.Handle(ctx, ev)
-	}))
+	}
+	r.POST("/:name", withContext(receiver.Endpoint, handle))
 	server := httptest.NewServer(r)
 	defer server.Close()
 	receiver.Check(t, server.URL+"/gemini")

@@ -48,7 +48,8 @@ func TestWrongMiddleware(t *testing.T) {
 		c.Status(http.StatusInternalServerError)
 	})
 	server := httptest.NewServer(r)
-	forged, genuine := receiver.Static(deliveries.Fails).WrongSecret(), receiver.Static(deliveries.Fails)
+	forged := receiver.Static(deliveries.Fails).WrongSecret()
+	genuine := receiver.Static(deliveries.Fails)
 	assert.Equal(t, http.StatusBadRequest, deliveries.Post(t, server.URL+"/gemini", forged))
 	assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini", genuine), "a failed event is acknowledged")
 	assert.Equal(t, http.StatusOK,

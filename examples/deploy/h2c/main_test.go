@@ -16,14 +16,16 @@ func TestNeedsSecret(t *testing.T) { deliveries.NeedsSecret(t) }
 func TestDeliveries(t *testing.T) {
 	receiver := deliveries.New(t)
 	handler := routes(receiver.Endpoint, receiver.Handle)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	http2 := func(w http.ResponseWriter, r *http.Request) {
 		assert.Equal(t, 2, r.ProtoMajor)
 		handler.ServeHTTP(w, r)
-	}))
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(http2))
 	server.Config.Protocols = protocols()
 	server.Start()
 	defer server.Close()
 	h2c := new(http.Protocols)
 	h2c.SetUnencryptedHTTP2(true)
-	receiver.CheckWith(t, &http.Client{Transport: &http.Transport{Protocols: h2c}}, server.URL+"/gemini")
+	client := &http.Client{Transport: &http.Transport{Protocols: h2c}}
+	receiver.CheckWith(t, client, server.URL+"/gemini")
 }

@@ -35,11 +35,12 @@ func TestSlowFunction(t *testing.T) {
 	for limit := 100 * time.Millisecond; len(started) == 0; limit *= 2 {
 		genuine = receiver.Static(geminihook.EventBatchSucceeded)
 		release := make(chan struct{})
-		server := httptest.NewServer(routes(receiver.Endpoint, func(ctx context.Context, ev *geminihook.Event) error {
+		slow := func(ctx context.Context, ev *geminihook.Event) error {
 			started <- ev.ID
 			<-release
 			return receiver.Handle(ctx, ev)
-		}, limit))
+		}
+		server := httptest.NewServer(routes(receiver.Endpoint, slow, limit))
 		assert.Equal(t, http.StatusServiceUnavailable,
 			deliveries.Post(t, server.URL+"/gemini", genuine))
 		close(release)

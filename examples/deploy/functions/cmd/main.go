@@ -13,7 +13,8 @@ import (
 )
 
 func main() {
-	if err := funcframework.StartHostPort("127.0.0.1", cmp.Or(os.Getenv("PORT"), "8080")); err != nil {
+	port := cmp.Or(os.Getenv("PORT"), "8080")
+	if err := funcframework.StartHostPort("127.0.0.1", port); err != nil {
 		log.Fatal(err)
 	}
 }

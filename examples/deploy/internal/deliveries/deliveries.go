@@ -122,9 +122,11 @@ func (r *Receiver) Check(t *testing.T, url string) {
 // CheckWith is like [Receiver.Check] with the given client.
 func (r *Receiver) CheckWith(t *testing.T, client *http.Client, url string) {
 	t.Helper()
-	genuine, fails, panics := r.Static(geminihook.EventBatchSucceeded), r.Static(Fails), r.Static(Panics)
-	dynamic := webhooktest.NewBody(webhooktest.BodyWith(geminihook.EventVideoGenerated, r.metadata),
-		r.dynamic)
+	genuine := r.Static(geminihook.EventBatchSucceeded)
+	fails, panics := r.Static(Fails), r.Static(Panics)
+	video := webhooktest.BodyWith(geminihook.EventVideoGenerated, r.metadata)
+	dynamic := webhooktest.NewBody(video, r.dynamic)
+	forger := webhooktest.Dynamic(webhooktest.Key(2))
 	for _, tt := range []struct {
 		name     string
 		delivery *webhooktest.Delivery
@@ -139,7 +141,10 @@ func (r *Receiver) CheckWith(t *testing.T, client *http.Client, url string) {
 			r.Static("new.type").Rotated(webhooktest.Static(webhooktest.RandomSecret()), r.static),
 			http.StatusOK, 1,
 		},
-		{"forged", r.Static(geminihook.EventBatchSucceeded).WrongSecret(), http.StatusBadRequest, 0},
+		{
+			"forged", r.Static(geminihook.EventBatchSucceeded).WrongSecret(),
+			http.StatusBadRequest, 0,
+		},
 		{
 			"changed on its way", r.Static(geminihook.EventBatchSucceeded).Tampered(),
 			http.StatusBadRequest, 0,
@@ -160,8 +165,7 @@ func (r *Receiver) CheckWith(t *testing.T, client *http.Client, url string) {
 			webhooktest.New(geminihook.EventVideoGenerated, r.dynamic), http.StatusForbidden, 0,
 		},
 		{
-			"dynamic, but forged",
-			webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(2))),
+			"dynamic, but forged", webhooktest.New(geminihook.EventVideoGenerated, forger),
 			http.StatusBadRequest, 0,
 		},
 	} {

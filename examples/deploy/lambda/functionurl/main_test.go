@@ -29,7 +29,8 @@ func program() {
 	if err != nil {
 		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
 	}
-	lambdaurl.Start(routes(&geminihook.Endpoint{Verifier: verifier}, func(context.Context, *geminihook.Event) error {
+	endpoint := &geminihook.Endpoint{Verifier: verifier}
+	lambdaurl.Start(routes(endpoint, func(context.Context, *geminihook.Event) error {
 		panic("the function panics")
 	}))
 }

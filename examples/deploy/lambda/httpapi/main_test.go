@@ -26,7 +26,8 @@ func TestDeliveries(t *testing.T) {
 	for name, base64 := range map[string]bool{"text": false, "base64": true} {
 		t.Run(name, func(t *testing.T) {
 			receiver := deliveries.New(t)
-			function := httpadapter.NewV2(routes(receiver.Endpoint, receiver.Handle)).ProxyWithContext
+			adapter := httpadapter.NewV2(routes(receiver.Endpoint, receiver.Handle))
+			function := adapter.ProxyWithContext
 			server := httptest.NewServer(&gateway.Gateway{
 				Invoke: gateway.InProcess(function), Base64: base64,
 			})
@@ -55,36 +56,40 @@ func TestProgram(t *testing.T) {
 	_ = cmd.Wait()
 }
 
-// TestDeadline: the function's context ends when Lambda would stop the function, or a
-// little before the lease ends, whichever is earlier.
+// TestDeadline: the function's context ends when Lambda would stop the function, or
+// after RunTimeout, whichever is earlier.
 func TestDeadline(t *testing.T) {
 	for name, left := range map[string]time.Duration{
 		"Lambda's time": time.Minute,
-		"the lease":     time.Hour,
+		"RunTimeout":    time.Hour,
 	} {
 		t.Run(name, func(t *testing.T) {
 			receiver := deliveries.New(t)
-			receiver.Endpoint.Lease = 30 * time.Minute
+			receiver.Endpoint.RunTimeout = 30 * time.Minute
 			invoked, cancel := context.WithTimeout(t.Context(), left)
 			defer cancel()
 			var deadline time.Time
-			function := gateway.InProcess(httpadapter.NewV2(routes(receiver.Endpoint, func(ctx context.Context, _ *geminihook.Event) error {
+			handle := func(ctx context.Context, _ *geminihook.Event) error {
 				deadline, _ = ctx.Deadline()
 				return nil
-			})).ProxyWithContext)
-			server := httptest.NewServer(&gateway.Gateway{Invoke: func(_ context.Context, event []byte) ([]byte, error) {
+			}
+			adapter := httpadapter.NewV2(routes(receiver.Endpoint, handle))
+			function := gateway.InProcess(adapter.ProxyWithContext)
+			invoke := func(_ context.Context, event []byte) ([]byte, error) {
 				return function(invoked, event)
-			}})
+			}
+			server := httptest.NewServer(&gateway.Gateway{Invoke: invoke})
 			assert.Equal(t, http.StatusOK, deliveries.Post(t, server.URL+"/gemini",
 				receiver.Static(geminihook.EventBatchSucceeded)))
 			server.Close()
 			end, _ := invoked.Deadline()
-			if left < receiver.Endpoint.Lease {
+			if left < receiver.Endpoint.RunTimeout {
 				assert.Equal(t, end, deadline)
-			} else {
-				assert.WithinRange(t, deadline, end.Add(-left),
-					end.Add(-left+receiver.Endpoint.Lease))
+				return
 			}
+			began := end.Add(-left)
+			earliest := began.Add(receiver.Endpoint.RunTimeout)
+			assert.WithinRange(t, deadline, earliest, time.Now().Add(receiver.Endpoint.RunTimeout))
 		})
 	}
 }
