@@ -18,7 +18,7 @@ import (
 	"github.com/geminihook/geminihook/internal/fakeapi"
 	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/sqlitestore"
+	"github.com/geminihook/geminihook/sqlstore"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
@@ -54,25 +54,24 @@ type sweeps struct {
 }
 
 func newSweeps(t *testing.T, kind string) *sweeps {
-	s := &sweeps{kind: kind, api: &fakeapi.API{}, clock: filepath.Join(t.TempDir(), "clock"), killed: map[string]bool{}}
+	clock := filepath.Join(t.TempDir(), "clock")
+	s := &sweeps{kind: kind, api: &fakeapi.API{}, clock: clock, killed: map[string]bool{}}
 	s.setForward(t, 0)
 	server := httptest.NewServer(s.api)
 	t.Cleanup(server.Close)
 	url := s.open(t)
 	for i := range 3 {
-		port, err := testserver.FreePort()
-		require.NoError(t, err)
-		s.processes = append(s.processes, &receiver{addr: fmt.Sprintf("127.0.0.1:%d", port), env: append(os.Environ(),
+		s.processes = append(s.processes, newReceiver(t,
 			kindVariable+"="+kind, urlVariable+"="+url, apiVariable+"="+server.URL,
-			clockVariable+"="+s.clock)})
+			clockVariable+"="+s.clock))
 		s.start(t, i)
 		t.Cleanup(s.processes[i].kill)
 	}
 	client := &http.Client{Timeout: 2 * sweepLease}
 	t.Cleanup(client.CloseIdleConnections)
 	s.sender = &webhooktest.Sender{
-		Handler: s.forward(client), FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second,
-		GiveUp:  5 * time.Minute,
+		Handler:    s.forward(client),
+		FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second, GiveUp: 5 * time.Minute,
 		Timeout: 2 * sweepLease, Concurrency: 16, Duplicates: 0.5, Reorder: true,
 	}
 	return s
@@ -82,11 +81,12 @@ func newSweeps(t *testing.T, kind string) *sweeps {
 func (s *sweeps) open(t *testing.T) (url string) {
 	t.Helper()
 	if engine, _, _ := strings.Cut(s.kind, " "); engine == "sqlite" {
-		url = "file:" + filepath.Join(t.TempDir(), "chaos.db") + "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)&_txlock=immediate"
+		url = "file:" + filepath.Join(t.TempDir(), "chaos.db") +
+			"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)&_txlock=immediate"
 		db, err := sql.Open("sqlite", url)
 		require.NoError(t, err)
 		defer db.Close()
-		require.NoError(t, sqlitestore.New(db).Migrate(t.Context()))
+		require.NoError(t, sqlstore.New(db, sqlstore.SQLite).Migrate(t.Context()))
 	} else {
 		url = testserver.NewPostgres(t).URL
 		pool, err := pgxpool.New(t.Context(), url)
@@ -98,7 +98,10 @@ func (s *sweeps) open(t *testing.T) (url string) {
 	s.ledger, err = openLedger(t.Context(), s.kind, url)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.ledger.db.Close() })
-	for _, table := range []string{"effects (id text, by_process text)", "jobs (id text PRIMARY KEY, kind text, created bigint)"} {
+	for _, table := range []string{
+		"effects (id text, by_process text)",
+		"jobs (id text PRIMARY KEY, kind text, created bigint)",
+	} {
 		_, err = s.ledger.db.ExecContext(t.Context(), "CREATE TABLE "+table)
 		require.NoError(t, err)
 	}
@@ -176,8 +179,8 @@ func (s *sweeps) run(t *testing.T, kills int) {
 	for len(s.killed) < kills { // wave after wave of jobs
 		var now, delayed []*webhooktest.Delivery
 		for i := range 45 {
-			d := webhooktest.NewBody(fmt.Appendf(nil, `{"type":"batch.succeeded","data":{"id":%q}}`,
-				s.create(t)))
+			const body = `{"type":"batch.succeeded","data":{"id":%q}}`
+			d := webhooktest.NewBody(fmt.Appendf(nil, body, s.create(t)))
 			events++
 			switch i % 3 {
 			case 0:
@@ -195,8 +198,8 @@ func (s *sweeps) run(t *testing.T, kills int) {
 	}
 	left := -1
 	require.Eventually(t, func() bool {
-		require.NoError(t,
-			s.ledger.db.QueryRowContext(t.Context(), "SELECT count(*) FROM jobs").Scan(&left))
+		row := s.ledger.db.QueryRowContext(t.Context(), "SELECT count(*) FROM jobs")
+		require.NoError(t, row.Scan(&left))
 		return left == 0
 	}, 3*time.Minute, 100*time.Millisecond, "jobs that nobody handled")
 	extra := s.check(t)

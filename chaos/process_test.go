@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/stretchr/testify/require"
 )
 
@@ -18,6 +20,14 @@ type receiver struct {
 	env  []string
 	cmd  *exec.Cmd
 	in   io.Closer
+}
+
+// newReceiver returns a receiver on a free port, with variables of its environment.
+func newReceiver(t *testing.T, env ...string) *receiver {
+	t.Helper()
+	port, err := testserver.FreePort()
+	require.NoError(t, err)
+	return &receiver{addr: fmt.Sprintf("127.0.0.1:%d", port), env: append(os.Environ(), env...)}
 }
 
 func (r *receiver) start(t *testing.T) {

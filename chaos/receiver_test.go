@@ -8,12 +8,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/pgstore"
 	"github.com/geminihook/geminihook/redisstore"
-	"github.com/geminihook/geminihook/sqlitestore"
+	"github.com/geminihook/geminihook/sqlstore"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
@@ -33,7 +34,7 @@ const lease = time.Second // far above a run, and short enough to wait for
 // receive is the receiver's main: a server that lives until it is killed or its
 // parent is gone.
 func receive(kind string) error {
-	store, effect, err := openStore(context.Background(), kind, os.Getenv(urlVariable))
+	s, err := openStore(context.Background(), kind, os.Getenv(urlVariable))
 	if err != nil {
 		return err
 	}
@@ -46,21 +47,23 @@ func receive(kind string) error {
 		return err
 	}
 	endpoint := &geminihook.Endpoint{
-		Verifier: verifier, Store: store, Lease: lease, StoreTimeout: lease / 2,
+		Verifier:     verifier,
+		Store:        s.store,
+		Transactor:   s.transactor,
+		Lease:        lease,
+		StoreTimeout: lease / 2,
 	}
 	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		run := fmt.Sprintf("%s %d.%d", ev.ID, os.Getpid(), rand.Uint64())
-		// The lease, which began a little earlier than the run, ends after this.
-		deadline, _ := ctx.Deadline()
-		if _, err := fmt.Fprintf(journal, "begin %s %d %d\n", run, time.Now().UnixNano(),
-			deadline.UnixNano()); err != nil {
+		_, err := fmt.Fprintf(journal, "begin %s %d\n", run, time.Now().UnixNano())
+		if err != nil {
 			return err
 		}
 		<-time.After(time.Duration(rand.IntN(30)) * time.Millisecond) // the work
-		if err := effect(ctx, ev.ID); err != nil {
+		if err := s.effect(ctx, ev.ID); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(journal, "end %s %d 0\n", run, time.Now().UnixNano())
+		_, err = fmt.Fprintf(journal, "end %s %d\n", run, time.Now().UnixNano())
 		return err
 	})
 	go func() {
@@ -73,45 +76,61 @@ func receive(kind string) error {
 	return server.ListenAndServe()
 }
 
-// openStore returns the store, and what a run writes in the store's own
-// database, which only a Transactor does.
-func openStore(
-	ctx context.Context, kind, url string,
-) (geminihook.Store, func(ctx context.Context, id string) error, error) {
+// opened is a store, or a transactor with what a run writes in its database.
+type opened struct {
+	store      geminihook.Store
+	transactor geminihook.Transactor
+	effect     func(ctx context.Context, id string) error
+}
+
+func openStore(ctx context.Context, kind, url string) (opened, error) {
 	none := func(context.Context, string) error { return nil }
-	switch kind {
+	engine, transactional := strings.CutSuffix(kind, " transactional")
+	switch engine {
 	case "redis":
 		options, err := redis.ParseURL(url)
 		if err != nil {
-			return nil, nil, err
+			return opened{}, err
 		}
-		return redisstore.New(redis.NewClient(options)), none, nil
-	case "postgres", "postgres transactional":
+		return opened{store: redisstore.New(redis.NewClient(options)), effect: none}, nil
+	case "postgres":
 		pool, err := pgxpool.New(ctx, url)
 		if err != nil {
-			return nil, nil, err
+			return opened{}, err
 		}
-		if kind == "postgres" {
-			return pgstore.New(pool), none, nil
+		store := pgstore.New(pool)
+		if transactional {
+			return opened{transactor: store, effect: postgresEffect}, nil
 		}
-		return pgstore.New(pool).Transactional(), func(ctx context.Context, id string) error {
-			tx, _ := pgstore.Tx(ctx)
-			_, err := tx.Exec(ctx, "INSERT INTO effects VALUES ($1)", id)
-			return err
-		}, nil
-	case "sqlite", "sqlite transactional":
+		return opened{store: store, effect: none}, nil
+	case "sqlite":
 		db, err := sql.Open("sqlite", url)
 		if err != nil {
-			return nil, nil, err
+			return opened{}, err
 		}
-		if kind == "sqlite" {
-			return sqlitestore.New(db), none, nil
+		store := sqlstore.New(db, sqlstore.SQLite)
+		if transactional {
+			return opened{transactor: store, effect: sqliteEffect}, nil
 		}
-		return sqlitestore.New(db).Transactional(), func(ctx context.Context, id string) error {
-			tx, _ := sqlitestore.Tx(ctx)
-			_, err := tx.ExecContext(ctx, "INSERT INTO effects VALUES (?)", id)
-			return err
-		}, nil
+		return opened{store: store, effect: none}, nil
 	}
-	return nil, nil, fmt.Errorf("no store %q", kind)
+	return opened{}, fmt.Errorf("no store %q", kind)
+}
+
+func postgresEffect(ctx context.Context, id string) error {
+	tx, err := pgstore.Tx(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, "INSERT INTO effects VALUES ($1)", id)
+	return err
+}
+
+func sqliteEffect(ctx context.Context, id string) error {
+	tx, err := sqlstore.Tx(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO effects VALUES (?)", id)
+	return err
 }

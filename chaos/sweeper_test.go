@@ -17,9 +17,8 @@ import (
 	"github.com/geminihook/geminihook/internal/fakeapi"
 	"github.com/geminihook/geminihook/jobs"
 	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/sqlitestore"
+	"github.com/geminihook/geminihook/sqlstore"
 	"github.com/geminihook/geminihook/webhooktest"
-	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"google.golang.org/genai"
 )
@@ -48,7 +47,8 @@ func sweep(kind string) error {
 		return err
 	}
 	client, err := genai.NewClient(ctx, &genai.ClientConfig{
-		Backend: genai.BackendGeminiAPI, APIKey: fakeapi.Key, HTTPOptions: genai.HTTPOptions{BaseURL: os.Getenv(apiVariable)},
+		Backend: genai.BackendGeminiAPI, APIKey: fakeapi.Key,
+		HTTPOptions: genai.HTTPOptions{BaseURL: os.Getenv(apiVariable)},
 	})
 	if err != nil {
 		return err
@@ -56,7 +56,8 @@ func sweep(kind string) error {
 	quiet := slog.New(slog.DiscardHandler)
 	now := func() time.Time { return shifted(os.Getenv(clockVariable)) }
 	endpoint := &geminihook.Endpoint{
-		Verifier: &geminihook.HMAC{Secrets: []geminihook.Secret{secret}, Now: now}, Store: l.store, Key: geminihook.ByJob,
+		Verifier: &geminihook.HMAC{Secrets: []geminihook.Secret{secret}, Now: now},
+		Store:    l.store, Transactor: l.transactor, Key: geminihook.ByJob,
 		Lease: sweepLease, StoreTimeout: sweepLease / 2, Logger: quiet,
 	}
 	handle := func(ctx context.Context, ev *geminihook.Event) error {
@@ -67,9 +68,8 @@ func sweep(kind string) error {
 		return l.effect(ctx, ev.JobID(), os.Getenv(nameVariable))
 	}
 	catchUp := &jobs.CatchUp{
-		Client: client, Endpoint: endpoint, Waiting: l.waiting, Handle: handle, Now: now,
-		Logger: quiet,
-		Grace:  grace, Interval: 300 * time.Millisecond, PerSecond: 500,
+		Client: client, Endpoint: endpoint, Waiting: l.waiting, Handle: handle,
+		Grace: grace, Interval: 300 * time.Millisecond, PerSecond: 500, Now: now, Logger: quiet,
 	}
 	go func() {
 		fmt.Fprintln(os.Stderr, catchUp.Run(ctx))
@@ -102,34 +102,24 @@ func shifted(file string) time.Time {
 // ledger is the program's database: the jobs that it waits for, and the effects of
 // their ends.
 type ledger struct {
-	db     *sql.DB
-	store  geminihook.Store
-	sqlite bool
+	db         *sql.DB
+	store      geminihook.Store
+	transactor geminihook.Transactor
+	sqlite     bool
 }
 
 func openLedger(ctx context.Context, kind, url string) (*ledger, error) {
-	engine, transactional := strings.CutSuffix(kind, " transactional")
-	l := &ledger{sqlite: engine == "sqlite"}
-	var err error
-	if l.db, err = sql.Open(map[string]string{"sqlite": "sqlite", "postgres": "pgx"}[engine], url); err != nil {
+	s, err := openStore(ctx, kind, url)
+	if err != nil {
 		return nil, err
 	}
-	if l.sqlite {
-		store := sqlitestore.New(l.db)
-		if l.store = store; transactional {
-			l.store = store.Transactional()
-		}
-	} else {
-		pool, err := pgxpool.New(ctx, url)
-		if err != nil {
-			return nil, err
-		}
-		store := pgstore.New(pool)
-		if l.store = store; transactional {
-			l.store = store.Transactional()
-		}
+	l := &ledger{store: s.store, transactor: s.transactor}
+	driver := "pgx"
+	if strings.HasPrefix(kind, "sqlite") {
+		driver, l.sqlite = "sqlite", true
 	}
-	return l, nil
+	l.db, err = sql.Open(driver, url)
+	return l, err
 }
 
 // sql has the placeholders of the engine.
@@ -143,14 +133,14 @@ func (l *ledger) sql(query string) string {
 // effect writes the effect of a job's end and deletes the job, in one transaction:
 // the store's if it has one.
 func (l *ledger) effect(ctx context.Context, job, by string) error {
-	if tx, ok := pgstore.Tx(ctx); ok {
+	if tx, err := pgstore.Tx(ctx); err == nil {
 		if _, err := tx.Exec(ctx, "INSERT INTO effects VALUES ($1, $2)", job, by); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, "DELETE FROM jobs WHERE id = $1", job)
 		return err
 	}
-	if tx, ok := sqlitestore.Tx(ctx); ok {
+	if tx, err := sqlstore.Tx(ctx); err == nil {
 		return l.write(ctx, tx, job, by)
 	}
 	tx, err := l.db.BeginTx(ctx, nil)
@@ -165,10 +155,11 @@ func (l *ledger) effect(ctx context.Context, job, by string) error {
 }
 
 func (l *ledger) write(ctx context.Context, tx *sql.Tx, job, by string) error {
-	if _, err := tx.ExecContext(ctx, l.sql("INSERT INTO effects VALUES ($1, $2)"), job, by); err != nil {
+	_, err := tx.ExecContext(ctx, l.sql("INSERT INTO effects VALUES ($1, $2)"), job, by)
+	if err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, l.sql("DELETE FROM jobs WHERE id = $1"), job)
+	_, err = tx.ExecContext(ctx, l.sql("DELETE FROM jobs WHERE id = $1"), job)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // RoundTrips counts round trips: how often a client reads after it has written.
@@ -44,7 +45,8 @@ func (c *countedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// A Proxy stands between a driver and a server, and cuts or holds the traffic.
+// A Proxy stands between a driver and a server, and cuts, holds or slows the
+// traffic.
 type Proxy struct {
 	Addr string // where it listens
 
@@ -53,6 +55,7 @@ type Proxy struct {
 	mu       sync.Mutex
 	conns    map[net.Conn]struct{}
 	held     chan struct{} // closed by release; nil while nothing is held
+	delay    time.Duration
 }
 
 // NewProxy starts a proxy to the address, which ends with the test.
@@ -104,7 +107,8 @@ func (p *Proxy) forward(client net.Conn) {
 	p.mu.Unlock()
 }
 
-// gate holds back what it has read for as long as the proxy holds the traffic.
+// gate delays what it has read, and holds it back for as long as the proxy holds
+// the traffic.
 type gate struct {
 	net.Conn
 	proxy *Proxy
@@ -113,8 +117,11 @@ type gate struct {
 func (g *gate) Read(b []byte) (int, error) {
 	n, err := g.Conn.Read(b)
 	g.proxy.mu.Lock()
-	held := g.proxy.held
+	held, delay := g.proxy.held, g.proxy.delay
 	g.proxy.mu.Unlock()
+	if delay > 0 {
+		<-time.After(delay)
+	}
 	if held != nil {
 		<-held
 	}
@@ -143,6 +150,13 @@ func (p *Proxy) Hold() (release func()) {
 		p.mu.Unlock()
 		close(held)
 	})
+}
+
+// Slow delays all bytes, in both directions. Zero makes the proxy fast again.
+func (p *Proxy) Slow(delay time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = delay
 }
 
 // Close ends the proxy and its connections.

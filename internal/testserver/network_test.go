@@ -65,6 +65,14 @@ func TestProxyAndRoundTrips(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "held", string(b), "nothing is lost")
 
+	const delay = 20 * time.Millisecond
+	proxy.Slow(delay)
+	start := time.Now()
+	_, err = trip(conn, "slow")
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, time.Since(start), 2*delay, "both ways")
+	proxy.Slow(0)
+
 	proxy.Cut()
 	_, err = trip(conn, "cut")
 	require.Error(t, err)
