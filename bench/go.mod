@@ -6,14 +6,14 @@ replace (
 	github.com/geminihook/geminihook => ../
 	github.com/geminihook/geminihook/pgstore => ../pgstore
 	github.com/geminihook/geminihook/redisstore => ../redisstore
-	github.com/geminihook/geminihook/sqlitestore => ../sqlitestore
+	github.com/geminihook/geminihook/sqlstore => ../sqlstore
 )
 
 require (
 	github.com/geminihook/geminihook v0.1.0
 	github.com/geminihook/geminihook/pgstore v0.1.0
 	github.com/geminihook/geminihook/redisstore v0.1.0
-	github.com/geminihook/geminihook/sqlitestore v0.1.0
+	github.com/geminihook/geminihook/sqlstore v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1

@@ -6,7 +6,7 @@ require (
 	github.com/geminihook/geminihook v0.1.0
 	github.com/geminihook/geminihook/pgstore v0.1.0
 	github.com/geminihook/geminihook/redisstore v0.1.0
-	github.com/geminihook/geminihook/sqlitestore v0.1.0
+	github.com/geminihook/geminihook/sqlstore v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1
@@ -58,7 +58,7 @@ replace (
 	github.com/geminihook/geminihook => ../
 	github.com/geminihook/geminihook/pgstore => ../pgstore
 	github.com/geminihook/geminihook/redisstore => ../redisstore
-	github.com/geminihook/geminihook/sqlitestore => ../sqlitestore
+	github.com/geminihook/geminihook/sqlstore => ../sqlstore
 )
 
 replace github.com/geminihook/geminihook/jobs => ../jobs

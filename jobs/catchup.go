@@ -27,11 +27,8 @@ import (
 // The events are those that a webhook would have delivered, with these
 // differences: the Scheme of their Proof is [SchemeAPI]; their ID consists of the
 // type and the job's id; UserMetadata is empty, because the API does not return
-// it. A job that ended in a way for which Google has no event type has the type
-// "interaction.incomplete", "interaction.budget_exceeded" or "video.failed", and
-// [geminihook.Unknown] data with the job's id. Should Google add such a type, both
-// reports are handled until geminihook knows it, because [geminihook.ByJob] gives
-// events with unknown data the default key.
+// it. Ends that no webhook reports have a [geminihook.InteractionIncomplete],
+// [geminihook.InteractionBudgetExceeded] or [geminihook.VideoFailed] as their data.
 //
 // Client, Endpoint, Waiting and Handle must be set. The zero value of every other
 // field means its documented default. Do not change or copy a CatchUp that is in

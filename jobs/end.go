@@ -82,8 +82,8 @@ func batchState(name string, b *genai.BatchJob) (state, error) {
 	return s, nil
 }
 
-// interactionState knows more ends than Google has event types for. Their types
-// are made of the status.
+// interactionState knows more ends than webhooks report. The type of each is made
+// of the status.
 func interactionState(name string, i *interactions.Interaction) (state, error) {
 	switch i.Status {
 	case interactions.InteractionStatusQueued, interactions.InteractionStatusInProgress:
@@ -111,15 +111,14 @@ func interactionState(name string, i *interactions.Interaction) (state, error) {
 	return s, nil
 }
 
-// videoState gives an operation that failed the type "video.failed". Google has no
-// event for it.
+// videoState knows the operation that failed, which no webhook reports.
 func videoState(name string, v *genai.GenerateVideosOperation) state {
 	if !v.Done {
 		return state{phase: running}
 	}
 	s := state{phase: ended, typ: geminihook.EventVideoGenerated, data: eventData{ID: name}}
 	if v.Error != nil {
-		s.typ = "video.failed"
+		s.typ = geminihook.EventVideoFailed
 		if code, ok := v.Error["code"].(float64); ok {
 			s.data.ErrorCode = strconv.FormatFloat(code, 'f', -1, 64)
 		}
@@ -140,11 +139,8 @@ func unknownState(name, s string) error {
 
 // event returns the event that a webhook would have delivered, decoded from the
 // same JSON, so that it has the same key in the store, data of the same type, and a
-// Raw that a queue can keep.
-//
-// For data that geminihook does not know, ByJob falls back to the event's scheme
-// and ID. The ID is therefore made of the type and the job, so that each sweep
-// of each instance makes the same one.
+// Raw. The ID is made of the type and the job, so that each sweep of each instance
+// makes the same one.
 func (s state) event() (*geminihook.Event, error) {
 	body := struct {
 		Type      geminihook.EventType `json:"type"`

@@ -1,7 +1,6 @@
 package jobs_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -50,11 +49,14 @@ func TestSweepEnds(t *testing.T) {
 			&geminihook.InteractionFailed{ID: "v1_i..", ErrorCode: "e", ErrorMessage: "no"}, "interaction.failed",
 		},
 		{"interaction cancelled", interaction, fakeapi.Interaction("v1_i..", "cancelled", ""), &geminihook.InteractionCancelled{ID: "v1_i.."}, "interaction.cancelled"},
-		{"interaction incomplete", interaction, fakeapi.Interaction("v1_i..", "incomplete", ""), unknown(`{"id":"v1_i.."}`), "interaction.incomplete"},
-		{"interaction budget", interaction, fakeapi.Interaction("v1_i..", "budget_exceeded", ""), unknown(`{"id":"v1_i.."}`), "interaction.budget_exceeded"},
+		{"interaction incomplete", interaction, fakeapi.Interaction("v1_i..", "incomplete", ""), &geminihook.InteractionIncomplete{ID: "v1_i.."}, "interaction.incomplete"},
+		{"interaction budget", interaction, fakeapi.Interaction("v1_i..", "budget_exceeded", ""), &geminihook.InteractionBudgetExceeded{ID: "v1_i.."}, "interaction.budget_exceeded"},
 		{"video running", video, fakeapi.Video(operation, ""), nil, ""},
 		{"video generated", video, fakeapi.Video(operation, "files/v"), &geminihook.VideoGenerated{ID: operation, OutputFileURI: "files/v"}, "video.generated"},
-		{"video failed", video, failed, unknown(`{"id":"models/veo-3.1/operations/op1","error_code":"3","error_message":"no"}`), "video.failed"},
+		{
+			"video failed", video, failed,
+			&geminihook.VideoFailed{ID: operation, ErrorCode: "3", ErrorMessage: "no"}, "video.failed",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			api := &fakeapi.API{}
@@ -82,17 +84,11 @@ func TestSweepEnds(t *testing.T) {
 			again, err := c.Sweep(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, 1, again.Duplicate, "the next sweep")
-			if _, isUnknown := ev.Data.(*geminihook.Unknown); !isUnknown {
-				w := httptest.NewRecorder()
-				delivery := webhooktest.NewBody(ev.Raw, webhooktest.Static(secret))
-				c.Endpoint.Handler(c.Handle).ServeHTTP(w, delivery.Request("/"))
-				assert.Equal(t, http.StatusOK, w.Code)
-			}
+			w := httptest.NewRecorder()
+			delivery := webhooktest.NewBody(ev.Raw, webhooktest.Static(secret))
+			c.Endpoint.Handler(c.Handle).ServeHTTP(w, delivery.Request("/"))
+			assert.Equal(t, http.StatusOK, w.Code)
 			assert.Len(t, h.events, 1, "a late webhook")
 		})
 	}
-}
-
-func unknown(data string) *geminihook.Unknown {
-	return &geminihook.Unknown{Data: json.RawMessage(data)}
 }

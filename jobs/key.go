@@ -57,7 +57,16 @@ func madeUpEnds() []*geminihook.Event {
 			Type: geminihook.EventInteractionCancelled,
 			Data: &geminihook.InteractionCancelled{ID: interaction},
 		},
+		{
+			Type: geminihook.EventInteractionIncomplete,
+			Data: &geminihook.InteractionIncomplete{ID: interaction},
+		},
+		{
+			Type: geminihook.EventInteractionBudgetExceeded,
+			Data: &geminihook.InteractionBudgetExceeded{ID: interaction},
+		},
 		{Type: geminihook.EventVideoGenerated, Data: &geminihook.VideoGenerated{ID: video}},
+		{Type: geminihook.EventVideoFailed, Data: &geminihook.VideoFailed{ID: video}},
 	} {
 		for _, scheme := range schemes {
 			ev := end

@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/geminihook/geminihook v0.1.0
 	github.com/geminihook/geminihook/jobs v0.1.0
-	github.com/geminihook/geminihook/sqlitestore v0.1.0
+	github.com/geminihook/geminihook/sqlstore v0.1.0
 	github.com/stretchr/testify v1.12.1
 	google.golang.org/genai v1.77.0
 	modernc.org/sqlite v1.62.0
@@ -44,5 +44,5 @@ require (
 replace (
 	github.com/geminihook/geminihook => ../../
 	github.com/geminihook/geminihook/jobs => ../../jobs
-	github.com/geminihook/geminihook/sqlitestore => ../../sqlitestore
+	github.com/geminihook/geminihook/sqlstore => ../../sqlstore
 )

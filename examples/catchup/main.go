@@ -28,7 +28,7 @@ import (
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/jobs"
-	"github.com/geminihook/geminihook/sqlitestore"
+	"github.com/geminihook/geminihook/sqlstore"
 	"github.com/geminihook/geminihook/webhooktest"
 	"google.golang.org/genai"
 	_ "modernc.org/sqlite" // the driver
@@ -77,7 +77,7 @@ func newProgram(
 	if err != nil {
 		return nil, nil, fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err)
 	}
-	store := sqlitestore.New(t.db)
+	store := sqlstore.New(t.db, sqlstore.SQLite)
 	if err := store.Migrate(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -90,10 +90,10 @@ func newProgram(
 		return t.finish(ctx, ev, summarize(result))
 	}
 	endpoint := &geminihook.Endpoint{
-		Verifier: verifier,
-		Store:    store.Transactional(),
-		Key:      geminihook.ByJob, // a webhook and the API report the same end
-		Logger:   logger,
+		Verifier:   verifier,
+		Transactor: store,
+		Key:        geminihook.ByJob, // a webhook and the API report the same end
+		Logger:     logger,
 	}
 	catchUp := &jobs.CatchUp{
 		Client:   client,

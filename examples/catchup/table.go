@@ -12,7 +12,7 @@ import (
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/jobs"
-	"github.com/geminihook/geminihook/sqlitestore"
+	"github.com/geminihook/geminihook/sqlstore"
 )
 
 // table is the program's own database. A job is waiting until it has a result.
@@ -112,7 +112,7 @@ func (t *table) page(ctx context.Context, after string) (page []jobs.Job, err er
 // job that the table does not know is an error, so that it comes again: its row may
 // not be committed yet.
 func (t *table) finish(ctx context.Context, ev *geminihook.Event, text string) error {
-	tx, err := sqlitestore.RequireTx(ctx)
+	tx, err := sqlstore.Tx(ctx)
 	if err != nil {
 		return err
 	}

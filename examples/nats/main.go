@@ -74,8 +74,9 @@ func run(ctx context.Context, out io.Writer, o options, getenv func(string) stri
 	if err != nil {
 		return err
 	}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, MaxBody: maxBody}
 	server := &http.Server{
-		Handler:           receiver(&geminihook.Endpoint{Verifier: verifier}, js),
+		Handler:           receiver(endpoint, js),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      20 * time.Second,

@@ -19,6 +19,12 @@ const (
 	streamName = "GEMINI"
 	subject    = "gemini.events"
 	window     = 24 * time.Hour // Google repeats a delivery for this long
+
+	// maxBody bounds the body of a delivery, in bytes. Events have some hundred.
+	// maxMessage bounds the binary form of such an event, in which the body's
+	// metadata stands a second time. A NATS server accepts 1 MiB by default.
+	maxBody    = 256 << 10
+	maxMessage = 1 << 20
 )
 
 // connect connects to the NATS server, or starts one in this process if no URL is
@@ -116,7 +122,7 @@ func streamWarnings(c jetstream.StreamConfig) (texts []string) {
 	warn(c.Retention != jetstream.LimitsPolicy, "it deletes handled messages: after a restart of the server, repeated deliveries are handled again")
 	limited := c.MaxMsgs > 0 || c.MaxBytes > 0 || c.MaxMsgsPerSubject > 0
 	warn(limited && c.Discard == jetstream.DiscardOld, "its size is limited, and it discards old messages: events may be lost before they are handled")
-	warn(c.MaxMsgSize > 0 && int64(c.MaxMsgSize) < geminihook.DefaultMaxBody,
+	warn(c.MaxMsgSize > 0 && c.MaxMsgSize < maxMessage,
 		"its messages may have at most %d bytes: larger events are refused with 503", c.MaxMsgSize)
 	return texts
 }
@@ -125,10 +131,14 @@ func streamWarnings(c jetstream.StreamConfig) (texts []string) {
 // errors wrap [geminihook.ErrStore], so that the response is 503 and Google
 // delivers the event again.
 func publish(ctx context.Context, js jetstream.JetStream, ev *geminihook.Event) error {
+	message, err := ev.MarshalBinary()
+	if err != nil {
+		return err
+	}
 	// Go on even if the sender closes the connection.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if _, err := js.Publish(ctx, subject, ev.Raw, jetstream.WithMsgID(ev.ID)); err != nil {
+	if _, err := js.Publish(ctx, subject, message, jetstream.WithMsgID(ev.ID)); err != nil {
 		return fmt.Errorf("%w: %w", geminihook.ErrStore, err)
 	}
 	return nil

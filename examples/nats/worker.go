@@ -139,11 +139,10 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg, every time.Duratio
 	if err != nil {
 		return err
 	}
-	ev, err := geminihook.ParseUnverified(msg.Data()) // verified before it was published
-	if err != nil {
+	ev := &geminihook.Event{} // was verified before it was published
+	if err := ev.UnmarshalBinary(msg.Data()); err != nil {
 		return errors.Join(err, msg.Term())
 	}
-	ev.ID = msg.Headers().Get(jetstream.MsgIDHeader)
 	if err := w.run(ctx, ev, msg, meta.NumDelivered, every); err != nil {
 		return errors.Join(
 			fmt.Errorf("%v, attempt %d: %w", ev, meta.NumDelivered, err),

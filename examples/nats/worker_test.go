@@ -11,11 +11,20 @@ import (
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/webhooktest"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// event returns an event with the given ID.
+func event(id string) *geminihook.Event {
+	ev, err := geminihook.ParseUnverified(webhooktest.Body(geminihook.EventVideoGenerated))
+	if err != nil {
+		panic(err)
+	}
+	ev.ID = id
+	return ev
+}
 
 // message is a message whose acknowledgements the test sees.
 type message struct {
@@ -27,8 +36,14 @@ type message struct {
 	naks     []time.Duration
 }
 
-func (m *message) Data() []byte         { return webhooktest.Body(geminihook.EventVideoGenerated) }
-func (m *message) Headers() nats.Header { return nats.Header{} }
+func (m *message) Data() []byte {
+	b, err := event("msg_1").MarshalBinary()
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 func (m *message) Metadata() (*jetstream.MsgMetadata, error) {
 	return &jetstream.MsgMetadata{NumDelivered: m.attempt}, nil
 }
@@ -154,10 +169,7 @@ func countRuns(t *testing.T, wait time.Duration, events int, takes time.Duration
 	stream, err := openStream(t.Context(), js)
 	require.NoError(t, err)
 	for n := range events {
-		ev := &geminihook.Event{
-			ID: fmt.Sprint("msg_", n), Raw: webhooktest.Body(geminihook.EventVideoGenerated),
-		}
-		require.NoError(t, publish(t.Context(), js, ev))
+		require.NoError(t, publish(t.Context(), js, event(fmt.Sprint("msg_", n))))
 	}
 	var mu sync.Mutex
 	w := &worker{ackWait: wait, fn: func(context.Context, *geminihook.Event, uint64) error {

@@ -5,13 +5,13 @@ go 1.26.0
 replace (
 	github.com/geminihook/geminihook => ../../
 	github.com/geminihook/geminihook/pgstore => ../../pgstore
-	github.com/geminihook/geminihook/sqlitestore => ../../sqlitestore
+	github.com/geminihook/geminihook/sqlstore => ../../sqlstore
 )
 
 require (
 	github.com/geminihook/geminihook v0.1.0
 	github.com/geminihook/geminihook/pgstore v0.1.0
-	github.com/geminihook/geminihook/sqlitestore v0.1.0
+	github.com/geminihook/geminihook/sqlstore v0.1.0
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/riverqueue/river v0.51.2
 	github.com/riverqueue/river/riverdriver v0.51.2

@@ -107,7 +107,7 @@ func run(ctx context.Context, out io.Writer, o options, getenv func(string) stri
 
 // handler queues a job for each event.
 func handler(q *queue, verifier geminihook.Verifier, logger *slog.Logger) http.Handler {
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: q.store, Logger: logger}
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Transactor: q.transactor, Logger: logger}
 	return endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		return q.insert(ctx, jobFor(ev)) // nil commits the job and the mark together
 	})

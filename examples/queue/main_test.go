@@ -120,7 +120,7 @@ func BenchmarkResponse(b *testing.B) {
 			require.NoError(b, q.start(ctx))
 			verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 			require.NoError(b, err)
-			empty := (&geminihook.Endpoint{Verifier: verifier, Store: q.store}).
+			empty := (&geminihook.Endpoint{Verifier: verifier, Transactor: q.transactor}).
 				Handler(func(context.Context, *geminihook.Event) error { return nil })
 			handlers := []http.Handler{empty, handler(q, verifier, nil)}
 			took := make([][]time.Duration, len(handlers))

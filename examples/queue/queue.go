@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,7 +12,7 @@ import (
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/sqlitestore"
+	"github.com/geminihook/geminihook/sqlstore"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
@@ -27,13 +26,13 @@ import (
 
 // queue is the endpoint's store and the job queue in one database.
 type queue struct {
-	store   geminihook.Store
-	insert  func(ctx context.Context, j job) error // in the store's transaction
-	start   func(ctx context.Context) error        // the workers, until ctx ends
-	stopped func() error                           // waits for the workers
-	jobs    func(ctx context.Context) ([]*rivertype.JobRow, error)
-	ui      http.Handler
-	close   func()
+	transactor geminihook.Transactor
+	insert     func(ctx context.Context, j job) error // in the store's transaction
+	start      func(ctx context.Context) error        // the workers, until ctx ends
+	stopped    func() error                           // waits for the workers
+	jobs       func(ctx context.Context) ([]*rivertype.JobRow, error)
+	ui         http.Handler
+	close      func()
 }
 
 func open(ctx context.Context, o options, w *worker) (*queue, error) {
@@ -53,7 +52,7 @@ func openPostgres(ctx context.Context, o options, w *worker) (*queue, error) {
 		pool.Close()
 		return nil, err
 	}
-	return newQueue(ctx, riverpgxv5.New(pool), store.Transactional(), pgstore.Tx, pool.Close, o, w)
+	return newQueue(ctx, riverpgxv5.New(pool), store, pgstore.Tx, pool.Close, o, w)
 }
 
 func openSQLite(ctx context.Context, o options, w *worker) (*queue, error) {
@@ -75,19 +74,19 @@ func openSQLite(ctx context.Context, o options, w *worker) (*queue, error) {
 			_ = db.Close()
 		}
 	}
-	store := sqlitestore.New(dbs[0])
+	store := sqlstore.New(dbs[0], sqlstore.SQLite)
 	if err := store.Migrate(ctx); err != nil {
 		closeAll()
 		return nil, err
 	}
-	return newQueue(ctx, riversqlite.New(dbs[1]), store.Transactional(), sqlitestore.Tx, closeAll,
-		o, w)
+	return newQueue(ctx, riversqlite.New(dbs[1]), store, sqlstore.Tx, closeAll, o, w)
 }
 
 // newQueue makes the queue for either engine; TTx is the type of its
 // transactions.
-func newQueue[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], store geminihook.Store,
-	txOf func(context.Context) (TTx, bool), closeDB func(), o options, w *worker,
+func newQueue[TTx any](
+	ctx context.Context, driver riverdriver.Driver[TTx], transactor geminihook.Transactor,
+	txOf func(context.Context) (TTx, error), closeDB func(), o options, w *worker,
 ) (_ *queue, err error) {
 	defer func() {
 		if err != nil {
@@ -126,13 +125,13 @@ func newQueue[TTx any](ctx context.Context, driver riverdriver.Driver[TTx], stor
 	if err := ui.Start(ctx); err != nil {
 		return nil, err
 	}
-	q := &queue{store: store, ui: ui, close: closeDB}
+	q := &queue{transactor: transactor, ui: ui, close: closeDB}
 	q.insert = func(ctx context.Context, j job) error {
-		tx, ok := txOf(ctx)
-		if !ok {
-			return errors.New("the store runs the function without a transaction: use Transactional")
+		tx, err := txOf(ctx)
+		if err != nil {
+			return err
 		}
-		_, err := client.InsertTx(ctx, tx, j, nil)
+		_, err = client.InsertTx(ctx, tx, j, nil)
 		return err
 	}
 	q.start = func(ctx context.Context) error {

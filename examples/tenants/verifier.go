@@ -70,8 +70,8 @@ func (v *verifier) Verify(
 	tenant := tenantOf(ctx)
 	hmac, err := v.lookUp(ctx, tenant)
 	if errors.Is(err, ErrUnknownTenant) {
-		return geminihook.Proof{}, fmt.Errorf("%w: tenant %q is unknown", geminihook.ErrSignature,
-			tenant)
+		err = fmt.Errorf("%w: tenant %q is unknown", geminihook.ErrSignature, tenant)
+		return geminihook.Proof{}, err
 	}
 	if err != nil {
 		return geminihook.Proof{}, fmt.Errorf("the secrets of tenant %q: %w", tenant, err)

@@ -26,9 +26,10 @@ const root = "github.com/geminihook/geminihook"
 // order is the list of the root package's files.
 var order = []string{
 	"webhook.go", "handler.go", "middleware.go", "serve.go", "once.go", "transact.go", "key.go",
-	"run.go", "outcome.go", "binding.go", "keyset_status.go", "keyset.go", "jwks.go",
-	"secretfile.go", "verify.go", "reasons.go", "secret.go", "header.go", "events.go",
-	"decode.go", "memorystore.go", "idempotency.go", "errors.go",
+	"run.go", "outcome.go", "binding.go", "keyset_status.go", "keyset.go", "keyset_fetch.go",
+	"jwks.go", "secretfile.go", "secretfile_env.go", "verify.go", "publickey.go", "reasons.go",
+	"secret.go", "secretform.go", "header.go", "events.go", "binary.go", "decode.go",
+	"memorystore.go", "idempotency.go", "errors.go",
 }
 
 // edge is a pair of files of which one calls the other.

@@ -26,9 +26,8 @@ func main() {
 	}
 }
 
-// lease ends every run of the function within the 10 seconds after SIGTERM: the
-// function's context ends after nine tenths of it.
-const lease = 9 * time.Second
+// runTimeout ends every run of the function within the 10 seconds after SIGTERM.
+const runTimeout = 8 * time.Second
 
 // run serves until SIGTERM, and then waits for the deliveries that are under way.
 func run(fn func(context.Context, *geminihook.Event) error) error {
@@ -42,12 +41,12 @@ func run(fn func(context.Context, *geminihook.Event) error) error {
 	if err != nil {
 		return err
 	}
-	handler := routes(&geminihook.Endpoint{Verifier: verifier, Lease: lease}, fn)
+	handler := routes(&geminihook.Endpoint{Verifier: verifier, RunTimeout: runTimeout}, fn)
 	server := &http.Server{Handler: handler, ReadTimeout: 10 * time.Second}
 	ended := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.Background(), lease)
+		grace, cancel := context.WithTimeout(context.Background(), runTimeout+time.Second)
 		defer cancel()
 		ended <- server.Shutdown(grace)
 	}()

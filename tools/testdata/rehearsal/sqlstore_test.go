@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/geminihook/geminihook"
-	"github.com/geminihook/geminihook/sqlitestore"
+	"github.com/geminihook/geminihook/sqlstore"
 	_ "modernc.org/sqlite" // the driver
 )
 
@@ -17,7 +17,7 @@ func TestStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	store := sqlitestore.New(db)
+	store := sqlstore.New(db, sqlstore.SQLite)
 	if err := store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
