@@ -23,7 +23,9 @@ type rotating struct {
 	current atomic.Pointer[geminihook.HMAC]
 }
 
-func (r *rotating) Verify(ctx context.Context, header http.Header, body []byte) (geminihook.Proof, error) {
+func (r *rotating) Verify(
+	ctx context.Context, header http.Header, body []byte,
+) (geminihook.Proof, error) {
 	return r.current.Load().Verify(ctx, header, body)
 }
 
@@ -53,7 +55,7 @@ func ExampleNewHMAC() {
 		log.Fatal("GEMINI_WEBHOOK_SECRET: ", err)
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier}
-	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil }))
+	http.Handle("/gemini", endpoint.Handler(handle))
 }
 
 // A secret that Kubernetes or Cloud Run mounts as a file.
@@ -63,7 +65,7 @@ func ExampleSecretFile() {
 		log.Fatal(err) // the file is missing, or a secret in it is refused
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier}
-	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error { return nil }))
+	http.Handle("/gemini", endpoint.Handler(handle))
 }
 
 // The .env file that "geminihook rotate -env" writes.
