@@ -182,7 +182,9 @@ func FuzzObserve(f *testing.F) {
 		g := newRig(t, &record.Recorder{MaxBytes: 1 << 20})
 		o := geminihook.Outcome{
 			Result: geminihook.Failed, ID: id, Err: errors.New(reason), Body: body,
-			Header: http.Header{"Webhook-Id": {id}, "webhook-signature": {signature}, "Cookie": {"c"}},
+			Header: http.Header{
+				"Webhook-Id": {id}, "webhook-signature": {signature}, "Cookie": {"c"},
+			},
 		}
 		if verified {
 			data := &geminihook.BatchExpired{ID: job}
