@@ -146,8 +146,7 @@ func (c *claiming) watch(
 	if lost := time.Now(); lost.Before(end) {
 		end = lost
 	}
-	time.Sleep(time.Until(end.Add(grace)))
-	c.hangs(held)
+	time.AfterFunc(time.Until(end.Add(grace)), func() { c.hangs(held) })
 }
 
 // renew renews the lease at every third of it, until held ends or the given time.

@@ -46,7 +46,7 @@ func TestFirstScreen(t *testing.T) {
 	program, _, _ = strings.Cut(program, "```")
 	assert.LessOrEqual(t, strings.Count(program, "\n"), 30)
 	const promise = "Each event is handled at least once. " +
-		"At most one run of the function is active at a time, as long as it returns when its context ends. " +
+		"At most one run of the function is active at a time, as long as the function returns when its context ends. " +
 		"What the function writes in the store's own database through a Transactor happens exactly once. " +
 		"For any other effect, use Event.ID as an idempotency key."
 	plain := strings.NewReplacer("`", "", "[", "", "]", "", "// ", "")
