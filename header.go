@@ -128,18 +128,18 @@ func joinLines(lines []string) string {
 // parsePart reads a part of the list that has no space: an entry or, if a proxy
 // folded several lists into one, entries with commas between them.
 func (d *delivery) parsePart(part string) {
-	part = strings.Trim(part, ",") // the last one in "v1,AAAA, v1,BBBB"
-	commas := strings.Count(part, ",")
-	if commas > 0 && commas%2 == 0 { // such as "v1,AAAA,BBBB"
-		d.seen++
-		return
-	}
 	for part != "" && d.seen < maxSignatures {
 		var s signature
 		s.scheme, part, _ = strings.Cut(part, ",")
+		if s.scheme == "" { // there is nothing between two commas
+			continue
+		}
 		s.value, part, _ = strings.Cut(part, ",")
 		d.seen++
-		d.add(s)
+		// The value in "v1,AAAA,more" is not "AAAA".
+		if part == "" || strings.Contains(part, ",") {
+			d.add(s)
+		}
 	}
 }
 

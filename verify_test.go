@@ -252,8 +252,10 @@ func TestNothingIsBorrowed(t *testing.T) {
 // TestVerifyAllocates nothing: neither for one secret nor for the second of
 // two, whatever the body's size, so the body is copied nowhere.
 func TestVerifyAllocates(t *testing.T) {
-	v, err := geminihook.NewHMAC(webhooktest.RandomSecret(), webhooktest.TestSecret)
+	other, err := geminihook.ParseSecret(webhooktest.RandomSecret())
 	require.NoError(t, err)
+	v := newVerifier(t)
+	v.Secrets = append([]geminihook.Secret{other}, v.Secrets...)
 	small := webhooktest.NewBody(make([]byte, 300), signer)
 	large := webhooktest.NewBody(make([]byte, 256<<10), signer)
 	for _, tt := range []struct {
