@@ -34,8 +34,9 @@ func parseKeySet(body []byte) (keys []namedKey, unusable []string, err error) {
 	more := 0
 	for i, text := range set.Keys {
 		if len(keys) == maxKeys {
-			unusable = append(unusable, fmt.Sprintf("key %d of %d and those after it are not read: "+
-				"at most %d are used", i+1, len(set.Keys), maxKeys))
+			reason := fmt.Sprintf("key %d of %d and those after it are not read: at most %d are used",
+				i+1, len(set.Keys), maxKeys)
+			unusable = append(unusable, reason)
 			break
 		}
 		key, err := parseKey(text)

@@ -152,8 +152,8 @@ func (k *KeySet) startRefresh() {
 	_, _ = k.start(k.now())
 }
 
-// refresh waits for keys that are newer than the old ones, which may be nil. Even if
-// it returns an error, it returns the old keys if they may still be used.
+// refresh waits for keys that are newer than the old ones, which may be nil. With an
+// error, it returns the old ones, or nil if they may no longer be used or ctx has ended.
 func (k *KeySet) refresh(ctx context.Context, old *cachedKeys) (*cachedKeys, error) {
 	k.mu.Lock()
 	now := k.now()
@@ -214,10 +214,12 @@ func (k *KeySet) run(f *keyFetch) {
 	defer k.mu.Unlock()
 	now := k.now()
 	k.inflight, k.lastErr = nil, err
-	if err == nil {
-		k.cached, k.fetched, k.due, k.failures = &cachedKeys{keys: keys}, now, now.Add(maxAge), 0
-	} else {
+	if err != nil {
 		k.failures++
+	} else {
+		k.failures = 0
+		k.cached, k.fetched = &cachedKeys{keys: keys}, now
+		k.due = now.Add(maxAge)
 	}
 	f.keys, f.err = k.usable(now), err
 }

@@ -18,7 +18,8 @@ func ParsePublicKey(s string) (ed25519.PublicKey, error) {
 	key, ok := decodeBase64(text)
 	switch {
 	case trimPrefix(text, secretPrefix) != text || trimPrefix(text, privateKeyPrefix) != text:
-		return nil, errors.New(`geminihook: a secret was given, but a public key ("whpk_") is needed`)
+		return nil, errors.New("geminihook: a secret was given, " +
+			`but a public key ("whpk_") is needed`)
 	case !ok:
 		return nil, errors.New("geminihook: public key is not base64")
 	}
