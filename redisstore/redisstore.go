@@ -83,9 +83,6 @@ func (s *Store) Release(ctx context.Context, key, token string) error {
 
 // run runs the script on the key and returns its result.
 func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (int64, error) {
-	if ctx.Err() != nil {
-		return 0, context.Cause(ctx)
-	}
 	n, err := script.Run(ctx, s.client, []string{s.prefix() + key}, args...).Int64()
 	if err != nil && !replied(err) {
 		s.reload(ctx)

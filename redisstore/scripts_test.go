@@ -73,7 +73,7 @@ func TestForgotten(t *testing.T) {
 	for name, call := range calls(t, s, "msg_1", "token") {
 		err := call()
 		require.ErrorIs(t, err, geminihook.ErrLeaseLost, name)
-		require.ErrorContains(t, err, "does not have the key", name)
+		require.ErrorContains(t, err, "the server does not have the key", name)
 	}
 	_, err = s.Claim(t.Context(), "msg_1", "another", time.Hour, time.Hour)
 	require.NoError(t, err)
