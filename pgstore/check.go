@@ -27,6 +27,7 @@ func (s *Store) Check(ctx context.Context) error {
 	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
 	b.Queue(sql.claim, key, 1.0, token, 1.0, lockOf(string(key)))
 	b.Queue(sql.complete, key, 1.0, token)
+	b.Queue(sql.look, key)
 	if s.PurgeInterval >= 0 {
 		b.Queue(sql.purge, 0, s.purge.lowerBound())
 	}

@@ -12,7 +12,6 @@ import (
 // The SQLSTATEs that the store looks at.
 const (
 	readOnly      = "25006"
-	notNull       = "23502"
 	noSavepoint   = "3B001"
 	noTransaction = "25P01"
 	serialization = "40001"

@@ -77,13 +77,18 @@ const tries = 10
 
 var errRestless = errors.New("pgstore: the key changed hands each time it was looked at")
 
-// Claim implements [geminihook.Store]. It takes one round trip, and another if the
-// key is not free. If a transaction has the key, RetryIn is zero.
+// Claim implements [geminihook.Store]. It takes one round trip for a new key, two
+// if the key is not free, and three if it was claimed before. If a transaction has
+// the key, RetryIn is zero.
 func (s *Store) Claim(ctx context.Context, key, token string, lease, keep time.Duration) (
 	geminihook.Claim, error,
 ) {
+	sql, err := s.statements(ctx)
+	if err != nil {
+		return geminihook.Claim{}, failure(ctx, err)
+	}
 	for range tries {
-		c, err := s.claim(ctx, key, token, lease, keep)
+		c, err := s.claim(ctx, sql, key, token, lease, keep)
 		if err != nil {
 			return geminihook.Claim{}, failure(ctx, err)
 		}
@@ -97,29 +102,23 @@ func (s *Store) Claim(ctx context.Context, key, token string, lease, keep time.D
 	return geminihook.Claim{}, errRestless
 }
 
-// claim tries to take the key, and looks at who has it if that fails. The state is
-// zero if the key was not free at first and free afterwards.
-func (s *Store) claim(ctx context.Context, key, token string, lease, keep time.Duration) (
-	geminihook.Claim, error,
-) {
-	sql, err := s.statements(ctx)
-	if err != nil {
-		return geminihook.Claim{}, err
-	}
+// claim claims the key if it is new. Otherwise it looks at who has it, because that
+// writes nothing, and claims it if it is free. The state is zero if the key was not
+// free at first and free afterwards, or the other way round.
+func (s *Store) claim(
+	ctx context.Context, sql *statements, key, token string, lease, keep time.Duration,
+) (geminihook.Claim, error) {
 	args := []any{[]byte(key), seconds(max(lease, keep)), []byte(token), seconds(lease), lockOf(key)}
-	var attempt int
-	taken, err := s.row(ctx, sql.claim, args, &attempt)
-	if err != nil {
-		return geminihook.Claim{}, err
-	}
-	if taken {
-		return geminihook.Claim{State: geminihook.Acquired, Attempt: attempt}, nil
+	c := geminihook.Claim{State: geminihook.Acquired}
+	acquired, err := s.row(ctx, sql.claim, args, &c.Attempt)
+	if err != nil || acquired {
+		return c, err
 	}
 	var state int
-	var left float64
 	var unlocked bool
-	args = []any{[]byte(key), lockOf(key)}
-	if _, err := s.row(ctx, sql.state, args, &state, &left, &unlocked); err != nil {
+	var left float64
+	look := []any{[]byte(key), lockOf(key), []byte(token)}
+	if _, err := s.row(ctx, sql.state, look, &state, &unlocked, &left); err != nil {
 		return geminihook.Claim{}, err
 	}
 	switch {
@@ -130,6 +129,10 @@ func (s *Store) claim(ctx context.Context, key, token string, lease, keep time.D
 		return geminihook.Claim{State: geminihook.InProgress, RetryIn: max(1, retryIn)}, nil
 	case !unlocked:
 		return geminihook.Claim{State: geminihook.InProgress}, nil
+	}
+	acquired, err = s.row(ctx, sql.reclaim, args, &c.Attempt)
+	if err != nil || acquired {
+		return c, err
 	}
 	return geminihook.Claim{}, nil
 }

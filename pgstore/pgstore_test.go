@@ -42,7 +42,7 @@ func TestRoundTrips(t *testing.T) {
 		do   func(key string)
 	}{
 		{"claim", 1, claims(geminihook.Acquired)},
-		{"claim again", 1, claims(geminihook.Acquired)},
+		{"claim again", 3, claims(geminihook.Acquired)},
 		{"in progress", 2, func(key string) {
 			c := claim(t, store, key, "another", time.Minute, time.Hour)
 			assert.Equal(t, geminihook.InProgress, c.State)

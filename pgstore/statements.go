@@ -27,8 +27,8 @@ func (s *Store) name() string {
 
 // statements are the store's SQL with the qualified name of its table.
 type statements struct {
-	claim, state, renew, complete, completed, release string
-	lock, mark, purge                                 string
+	claim, state, reclaim, renew, complete, completed, release string
+	lock, look, mark, remark, purge                            string
 }
 
 // statements returns the SQL. If Schema is empty, the first call looks up which
@@ -62,12 +62,15 @@ func newStatements(table string) *statements {
 	return &statements{
 		claim:     names.Replace(claimSQL),
 		state:     names.Replace(stateSQL),
+		reclaim:   names.Replace(reclaimSQL),
 		renew:     names.Replace(renewSQL),
 		complete:  names.Replace(completeSQL),
 		completed: names.Replace(completedSQL),
 		release:   names.Replace(releaseSQL),
 		lock:      names.Replace(lockSQL),
+		look:      names.Replace(lookSQL),
 		mark:      names.Replace(markSQL),
+		remark:    names.Replace(remarkSQL),
 		purge:     names.Replace(purgeSQL),
 	}
 }
@@ -112,32 +115,35 @@ WHERE pg_class.oid = to_regclass($1::text)`
 	// PostgreSQL updates the row in place (HOT). Rows that share a time share an
 	// entry of the index. See docs/decisions/pgstore-schema.md.
 	expiresSQL = `to_timestamp(
-	ceil((extract(epoch FROM clock_timestamp())::float8 + $2::float8) / greatest($2::float8 / 4096, 0.001))
+	ceil((date_part('epoch', clock_timestamp()) + $2::float8) / greatest($2::float8 / 4096, 0.001))
 		* greatest($2::float8 / 4096, 0.001))`
 
-	// $2 keep, $3 token, $4 lease, $5 lock. It returns no row if the key is not
-	// free or if a transaction has its lock. That is shared among claims, and
-	// held until the claim commits, so that a transaction can begin only before
-	// or after it. The first condition only reads: the upsert alone would lock
-	// the row of a key that is not free, which is a write.
+	// $2 keep, $3 token, $4 lease, $5 lock. It returns no row if the key has a row
+	// or if a transaction has its lock. That is shared among claims, and held
+	// until the claim commits, so that a transaction can begin only before or
+	// after it.
 	claimSQL = `
-INSERT INTO TABLE AS d (key, state, token, attempt, lease, expires)
+INSERT INTO TABLE (key, state, token, attempt, lease, expires)
 SELECT $1::bytea, 1, $3::bytea, 1, clock_timestamp() + $4::float8 * interval '1 second', EXPIRES
-WHERE NOT EXISTS (SELECT FROM TABLE AS d WHERE d.key = $1 AND NOT (FREE OR MINE))
-	AND pg_try_advisory_xact_lock_shared($5::bigint # NUMBER)
-ON CONFLICT (key) DO UPDATE
-SET state = 1, token = excluded.token, lease = excluded.lease, expires = excluded.expires,
-	attempt = CASE WHEN d.expires <= clock_timestamp() THEN 1
-		WHEN MINE THEN d.attempt ELSE d.attempt + 1 END
-WHERE FREE OR MINE
+WHERE pg_try_advisory_xact_lock_shared($5::bigint # NUMBER)
+ON CONFLICT DO NOTHING
 RETURNING attempt`
 
-	// $2 lock. The state is 0 if the key is free. The last column is false if a
-	// transaction of another connection has the key.
+	// $2 lock, $3 token. The state is 0 if the token could claim the key. The
+	// second column is false if a transaction has the lock.
 	stateSQL = `
-SELECT coalesce(d.state, 0), coalesce(extract(epoch FROM d.lease - clock_timestamp())::float8, 0),
-	pg_try_advisory_xact_lock_shared($2::bigint # NUMBER)
-FROM (SELECT) AS always LEFT JOIN TABLE AS d ON d.key = $1 AND NOT FREE`
+SELECT coalesce(d.state, 0), pg_try_advisory_xact_lock_shared($2::bigint # NUMBER),
+	coalesce(date_part('epoch', d.lease - clock_timestamp()), 0)
+FROM (SELECT) AS always LEFT JOIN TABLE AS d ON d.key = $1::bytea AND NOT (FREE OR MINE)`
+
+	// The same for a key that has a row.
+	reclaimSQL = `
+UPDATE TABLE AS d
+SET state = 1, token = $3::bytea, lease = clock_timestamp() + $4::float8 * interval '1 second',
+	expires = EXPIRES, attempt = CASE WHEN d.expires <= clock_timestamp() THEN 1
+		WHEN MINE THEN d.attempt ELSE d.attempt + 1 END
+WHERE key = $1::bytea AND (FREE OR MINE) AND pg_try_advisory_xact_lock_shared($5::bigint # NUMBER)
+RETURNING attempt`
 
 	// $2 lease, $3 token.
 	renewSQL = `
@@ -165,15 +171,22 @@ RETURNING attempt`
 	// and $2 the lock. It is false if another transaction, or a claim that has
 	// not committed, has the lock.
 	lockSQL = `
-SELECT pg_try_advisory_xact_lock($2::bigint # NUMBER), current_setting('transaction_read_only')::bool
-FROM set_config('idle_in_transaction_session_timeout', $1, true)`
+SELECT pg_try_advisory_xact_lock($2::bigint # NUMBER), current_setting('transaction_read_only') = 'on'
+WHERE set_config('idle_in_transaction_session_timeout', $1, true) IS NOT NULL`
 
-	// The mark of a transaction. $2 keep. A key that is no longer free, because
-	// a claim whose lease had ended was renewed or completed meanwhile, makes
-	// the state null, which the table refuses.
+	// A transaction looks at the key after it has the lock. It returns no row if
+	// the key has none.
+	lookSQL = `SELECT CASE WHEN FREE THEN 0 ELSE state END FROM TABLE AS d WHERE key = $1::bytea`
+
+	// The mark of a transaction. $2 keep.
 	markSQL = `
 INSERT INTO TABLE AS d (key, state, attempt, lease, expires)
-VALUES ($1::bytea, 2, 1, clock_timestamp(), EXPIRES)
+VALUES ($1::bytea, 2, 1, clock_timestamp(), EXPIRES)`
+
+	// The mark of a key that had a row when the transaction began. If it is no
+	// longer free, because a claim whose lease had ended was renewed or completed
+	// meanwhile, the state becomes null, which the table refuses.
+	remarkSQL = markSQL + `
 ON CONFLICT (key) DO UPDATE
 SET state = CASE WHEN FREE THEN 2 END, token = NULL, attempt = d.attempt + 1,
 	expires = excluded.expires`

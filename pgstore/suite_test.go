@@ -16,11 +16,13 @@ import (
 // without.
 func TestSuites(t *testing.T) {
 	for name, change := range map[string]func(*pgxpool.Config){
-		"default":         func(*pgxpool.Config) {},
-		"repeatable read": isolation("repeatable read"),
-		"serializable":    isolation("serializable"),
+		"default":      func(*pgxpool.Config) {},
+		"serializable": isolation("serializable"),
 	} {
-		t.Run(name, func(t *testing.T) { suites(t, server.Postgres(t).URL, change) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			suites(t, server.Postgres(t).URL, change)
+		})
 	}
 }
 

@@ -52,6 +52,7 @@ type transaction struct {
 	conn *pgxpool.Conn
 	key  []byte
 	lock int64
+	mark string // the statement
 
 	tx        pgx.Tx // nil until it has begun
 	ended     atomic.Bool
@@ -63,16 +64,21 @@ type transaction struct {
 // free. The state is read after the lock was taken: in one statement, it would be
 // older than the lock, and a mark committed in between would be missed.
 func (t *transaction) begin(ctx context.Context) (geminihook.State, error) {
-	var locked, readOnly, unlocked bool
-	var state int
-	var left float64
+	var locked, readOnly bool
+	state := released
+	t.mark = t.sql.mark
 	var b pgx.Batch
 	b.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	b.Queue(t.sql.lock, idleTimeout(ctx), t.lock).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&locked, &readOnly)
 	})
-	b.Queue(t.sql.state, t.key, t.lock).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&state, &left, &unlocked)
+	b.Queue(t.sql.look, t.key).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&state)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		t.mark = t.sql.remark
+		return err
 	})
 	b.Queue("SAVEPOINT geminihook")
 	results := t.conn.SendBatch(ctx, &b)
@@ -191,7 +197,7 @@ func both(err, own error) error {
 func (t *transaction) commit(ctx context.Context, keep time.Duration) error {
 	var b pgx.Batch
 	b.Queue("RELEASE SAVEPOINT geminihook")
-	b.Queue(t.sql.mark, t.key, seconds(keep)).Exec(func(pgconn.CommandTag) error {
+	b.Queue(t.mark, t.key, seconds(keep)).Exec(func(pgconn.CommandTag) error {
 		t.marked = true
 		return nil
 	})
@@ -210,9 +216,9 @@ func (t *transaction) commitFailed(ctx context.Context, err error) error {
 	switch {
 	case class == noSavepoint || class == noTransaction:
 		return errEnded
-	case class == notNull && !t.marked:
+	case strings.HasPrefix(class, "23") && !t.marked:
 		return storeFailed(ctx, errTaken)
-	case t.marked && (strings.HasPrefix(class, "23") || strings.HasPrefix(class, "P0")):
+	case strings.HasPrefix(class, "23") || (t.marked && strings.HasPrefix(class, "P0")):
 		return fmt.Errorf("pgstore: the commit was refused because of what the function wrote: %w", err)
 	}
 	return storeFailed(ctx, fmt.Errorf("the commit failed, or its result is unknown: %w", err))

@@ -27,16 +27,21 @@ func TestClaimsBesideTransactions(t *testing.T) {
 		assert.Equal(t, geminihook.InProgress, transact(t, other, "msg_1", succeed))
 		return nil
 	})
-	// Also while the mark is being committed.
-	done := make(chan geminihook.State, 1)
-	lock := beginWith(t, pool, "INSERT INTO geminihook_deliveries VALUES (now(), now() - interval '1 s', 1, 0, 'msg_2')")
-	go func() { done <- transact(t, store, "msg_2", succeed) }()
+	// Also while the mark is being written.
+	fill(t, pool, "expired", 1, -time.Hour)
+	row := beginWith(t, pool, "SELECT FROM geminihook_deliveries WHERE key = 'expired1' FOR UPDATE")
+	ended := make(chan error, 1)
+	go func() {
+		_, err := store.Transact(t.Context(), "expired1", time.Hour, succeed)
+		ended <- err
+	}()
 	eventually(t, pool, "SELECT count(*) > 0 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
-		lock.Conn().PgConn().PID())
-	assert.Equal(t, busy, claim(t, other, "msg_2", "token", time.Hour, time.Hour))
-	assert.Equal(t, geminihook.InProgress, transact(t, other, "msg_2", succeed))
-	require.NoError(t, lock.Commit(t.Context()))
-	assert.Equal(t, geminihook.Acquired, <-done)
+		row.Conn().PgConn().PID())
+	assert.Equal(t, busy, claim(t, other, "expired1", "token", time.Hour, time.Hour))
+	assert.Equal(t, geminihook.InProgress, transact(t, other, "expired1", succeed))
+	require.NoError(t, row.Rollback(t.Context()))
+	require.NoError(t, <-ended)
+	assert.Equal(t, geminihook.Done, transact(t, other, "expired1", succeed))
 
 	acquire(t, store, "msg_3", time.Hour, time.Hour)
 	assert.Equal(t, geminihook.InProgress, transact(t, other, "msg_3", succeed))
