@@ -92,6 +92,7 @@ func (t *mysqlTransaction) take(ctx context.Context) (geminihook.State, error) {
 	}
 	result, err := t.connection.ExecContext(ctx, fmt.Sprintf(t.sql.take, t.key, micros(time.Hour)))
 	if err != nil {
+		_ = t.exec(ctx, "ROLLBACK") // before another try
 		return 0, err
 	}
 	code, err := result.LastInsertId()

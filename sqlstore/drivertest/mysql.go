@@ -11,16 +11,18 @@ import (
 )
 
 // MySQL returns a backend in databases of the server with the given data source
-// name, which ends with the database test.
-func MySQL(dsn, settings string) Backend {
+// name, which ends with the database test. All handles but the first have settings
+// that change how values come back and how statements are understood.
+func MySQL(dsn string) Backend {
 	return Backend{
 		Dialect: sqlstore.MySQL,
 		Open: func(t *testing.T) func(*testing.T) *sql.DB {
-			database := "test_" + strings.ToLower(rand.Text())
-			_, err := Connect(t, "mysql", dsn).ExecContext(t.Context(), "CREATE DATABASE "+database)
-			require.NoError(t, err)
+			dsn := NewDatabase(t, dsn)
 			return func(t *testing.T) *sql.DB {
-				return Connect(t, "mysql", strings.TrimSuffix(dsn, "test")+database+settings)
+				db := Connect(t, "mysql", dsn)
+				dsn, _, _ = strings.Cut(dsn, "?")
+				dsn += "?clientFoundRows=true&interpolateParams=true&parseTime=true&sql_mode=ANSI_QUOTES"
+				return db
 			}
 		},
 		Gone:   func(t *testing.T) *sql.DB { return Connect(t, "mysql", silent(t, dsn)) },
@@ -39,4 +41,13 @@ func MySQL(dsn, settings string) Backend {
 			"autocommit":          {"SET autocommit = 0", "SET autocommit = 1"},
 		},
 	}
+}
+
+// NewDatabase creates a database, and returns its data source name.
+func NewDatabase(t *testing.T, dsn string) string {
+	t.Helper()
+	database := "test_" + strings.ToLower(rand.Text())
+	_, err := Connect(t, "mysql", dsn).ExecContext(t.Context(), "CREATE DATABASE "+database)
+	require.NoError(t, err)
+	return strings.TrimSuffix(dsn, "test") + database
 }

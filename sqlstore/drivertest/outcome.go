@@ -112,14 +112,15 @@ func receiver(
 	t *testing.T, store *sqlstore.Store, last *geminihook.Outcome, fn func(context.Context, *geminihook.Event) error,
 ) func() int {
 	t.Helper()
-	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
+	secret := webhooktest.RandomSecret()
+	verifier, err := geminihook.NewHMAC(secret)
 	require.NoError(t, err)
 	endpoint := &geminihook.Endpoint{
 		Verifier: verifier, Transactor: store, Logger: slog.New(slog.DiscardHandler),
 		Observe: func(_ context.Context, o geminihook.Outcome) { *last = o },
 	}
 	handler := endpoint.Handler(fn)
-	d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
+	d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(secret))
 	return func() int {
 		status := make(chan int, 1)
 		go func() {

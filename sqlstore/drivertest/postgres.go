@@ -3,11 +3,9 @@ package drivertest
 import (
 	"crypto/rand"
 	"database/sql"
-	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/sqlstore"
 	"github.com/stretchr/testify/require"
 )
@@ -17,9 +15,7 @@ func Postgres(driver, url string) Backend {
 	return Backend{
 		Dialect: sqlstore.PostgreSQL,
 		Open: func(t *testing.T) func(*testing.T) *sql.DB {
-			schema := "test_" + strings.ToLower(rand.Text())
-			_, err := Connect(t, driver, url).ExecContext(t.Context(), "CREATE SCHEMA "+schema)
-			require.NoError(t, err)
+			schema := NewSchema(t, driver, url)
 			return func(t *testing.T) *sql.DB { return Connect(t, driver, url+"&search_path="+schema) }
 		},
 		// lib/pq does not look at the context while it connects.
@@ -38,14 +34,11 @@ func Postgres(driver, url string) Backend {
 	}
 }
 
-// silent returns the data source name with the address of a server that accepts
-// connections and never responds.
-func silent(t *testing.T, dsn string) string {
+// NewSchema creates a schema.
+func NewSchema(t *testing.T, driver, url string) string {
 	t.Helper()
-	addr := address.FindString(dsn)
-	proxy := testserver.NewProxy(t, addr)
-	t.Cleanup(proxy.Hold())
-	return strings.Replace(dsn, addr, proxy.Addr, 1)
+	schema := "test_" + strings.ToLower(rand.Text())
+	_, err := Connect(t, driver, url).ExecContext(t.Context(), "CREATE SCHEMA "+schema)
+	require.NoError(t, err)
+	return schema
 }
-
-var address = regexp.MustCompile(`[a-z0-9.-]+:[0-9]+`)

@@ -1,0 +1,60 @@
+package drivertest
+
+import (
+	"context"
+	"database/sql"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/internal/testserver"
+	"github.com/geminihook/geminihook/sqlstore"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Vanished tests that the server gives up the transaction of a client that has
+// vanished without a word, soon after the deadline of its context. The first
+// database is connected through the proxy, and the second is the same, connected
+// directly.
+func Vanished(t *testing.T, d sqlstore.Dialect, proxy *testserver.Proxy, proxied, direct *sql.DB) {
+	t.Helper()
+	first, second := sqlstore.New(proxied, d), sqlstore.New(direct, d)
+	require.NoError(t, first.Migrate(t.Context()))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := first.Transact(ctx, "msg_1", time.Hour, func(context.Context) error {
+		defer proxy.Hold()()
+		assert.Eventually(t, func() bool {
+			state, err := second.Transact(t.Context(), "msg_1", time.Hour, func(context.Context) error { return nil })
+			require.NoError(t, err)
+			return state == geminihook.Acquired
+		}, time.Minute, 100*time.Millisecond)
+		return nil
+	})
+	require.ErrorIs(t, err, geminihook.ErrStore)
+	state, err := second.Transact(t.Context(), "msg_1", time.Hour, nil)
+	require.NoError(t, err)
+	assert.Equal(t, geminihook.Done, state)
+}
+
+// Proxied returns a proxy to the server, and the data source name that uses it.
+func Proxied(t *testing.T, dsn string) (*testserver.Proxy, string) {
+	t.Helper()
+	addr := address.FindString(dsn)
+	proxy := testserver.NewProxy(t, addr)
+	return proxy, strings.Replace(dsn, addr, proxy.Addr, 1)
+}
+
+var address = regexp.MustCompile(`[a-z0-9.-]+:[0-9]+`)
+
+// silent returns the data source name of a server that accepts connections and
+// never responds.
+func silent(t *testing.T, dsn string) string {
+	t.Helper()
+	proxy, dsn := Proxied(t, dsn)
+	t.Cleanup(proxy.Hold())
+	return dsn
+}
