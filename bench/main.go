@@ -52,9 +52,8 @@ func main() {
 }
 
 func measureAll(quick bool) *results {
-	rounds, n, r := 25, 2000, &results{
-		workers: []int{1, 2, 64}, idCounts: []int{1_000, 100_000, 1_000_000},
-	}
+	rounds, n := 25, 2000
+	r := &results{workers: []int{1, 2, 64}, idCounts: []int{1_000, 100_000, 1_000_000}}
 	if quick {
 		rounds, n, r.idCounts = 1, 64, []int{100, 1000}
 	}
@@ -79,7 +78,8 @@ func (r *results) write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(r.markdown()), 0o644); err != nil {
+	file := filepath.Join(dir, "benchmarks.md")
+	if err := os.WriteFile(file, []byte(r.markdown()), 0o644); err != nil {
 		return err
 	}
 	return draw(dir, r)
@@ -90,12 +90,16 @@ func (r *results) markdown() string {
 	part := func(title, text string, t *table) {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n%s", title, text, t.markdown())
 	}
-	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s. %s.\n\n\"× floor\" and \"× empty\" are ratios to the first row of a table.\n",
-		time.Now().UTC().Format(time.DateOnly), machine())
+	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s. %s.\n", today(), machine())
+	part("In short", "Each row is a ratio of times. What must be hashed or committed in any case is the "+
+		"denominator of the first and of the last rows.", shortTable(r))
+	b.WriteString("\nIn the tables below, \"× floor\" and \"× empty\" are ratios to the first row.\n")
 	b.WriteString("\n![The times of the first table as multiples of the floor](verify.svg)\n\n![Deliveries per second over TCP](receive.svg)\n")
 	for _, v := range r.verify {
-		part("Verification, v1: "+strings.ToLower(v.name[:1])+v.name[1:], "Time by size of the body. The peers take one secret "+
-			"each, so with two secrets they are called twice. `stripe-go` verifies its own header and format.", verifyTable(v.names, v.costs))
+		part("Verification, v1: "+strings.ToLower(v.name[:1])+v.name[1:], "Time by size of the body. "+
+			"The floor is one HMAC over the same bytes per secret, and one `time.Now`. The peers take one "+
+			"secret each, so with two secrets they are called twice. `stripe-go` verifies its own header "+
+			"and format.", verifyTable(v.names, v.costs))
 	}
 	part("Verification, v1a", "The `KeySet` has 16 keys. None of the peers knows v1a.",
 		verifyTable(r.dynamic.names, r.dynamic.costs))
@@ -106,11 +110,15 @@ func (r *results) markdown() string {
 		workersTable(r))
 	part("A forged delivery", "The time to refuse a forged delivery, including the response, and to verify a genuine one.",
 		forgedTable(r))
-	part("Stores", "An event is a claim and its completion; with `Transactional`, it is the transaction around an empty function. "+
-		"Duplicates and claims of a key in progress are measured with the largest number of ids in the store. PostgreSQL runs "+
-		"with `fsync`, SQLite in WAL mode, and Redis without persistence.", storesTable(r))
+	part("Stores", "An event is a claim and its completion; with a `Transactor`, it is the transaction around an "+
+		"empty function. \"÷ engine\" compares it with the least that the same engine could do: for a claim and its "+
+		"completion, one write that creates a key and one that changes it; for a transaction, one write. That column, "+
+		"duplicates and claims of a key in progress are measured with the largest number of ids in the store. "+
+		"PostgreSQL runs with `fsync`, SQLite in WAL mode, and Redis without persistence.", storesTable(r))
 	return b.String()
 }
+
+func today() string { return time.Now().UTC().Format(time.DateOnly) }
 
 // machine names what was measured on and with.
 func machine() string {

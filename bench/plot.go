@@ -55,9 +55,9 @@ func draw(dir string, r *results) error {
 			perKind[k] = append(perKind[k], r.verify[0].costs[s][k].ns/r.verify[0].costs[s][0].ns)
 		}
 	}
-	if err := bars(filepath.Join(dir, "verify.svg"), "Verifying a static webhook, one secret",
-		"times the floor", groups,
-		r.verify[0].names, perKind); err != nil {
+	err := bars(filepath.Join(dir, "verify.svg"), "Verifying a static webhook, one secret",
+		"times the floor", groups, r.verify[0].names, perKind)
+	if err != nil {
 		return err
 	}
 	groups = nil
@@ -69,6 +69,5 @@ func draw(dir string, r *results) error {
 		}
 	}
 	return bars(filepath.Join(dir, "receive.svg"), "Receiving over loopback TCP",
-		"deliveries per second", groups,
-		receiveNames, rates)
+		"deliveries per second", groups, receiveNames, rates)
 }

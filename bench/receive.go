@@ -126,7 +126,11 @@ func inProcess(rounds, n, workers int, receivers []receiver, secret string, stat
 	return compare(rounds, n, workers, ways)
 }
 
-var forgedNames = []string{"geminihook, forged: refused", "geminihook, genuine: up to verification", "the page's handler, forged: refused"}
+var forgedNames = []string{
+	"geminihook, forged: refused",
+	"geminihook, genuine: up to verification",
+	"the page's handler, forged: refused",
+}
 
 // forged is a delivery with a wrong signature, beside a genuine one as far as
 // verification.
@@ -134,7 +138,7 @@ func forged(rounds, n int) []cost {
 	verifier, err := geminihook.NewHMAC(wrong)
 	must(err)
 	genuine := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, geminihook.DefaultMaxBody))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 		must(err)
 		_, err = verifier.Verify(r.Context(), r.Header, body)
 		must(err)
@@ -165,9 +169,10 @@ func overTCP(rounds, n, workers int) []cost {
 			prepare: func(n int) {
 				requests = make([]*http.Request, n)
 				for i := range requests {
-					var err error
-					requests[i], err = webhooktest.New(geminihook.EventBatchSucceeded, signer).ClientRequest("http://" + listener.Addr().String())
+					d := webhooktest.New(geminihook.EventBatchSucceeded, signer)
+					request, err := d.ClientRequest("http://" + listener.Addr().String())
 					must(err)
+					requests[i] = request
 				}
 			},
 			run: func(i int) {

@@ -56,6 +56,22 @@ func whole(v float64) string { return fmt.Sprintf("%.0f", v) }
 
 func times(v float64) string { return fmt.Sprintf("%.2f", v) }
 
+// shortTable has the ratios that every change should keep.
+func shortTable(r *results) *table {
+	t := &table{head: []string{"", "ratio"}}
+	one := r.verify[0].costs[0]
+	t.add("`HMAC.Verify` ÷ one hash of the same 300 bytes and one `time.Now`", times(one[1].ns/one[0].ns))
+	for i, w := range r.workers {
+		c := r.process[i]
+		name := fmt.Sprintf("the whole path ÷ the page's handler, in process, %d at a time", w)
+		t.add(name, times(c[2].ns/c[1].ns))
+	}
+	for _, s := range r.stores {
+		t.add("an event in "+s.name+" ÷ its engine alone", times(s.engine))
+	}
+	return t
+}
+
 // verifyTable has a row per contender; the first is the floor.
 func verifyTable(names []string, costs [][]cost) *table {
 	t := &table{head: []string{""}}
@@ -128,7 +144,7 @@ func storesTable(r *results) *table {
 	for _, n := range r.idCounts {
 		t.head = append(t.head, "event, "+count(n)+" ids")
 	}
-	t.head = append(t.head, "last ÷ first", "duplicate", "in progress, 8 at once",
+	t.head = append(t.head, "last ÷ first", "÷ engine", "duplicate", "in progress, 8 at once",
 		"round trips: event, duplicate", "bytes per id")
 	for _, s := range r.stores {
 		row := []string{s.name}
@@ -139,9 +155,9 @@ func storesTable(r *results) *table {
 		if s.tripsEvent >= 0 {
 			trips = fmt.Sprintf("%d, %d", s.tripsEvent, s.tripsAgain)
 		}
-		t.add(append(row, times(s.event[len(s.event)-1]/s.event[0]), duration(s.duplicate),
-			duration(s.contended),
-			trips, whole(s.bytesPerID))...)
+		last := s.event[len(s.event)-1]
+		t.add(append(row, times(last/s.event[0]), times(s.engine), duration(s.duplicate),
+			duration(s.contended), trips, whole(s.bytesPerID))...)
 	}
 	return t
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,49 +16,59 @@ import (
 // A storeKind is a store that is compared.
 type storeKind struct {
 	name string
-	// open starts a fresh store with so many handled ids in it. A nil
-	// trips means that there is no connection to count on.
-	open func(dir string, ids int) (*openStore, error)
+	open openFunc
 }
+
+// openFunc starts a fresh store with so many handled ids in it.
+type openFunc func(dir string, ids int) (*openStore, error)
 
 type openStore struct {
 	store      geminihook.Store
-	trips      *testserver.RoundTrips
+	transactor geminihook.Transactor  // if not nil, it is measured in place of the store
+	trips      *testserver.RoundTrips // nil if there is no connection to count on
 	bytesPerID float64
 	close      func()
+
+	// bare does with the engine alone what an event needs at least: for a store,
+	// it writes a key and changes it; for a Transactor, it writes a key.
+	bare   func(ctx context.Context, key string) error
+	insert func(ctx context.Context, key string) error // bare of a Transactor
 }
 
 var storeKinds = []storeKind{
 	{"`MemoryStore`", openMemory},
 	{"`redisstore`", openRedis},
 	{"`pgstore`", openPostgres},
-	{"`pgstore`, `Transactional`", transactional(openPostgres)},
-	{"`sqlitestore`", openSQLite},
-	{"`sqlitestore`, `Transactional`", transactional(openSQLite)},
+	{"`pgstore` as `Transactor`", transactional(openPostgres)},
+	{"`sqlstore`, SQLite", openSQLite},
+	{"`sqlstore`, SQLite, as `Transactor`", transactional(openSQLite)},
 }
 
 // storeCosts is what one kind of store costs.
 type storeCosts struct {
 	name       string
 	event      []float64 // ns of claim and completion, or of the transaction, at each of idCounts
+	engine     float64   // event ÷ what the engine alone needs, at the last of idCounts
 	duplicate  float64   // ns of a claim that is Done, at the last of idCounts
-	contended  float64   // ns of a claim that is InProgress, by 8 at once; 0 where none is measured
+	contended  float64   // ns of a claim that is InProgress, by 8 at once; 0 if not measured
 	tripsEvent int       // -1 if there is no connection
 	tripsAgain int
 	bytesPerID float64
 }
 
 // handle takes a key all the way, and returns its state before.
-func handle(ctx context.Context, s geminihook.Store, key string) geminihook.State {
-	if tx, ok := s.(geminihook.Transactor); ok {
-		state, err := tx.Transact(ctx, key, time.Hour, func(context.Context) error { return nil })
+func (s *openStore) handle(ctx context.Context, key string) geminihook.State {
+	if s.transactor != nil {
+		nothing := func(context.Context) error { return nil }
+		state, err := s.transactor.Transact(ctx, key, time.Hour, nothing)
 		must(err)
 		return state
 	}
-	c, err := s.Claim(ctx, key, time.Minute, time.Hour)
+	token := rand.Text()
+	c, err := s.store.Claim(ctx, key, token, time.Minute, time.Hour)
 	must(err)
 	if c.State == geminihook.Acquired {
-		must(s.Complete(ctx, key, c.Token, time.Hour))
+		must(s.store.Complete(ctx, key, token, time.Hour))
 	}
 	return c.State
 }
@@ -78,15 +89,9 @@ func storage(rounds, n int, kind storeKind, idCounts []int) storeCosts {
 	defer cancel()
 	costs := storeCosts{name: kind.name, tripsEvent: -1, tripsAgain: -1}
 	made := 0
-	var ways []way
-	var last *openStore
-	for i, ids := range idCounts {
-		s, err := kind.open(filepath.Join(dir, strconv.Itoa(i)), ids)
-		must(err)
-		defer s.close()
-		last = s
+	withNewKeys := func(run func(key string)) way {
 		var keys []string
-		ways = append(ways, way{
+		return way{
 			prepare: func(n int) {
 				keys = make([]string, n)
 				for i := range keys {
@@ -94,24 +99,39 @@ func storage(rounds, n int, kind storeKind, idCounts []int) storeCosts {
 					made++
 				}
 			},
-			run: func(i int) { expect(handle(ctx, s.store, keys[i]), geminihook.Acquired) },
-		})
+			run: func(i int) { run(keys[i]) },
+		}
 	}
+	var ways []way
+	var last *openStore
+	for i, ids := range idCounts {
+		s, err := kind.open(filepath.Join(dir, strconv.Itoa(i)), ids)
+		must(err)
+		defer s.close()
+		last = s
+		ways = append(ways, withNewKeys(func(key string) {
+			expect(s.handle(ctx, key), geminihook.Acquired)
+		}))
+	}
+	ways = append(ways, withNewKeys(func(key string) { must(last.bare(ctx, key)) }))
 	for _, c := range compare(rounds, n, 1, ways) {
 		costs.event = append(costs.event, c.ns)
 	}
+	engine := len(idCounts)
+	costs.engine = costs.event[engine-1] / costs.event[engine]
+	costs.event = costs.event[:engine]
 	if last.trips != nil {
 		last.trips.Count()
-		expect(handle(ctx, last.store, "counted"), geminihook.Acquired)
+		expect(last.handle(ctx, "counted"), geminihook.Acquired)
 		costs.tripsEvent = last.trips.Count()
-		expect(handle(ctx, last.store, "counted"), geminihook.Done)
+		expect(last.handle(ctx, "counted"), geminihook.Done)
 		costs.tripsAgain = last.trips.Count()
 	}
 	costs.bytesPerID = last.bytesPerID
 	costs.duplicate = compare(rounds, n, 1, []way{{
-		run: func(i int) { expect(handle(ctx, last.store, oldKey(i)), geminihook.Done) },
+		run: func(i int) { expect(last.handle(ctx, oldKey(i)), geminihook.Done) },
 	}})[0].ns
-	if _, ok := last.store.(geminihook.Transactor); !ok {
+	if last.transactor == nil {
 		costs.contended = contended(ctx, rounds, n, last.store)
 	}
 	return costs
@@ -119,11 +139,11 @@ func storage(rounds, n int, kind storeKind, idCounts []int) storeCosts {
 
 // contended is a claim of a key that another holds, by 8 workers at once.
 func contended(ctx context.Context, rounds, n int, s geminihook.Store) float64 {
-	c, err := s.Claim(ctx, "held", time.Hour, time.Hour)
+	c, err := s.Claim(ctx, "held", rand.Text(), time.Hour, time.Hour)
 	must(err)
 	expect(c.State, geminihook.Acquired)
 	return compare(rounds, n, 8, []way{{run: func(int) {
-		c, err := s.Claim(ctx, "held", time.Minute, time.Hour)
+		c, err := s.Claim(ctx, "held", rand.Text(), time.Minute, time.Hour)
 		must(err)
 		expect(c.State, geminihook.InProgress)
 	}}})[0].ns

@@ -43,6 +43,7 @@ func openSharedRedis(t *testing.T) (*testserver.Server, openShared) {
 	return testserver.NewRedis(t), func(t *testing.T, url string) geminihook.Store {
 		options, err := redis.ParseURL(url)
 		require.NoError(t, err)
+		options.ContextTimeoutEnabled = true
 		client := redis.NewClient(options)
 		t.Cleanup(func() { _ = client.Close() })
 		return redisstore.New(client)

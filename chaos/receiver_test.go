@@ -92,6 +92,7 @@ func openStore(ctx context.Context, kind, url string) (opened, error) {
 		if err != nil {
 			return opened{}, err
 		}
+		options.ContextTimeoutEnabled = true
 		return opened{store: redisstore.New(redis.NewClient(options)), effect: none}, nil
 	case "postgres":
 		pool, err := pgxpool.New(ctx, url)

@@ -192,18 +192,6 @@ func (c *CatchUp) each(ctx context.Context, do func(Job), t *tally) error {
 // sessionKey is the key of the CatchUp in the context of Waiting.
 type sessionKey struct{}
 
-// tally counts for several goroutines.
-type tally struct {
-	mu  sync.Mutex
-	sum Summary
-}
-
-func (t *tally) add(count func(*Summary)) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	count(&t.sum)
-}
-
 // prepare checks the fields and makes the client and the gate.
 func (c *CatchUp) prepare() error {
 	c.once.Do(func() {

@@ -3,7 +3,6 @@ package jobs
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -124,20 +123,6 @@ func keepKey(next checkRedirect) checkRedirect {
 			return errors.New("stopped after 10 redirects")
 		}
 		return nil
-	}
-}
-
-// apiError reads the error that a response has.
-func apiError(status int, body io.Reader) genai.APIError {
-	var failure struct {
-		Error *struct{ Message, Status string }
-	}
-	start, _ := io.ReadAll(io.LimitReader(body, 4<<10))
-	if json.Unmarshal(start, &failure) != nil || failure.Error == nil {
-		return genai.APIError{Code: status, Status: http.StatusText(status)} // as the SDK does
-	}
-	return genai.APIError{
-		Code: status, Message: failure.Error.Message, Status: failure.Error.Status,
 	}
 }
 

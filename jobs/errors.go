@@ -2,8 +2,10 @@ package jobs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -160,4 +162,18 @@ func retryInfo(err error) time.Duration {
 		}
 	}
 	return 0
+}
+
+// apiError reads the error that a response has.
+func apiError(status int, body io.Reader) genai.APIError {
+	var failure struct {
+		Error *struct{ Message, Status string }
+	}
+	start, _ := io.ReadAll(io.LimitReader(body, 4<<10))
+	if json.Unmarshal(start, &failure) != nil || failure.Error == nil {
+		return genai.APIError{Code: status, Status: http.StatusText(status)} // as the SDK does
+	}
+	return genai.APIError{
+		Code: status, Message: failure.Error.Message, Status: failure.Error.Status,
+	}
 }

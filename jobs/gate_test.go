@@ -3,7 +3,6 @@ package jobs_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"iter"
 	"net/http"
 	"net/http/httptest"
@@ -18,29 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/genai"
 )
-
-// inProcess returns a client whose requests the handler serves without a network,
-// so that a synctest bubble has the time.
-func inProcess(t *testing.T, api http.Handler) *genai.Client {
-	return newClientWith(t, func(r *http.Request) *http.Response {
-		w := httptest.NewRecorder()
-		api.ServeHTTP(w, r)
-		response := w.Result()
-		response.Request = r
-		return response
-	})
-}
-
-// newClientWith returns a client whose requests get the responses of a function.
-func newClientWith(t *testing.T, respond roundTripper) *genai.Client {
-	t.Helper()
-	return newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: respond}})
-}
-
-// responseWith returns a response to a request.
-func responseWith(r *http.Request, status int, body io.ReadCloser) *http.Response {
-	return &http.Response{StatusCode: status, Body: body, Header: http.Header{}, Request: r}
-}
 
 // batches returns n jobs, of which every hundredth has ended.
 func batches(api *fakeapi.API, n int) []jobs.Job {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/geminihook/geminihook"
@@ -139,3 +140,15 @@ func (s *Summary) attrs() []slog.Attr {
 }
 
 func (c *CatchUp) logger() *slog.Logger { return cmp.Or(c.Logger, slog.Default()) }
+
+// tally counts for several goroutines.
+type tally struct {
+	mu  sync.Mutex
+	sum Summary
+}
+
+func (t *tally) add(count func(*Summary)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	count(&t.sum)
+}

@@ -30,7 +30,7 @@ func listening(t *testing.T, args ...string) (receive, page string, end func() s
 	status := make(chan int, 1)
 	go func() {
 		args := append([]string{"listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0"}, args...)
-		status <- run(ctx, args, &env{nil, w, w, func(name string) string { return vars[name] }})
+		status <- run(ctx, args, &env{out: w, err: w, getenv: lookUp(vars)})
 		_ = w.Close()
 	}()
 	head := make([]byte, 0, 1024)

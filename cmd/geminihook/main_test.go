@@ -29,10 +29,15 @@ func call(
 ) (status int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	status = run(t.Context(), args, &env{strings.NewReader(in), &o, &e, func(name string) string {
-		return vars[name]
-	}})
+	status = run(t.Context(), args, &env{
+		in: strings.NewReader(in), out: &o, err: &e, getenv: lookUp(vars),
+	})
 	return status, o.String(), e.String()
+}
+
+// lookUp returns a getenv.
+func lookUp(vars map[string]string) func(string) string {
+	return func(name string) string { return vars[name] }
 }
 
 // flat returns the text without its line breaks, which depend on what is in it.
@@ -237,7 +242,7 @@ func TestListenEnds(t *testing.T) {
 			"listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0", "-dir",
 			filepath.Join(t.TempDir(), "new"),
 		},
-		&env{nil, &out, &out, func(name string) string { return vars[name] }})
+		&env{out: &out, err: &out, getenv: lookUp(vars)})
 	assert.Zero(t, status, out.String())
 }
 

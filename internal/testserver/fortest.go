@@ -2,7 +2,6 @@ package testserver
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,11 +102,6 @@ func giveUp(t testing.TB, err error) {
 		t.Skip(err)
 	}
 	t.Fatal(err)
-}
-
-func missing(pkg string) error {
-	return fmt.Errorf("testserver: %w: run make deps, or install the Debian package %s", errMissing,
-		pkg)
 }
 
 // find returns the path of a program, or "". Debian installs servers where the

@@ -217,3 +217,8 @@ func FreePort() (int, error) {
 	port := l.Addr().(*net.TCPAddr).Port
 	return port, l.Close()
 }
+
+func missing(pkg string) error {
+	return fmt.Errorf("testserver: %w: run make deps, or install the Debian package %s", errMissing,
+		pkg)
+}

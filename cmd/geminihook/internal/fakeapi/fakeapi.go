@@ -5,7 +5,6 @@ package fakeapi
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -175,19 +174,6 @@ func (s *Server) edit(id string, f func(*hook)) {
 	}
 }
 
-// find returns the webhook, or nil. The caller holds s.mu.
-func (s *Server) find(id string) *hook {
-	for _, h := range s.hooks {
-		if h.ID == id {
-			h.Secrets = slices.DeleteFunc(h.Secrets, func(one secret) bool {
-				return one.Expires != nil && !one.Expires.After(s.clock())
-			})
-			return h
-		}
-	}
-	return nil
-}
-
 // guard sets the Date, checks the key, and lets requests fail that are to fail.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -219,34 +205,4 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
-}
-
-// refuse responds with an error in Google's form.
-func refuse(w http.ResponseWriter, status int, message, reason string) {
-	details := []map[string]string{}
-	if reason != "" {
-		details = append(details, map[string]string{
-			"@type":  "type.googleapis.com/google.rpc.ErrorInfo",
-			"reason": reason,
-		})
-	}
-	reply(w, status, map[string]any{
-		"error": map[string]any{"code": status, "message": message, "details": details},
-	})
-}
-
-func reply(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client may have gone away
-}
-
-func newSecret() secret {
-	whole := webhooktest.RandomSecret()
-	return secret{Truncated: "whsec_..." + whole[len(whole)-4:], whole: whole}
-}
-
-func (s *Server) newID() string {
-	s.made++
-	return fmt.Sprintf("webhook-%d", s.made)
 }

@@ -163,17 +163,6 @@ func (p *page) copy(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// attempt returns the attempt with a cursor or, if there is none, the latest.
-// The headers and the body of an attempt never change.
-func (g *group) attempt(cursor string) *attempt {
-	for _, a := range g.attempts {
-		if strconv.FormatInt(a.cursor, 10) == cursor {
-			return a
-		}
-	}
-	return g.last()
-}
-
 // replay sends a delivery to the local program again.
 func (p *page) replay(w http.ResponseWriter, r *http.Request) {
 	var ask struct {
@@ -232,15 +221,3 @@ func command(w http.ResponseWriter, r *http.Request, into any) bool {
 	}
 	return true
 }
-
-func respond(w http.ResponseWriter, status int, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value) // the client may have gone
-}
-
-func fail(w http.ResponseWriter, status int, text string) {
-	respond(w, status, map[string]string{"error": text})
-}
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

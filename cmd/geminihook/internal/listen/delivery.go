@@ -3,6 +3,7 @@ package listen
 import (
 	"bytes"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -186,4 +187,15 @@ func (g *group) measure() {
 			g.size += len(a.body)
 		}
 	}
+}
+
+// attempt returns the attempt with a cursor or, if there is none, the latest.
+// The headers and the body of an attempt never change.
+func (g *group) attempt(cursor string) *attempt {
+	for _, a := range g.attempts {
+		if strconv.FormatInt(a.cursor, 10) == cursor {
+			return a
+		}
+	}
+	return g.last()
 }
