@@ -74,7 +74,8 @@ func requireRestored(t *testing.T, ev *geminihook.Event) {
 	require.True(t, ev.Time.Equal(got.Time), "%v, %v", ev.Time, got.Time)
 	require.True(t, ev.SentAt.Equal(got.SentAt), "%v, %v", ev.SentAt, got.SentAt)
 	want := *ev
-	want.Time, want.SentAt, got.Time, got.SentAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	want.Time, want.SentAt = time.Time{}, time.Time{}
+	got.Time, got.SentAt = time.Time{}, time.Time{}
 	require.Equal(t, want.Data, got.Data)
 	require.Equal(t, want, got)
 }

@@ -282,7 +282,8 @@ func TestDecodeMutations(t *testing.T) {
 				got, got.Data, got.UserMetadata, got.Time)
 		}
 	}
-	t.Logf("%d mutations: %d JSON objects, %d with data of a known type", *mutations, objects, known)
+	t.Logf("%d mutations: %d JSON objects, %d with data of a known type",
+		*mutations, objects, known)
 	require.Greater(t, objects, *mutations/2, "most mutations must reach the decoder")
 	require.Greater(t, known, *mutations/20)
 }

@@ -75,8 +75,11 @@ func TestEventInAnyVerb(t *testing.T) {
 	body := `{"type":"new","data":{"x":"confidential"},"user_metadata":{"y":"confidential"}}`
 	ev, err := geminihook.ParseUnverified([]byte(body))
 	require.NoError(t, err)
+	values := []any{
+		ev, *ev, []geminihook.Event{*ev}, ev.Data, geminihook.Outcome{Event: ev},
+	}
 	for verb := range strings.FieldsSeq("%d %b %o %c %U %e %g %t %v %+v %#v %s %q %x %X") {
-		for _, v := range []any{ev, *ev, []geminihook.Event{*ev}, ev.Data, geminihook.Outcome{Event: ev}} {
+		for _, v := range values {
 			s := fmt.Sprintf(verb, v)
 			for _, form := range []string{"%s", "%d", "%b", "%o", "%U", "%x", "%X"} {
 				confidential := strings.Trim(fmt.Sprintf(form, []byte("confidential")), "[]")

@@ -39,7 +39,9 @@ func (s *hookedStore) call(ctx context.Context, method string) error {
 	return s.before(ctx, method)
 }
 
-func (s *hookedStore) Claim(ctx context.Context, key, token string, lease, keep time.Duration) (geminihook.Claim, error) {
+func (s *hookedStore) Claim(
+	ctx context.Context, key, token string, lease, keep time.Duration,
+) (geminihook.Claim, error) {
 	if err := s.call(ctx, "Claim"); err != nil {
 		return geminihook.Claim{}, err
 	}
@@ -91,7 +93,9 @@ func hanging(method string) func(context.Context, string) error {
 }
 
 // scriptedTransactor is a Transactor that runs fn as the script says.
-type scriptedTransactor func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error)
+type scriptedTransactor func(
+	ctx context.Context, fn func(context.Context) error,
+) (geminihook.State, error)
 
 func (s scriptedTransactor) Transact(
 	ctx context.Context, _ string, _ time.Duration, fn func(context.Context) error,

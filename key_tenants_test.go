@@ -17,7 +17,9 @@ type tenantKey struct{}
 // tenantVerifier picks the secret by the tenant in the context.
 type tenantVerifier map[string]*geminihook.HMAC
 
-func (v tenantVerifier) Verify(ctx context.Context, header http.Header, body []byte) (geminihook.Proof, error) {
+func (v tenantVerifier) Verify(
+	ctx context.Context, header http.Header, body []byte,
+) (geminihook.Proof, error) {
 	return v[ctx.Value(tenantKey{}).(string)].Verify(ctx, header, body)
 }
 
@@ -37,7 +39,10 @@ func TestTenants(t *testing.T) {
 		{"with Key, B cannot", byTenant, geminihook.Processed, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			secrets := map[string]string{"a": webhooktest.RandomSecret(), "b": webhooktest.RandomSecret()}
+			secrets := map[string]string{
+				"a": webhooktest.RandomSecret(),
+				"b": webhooktest.RandomSecret(),
+			}
 			verifier := tenantVerifier{}
 			for tenant, secret := range secrets {
 				var err error
@@ -49,7 +54,8 @@ func TestTenants(t *testing.T) {
 			h := e.Handler(rc.count(succeed))
 			mux := http.NewServeMux()
 			mux.HandleFunc("/hooks/{tenant}", func(w http.ResponseWriter, r *http.Request) {
-				h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tenantKey{}, r.PathValue("tenant"))))
+				ctx := context.WithValue(r.Context(), tenantKey{}, r.PathValue("tenant"))
+				h.ServeHTTP(w, r.WithContext(ctx))
 			})
 			rc.server = serve(t, mux)
 			deliver := func(tenant string, d *webhooktest.Delivery) geminihook.Result {

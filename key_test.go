@@ -15,7 +15,9 @@ import (
 
 // prefixed is an Endpoint.Key.
 func prefixed(prefix string) func(context.Context, *geminihook.Event) (string, error) {
-	return func(_ context.Context, ev *geminihook.Event) (string, error) { return prefix + ev.ID, nil }
+	return func(_ context.Context, ev *geminihook.Event) (string, error) {
+		return prefix + ev.ID, nil
+	}
 }
 
 // TestKeyNamesTheEndpoint: two endpoints that share a store both handle an event if
@@ -49,10 +51,10 @@ func TestKeyFails(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			store := &hookedStore{}
-			rc := newReceiver(t, &geminihook.Endpoint{
-				Store: store,
-				Key:   func(context.Context, *geminihook.Event) (string, error) { return tt.key, tt.err },
-			}, succeed)
+			key := func(context.Context, *geminihook.Event) (string, error) {
+				return tt.key, tt.err
+			}
+			rc := newReceiver(t, &geminihook.Endpoint{Store: store, Key: key}, succeed)
 			d := newBatch()
 			got := rc.send(t, d)
 			out := rc.next()
@@ -142,7 +144,8 @@ func TestByJob(t *testing.T) {
 func TestByJobOddIDs(t *testing.T) {
 	keys := map[string]bool{}
 	for i, id := range []string{`b\ud800`, `b\ufffd`} {
-		ev, err := geminihook.ParseUnverified([]byte(`{"type":"batch.succeeded","data":{"id":"` + id + `"}}`))
+		body := `{"type":"batch.succeeded","data":{"id":"` + id + `"}}`
+		ev, err := geminihook.ParseUnverified([]byte(body))
 		require.NoError(t, err)
 		ev.ID = "msg_" + string(rune('a'+i))
 		key, err := geminihook.ByJob(t.Context(), ev)

@@ -52,7 +52,9 @@ type entry struct {
 }
 
 // Claim implements [Store].
-func (m *MemoryStore) Claim(ctx context.Context, key, token string, lease, keep time.Duration) (Claim, error) {
+func (m *MemoryStore) Claim(
+	ctx context.Context, key, token string, lease, keep time.Duration,
+) (Claim, error) {
 	if err := ctx.Err(); err != nil {
 		return Claim{}, err
 	}
@@ -120,7 +122,9 @@ func (m *MemoryStore) Release(ctx context.Context, key, token string) error {
 
 // update calls change for the entry that was claimed with the token. If there is
 // none, it returns ErrLeaseLost.
-func (m *MemoryStore) update(ctx context.Context, key, token string, change func(*entry, time.Time) error) error {
+func (m *MemoryStore) update(
+	ctx context.Context, key, token string, change func(*entry, time.Time) error,
+) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

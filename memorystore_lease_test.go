@@ -40,19 +40,24 @@ func borrowed(text string) (string, []byte) {
 // neither ends the lease nor makes it longer. The clock cannot be synctest's,
 // which has no monotonic reading.
 func TestMemoryStoreMonotonic(t *testing.T) {
+	busy := func(retryIn time.Duration) geminihook.Claim {
+		return geminihook.Claim{State: geminihook.InProgress, RetryIn: retryIn}
+	}
+	again := geminihook.Claim{State: geminihook.Acquired, Attempt: 2}
 	for _, set := range []time.Duration{0, 61 * time.Second, 48 * time.Hour, -time.Hour} {
 		t.Run(set.String(), func(t *testing.T) {
 			m := newMemoryTest(t, 0)
 			m.clock.now = time.Now() // with its monotonic reading
 			first := m.acquire("x")
 			m.clock.now = setWallClock(m.clock.now, set)
-			assert.Equal(t, geminihook.Claim{State: geminihook.InProgress, RetryIn: time.Minute}, m.claim("x"))
+			assert.Equal(t, busy(time.Minute), m.claim("x"))
 			m.clock.advance(59 * time.Second)
-			assert.Equal(t, geminihook.Claim{State: geminihook.InProgress, RetryIn: time.Second}, m.claim("x"))
+			assert.Equal(t, busy(time.Second), m.claim("x"))
 			m.clock.advance(time.Second)
 			second := m.claimFor("x", "second", time.Minute)
-			assert.Equal(t, geminihook.Claim{State: geminihook.Acquired, Attempt: 2}, second, "the key was not forgotten")
-			require.ErrorIs(t, m.store.Complete(t.Context(), "x", first, time.Hour), geminihook.ErrLeaseLost)
+			assert.Equal(t, again, second, "the key was not forgotten")
+			err := m.store.Complete(t.Context(), "x", first, time.Hour)
+			require.ErrorIs(t, err, geminihook.ErrLeaseLost)
 			require.NoError(t, m.store.Complete(t.Context(), "x", "second", time.Hour))
 			m.clock.now = setWallClock(m.clock.now, -2*set)
 			assert.Equal(t, geminihook.Done, m.claim("x").State)

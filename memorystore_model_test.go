@@ -41,10 +41,14 @@ func (m *model) take(match func(modelEntry) bool) (e modelEntry, ok bool) {
 func (m *model) add(e modelEntry) { m.entries = append(m.entries, e) }
 
 func (m *model) forget(now time.Time) {
-	m.entries = slices.DeleteFunc(m.entries, func(e modelEntry) bool { return !e.expires.After(now) })
+	m.entries = slices.DeleteFunc(m.entries, func(e modelEntry) bool {
+		return !e.expires.After(now)
+	})
 }
 
-func (m *model) claim(now time.Time, key, token string, lease, keep time.Duration) (_ geminihook.Claim, full bool) {
+func (m *model) claim(
+	now time.Time, key, token string, lease, keep time.Duration,
+) (_ geminihook.Claim, full bool) {
 	m.forget(now)
 	i := slices.IndexFunc(m.entries, func(e modelEntry) bool { return e.key == key })
 	if i < 0 && len(m.entries) == m.bound && !m.evict(now) {
@@ -64,7 +68,8 @@ func (m *model) claim(now time.Time, key, token string, lease, keep time.Duratio
 		e.attempt++
 	}
 	m.take(func(other modelEntry) bool { return other.key == key })
-	e.state, e.token, e.lease, e.expires = geminihook.InProgress, token, now.Add(lease), now.Add(max(lease, keep))
+	e.state, e.token = geminihook.InProgress, token
+	e.lease, e.expires = now.Add(lease), now.Add(max(lease, keep))
 	m.add(e)
 	return geminihook.Claim{State: geminihook.Acquired, Attempt: e.attempt}, false
 }

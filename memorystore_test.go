@@ -178,7 +178,8 @@ func TestMemoryStoreMaxEntries(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMemoryTest(t, tt.maxEntries)
 			for i := range tt.holds {
-				c, err := m.store.Claim(t.Context(), strconv.Itoa(i), "token", time.Minute, time.Hour)
+				key := strconv.Itoa(i)
+				c, err := m.store.Claim(t.Context(), key, "token", time.Minute, time.Hour)
 				if err != nil || c.State != geminihook.Acquired {
 					t.Fatalf("claim %d is %v: %v", i, c.State, err)
 				}

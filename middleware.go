@@ -64,7 +64,9 @@ func (e *Endpoint) Middleware(next http.Handler) http.Handler {
 	})
 }
 
-var tooLongText = fmt.Sprintf("gemini webhook: the handler's response is longer than %d bytes: it is sent without its body", maxReply)
+var tooLongText = fmt.Sprintf(
+	"gemini webhook: the handler's response is longer than %d bytes: it is sent without its body",
+	maxReply)
 
 // heldReply is the response of the handler behind Middleware.
 type heldReply struct {
@@ -105,7 +107,8 @@ func (h *heldReply) Write(b []byte) (int, error) {
 type statusError struct{ status int }
 
 func (e *statusError) Error() string {
-	return fmt.Sprintf("geminihook: the handler responded with %d %s", e.status, http.StatusText(e.status))
+	return fmt.Sprintf("geminihook: the handler responded with %d %s",
+		e.status, http.StatusText(e.status))
 }
 
 // result returns nil if the handler succeeded, or the error for which the event is

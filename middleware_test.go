@@ -26,7 +26,9 @@ func newMiddleware(t *testing.T, e *geminihook.Endpoint, next http.HandlerFunc) 
 		}
 	}
 	rc.server = serve(t, e.Middleware(http.HandlerFunc(counted)))
-	rc.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	rc.client.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 	return rc
 }
 
@@ -88,14 +90,15 @@ func TestMiddlewareRequest(t *testing.T) {
 	for name, chunked := range map[string]bool{"Content-Length": false, "chunked": true} {
 		t.Run(name, func(t *testing.T) {
 			d := newBatch()
-			rc := newMiddleware(t, &geminihook.Endpoint{}, func(_ http.ResponseWriter, r *http.Request) {
+			handler := func(_ http.ResponseWriter, r *http.Request) {
 				body, err := io.ReadAll(r.Body)
 				assert.NoError(t, err)
 				assert.Equal(t, d.Body, body)
 				assert.Equal(t, int64(len(body)), r.ContentLength)
 				assert.Empty(t, r.TransferEncoding)
 				r.Header.Set("Webhook-Id", "changed")
-			})
+			}
+			rc := newMiddleware(t, &geminihook.Endpoint{}, handler)
 			req, err := d.ClientRequest(rc.url)
 			require.NoError(t, err)
 			if chunked {
@@ -200,7 +203,7 @@ func TestMiddlewareLongReply(t *testing.T) {
 		{"an error that is too long", 500, []int{limit + 1}, 0, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rc := newMiddleware(t, &geminihook.Endpoint{}, func(w http.ResponseWriter, _ *http.Request) {
+			handler := func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Encoding", "x-own")
 				w.WriteHeader(tt.status)
 				for _, n := range tt.writes {
@@ -208,7 +211,8 @@ func TestMiddlewareLongReply(t *testing.T) {
 					assert.NoError(t, err)
 					assert.Equal(t, n, written)
 				}
-			})
+			}
+			rc := newMiddleware(t, &geminihook.Endpoint{}, handler)
 			d := newBatch()
 			got := rc.send(t, d)
 			rc.next()

@@ -85,7 +85,8 @@ func (c *claiming) claim(ctx context.Context) Outcome {
 		}
 		return busy
 	case claim.State != Acquired:
-		return unavailable(fmt.Errorf("%w: Claim returned the invalid state %v", ErrStore, claim.State))
+		return unavailable(fmt.Errorf("%w: Claim returned the invalid state %v",
+			ErrStore, claim.State))
 	}
 	c.event.Attempt = claim.Attempt
 	return c.settle(ctx, began, now)
@@ -169,11 +170,14 @@ func (c *claiming) renew(
 		case held.Err() != nil:
 			return
 		case errors.Is(err, ErrLeaseLost):
-			lose(fmt.Errorf("another claim has taken the key, or the store has forgotten this one: %w", err))
+			lose(fmt.Errorf(
+				"another claim has taken the key, or the store has forgotten this one: %w", err))
 			return
 		case err != nil:
 			if !failing {
-				c.warn(held, "gemini webhook: the lease was not renewed, trying again until it expires", err)
+				c.warn(held,
+					"gemini webhook: the lease was not renewed, trying again until it expires",
+					err)
 			}
 			failing = true
 			next = time.Now().Add(max(c.lease/30, time.Millisecond))

@@ -70,7 +70,9 @@ func (s *trouble) call(ctx context.Context, do func(ctx context.Context) error) 
 	return s.pass(ctx)
 }
 
-func (s *trouble) Claim(ctx context.Context, key, token string, lease, keep time.Duration) (geminihook.Claim, error) {
+func (s *trouble) Claim(
+	ctx context.Context, key, token string, lease, keep time.Duration,
+) (geminihook.Claim, error) {
 	var claim geminihook.Claim
 	err := s.call(ctx, func(ctx context.Context) (err error) {
 		claim, err = s.MemoryStore.Claim(ctx, key, token, lease, keep)
@@ -80,15 +82,21 @@ func (s *trouble) Claim(ctx context.Context, key, token string, lease, keep time
 }
 
 func (s *trouble) Renew(ctx context.Context, key, token string, lease time.Duration) error {
-	return s.call(ctx, func(ctx context.Context) error { return s.MemoryStore.Renew(ctx, key, token, lease) })
+	return s.call(ctx, func(ctx context.Context) error {
+		return s.MemoryStore.Renew(ctx, key, token, lease)
+	})
 }
 
 func (s *trouble) Complete(ctx context.Context, key, token string, keep time.Duration) error {
-	return s.call(ctx, func(ctx context.Context) error { return s.MemoryStore.Complete(ctx, key, token, keep) })
+	return s.call(ctx, func(ctx context.Context) error {
+		return s.MemoryStore.Complete(ctx, key, token, keep)
+	})
 }
 
 func (s *trouble) Release(ctx context.Context, key, token string) error {
-	return s.call(ctx, func(ctx context.Context) error { return s.MemoryStore.Release(ctx, key, token) })
+	return s.call(ctx, func(ctx context.Context) error {
+		return s.MemoryStore.Release(ctx, key, token)
+	})
 }
 
 // promiseEvents is how many events TestOneRunAtATime processes. "make chaos" takes

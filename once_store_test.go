@@ -68,7 +68,9 @@ type nonsense struct {
 	claim geminihook.Claim
 }
 
-func (s *nonsense) Claim(context.Context, string, string, time.Duration, time.Duration) (geminihook.Claim, error) {
+func (s *nonsense) Claim(
+	context.Context, string, string, time.Duration, time.Duration,
+) (geminihook.Claim, error) {
 	return s.claim, nil
 }
 
@@ -118,7 +120,8 @@ func TestStoreHangs(t *testing.T) {
 	} {
 		t.Run(tt.method+" "+tt.timeout.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				e := &geminihook.Endpoint{Store: &hookedStore{before: hanging(tt.method)}, StoreTimeout: tt.timeout}
+				store := &hookedStore{before: hanging(tt.method)}
+				e := &geminihook.Endpoint{Store: store, StoreTimeout: tt.timeout}
 				observe(t, e)
 				start := time.Now()
 				out := e.Process(t.Context(), newEvent(t), failWith(tt.fnErr))
@@ -140,7 +143,10 @@ func TestClaimOfUnknownOutcome(t *testing.T) {
 		letPass(31 * time.Second)
 		return nil
 	}
-	for name, after := range map[string]func(context.Context) error{"lost": lost, "later than the lease": late} {
+	for name, after := range map[string]func(context.Context) error{
+		"lost":                 lost,
+		"later than the lease": late,
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := &afterClaim{after: after}
@@ -155,7 +161,8 @@ func TestClaimOfUnknownOutcome(t *testing.T) {
 				assert.Equal(t, store.claimed, store.released, "by the token of the claim, once")
 
 				store.after = nil
-				assert.Equal(t, geminihook.Processed, e.Process(t.Context(), newEvent(t), r.count(succeed)).Result)
+				out = e.Process(t.Context(), newEvent(t), r.count(succeed))
+				assert.Equal(t, geminihook.Processed, out.Result)
 			})
 		})
 	}
@@ -170,7 +177,9 @@ type afterClaim struct {
 	claimed, released []string // tokens
 }
 
-func (s *afterClaim) Claim(ctx context.Context, key, token string, lease, keep time.Duration) (geminihook.Claim, error) {
+func (s *afterClaim) Claim(
+	ctx context.Context, key, token string, lease, keep time.Duration,
+) (geminihook.Claim, error) {
 	c, err := s.MemoryStore.Claim(ctx, key, token, lease, keep)
 	if s.after == nil {
 		return c, err

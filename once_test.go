@@ -55,12 +55,13 @@ func TestConcurrentDuplicates(t *testing.T) {
 
 func TestFailureThenRetry(t *testing.T) {
 	var attempts []int
-	rc := newReceiver(t, &geminihook.Endpoint{}, func(_ context.Context, ev *geminihook.Event) error {
+	fn := func(_ context.Context, ev *geminihook.Event) error {
 		if attempts = append(attempts, ev.Attempt); ev.Attempt < 3 {
 			return errors.New("not yet")
 		}
 		return nil
-	})
+	}
+	rc := newReceiver(t, &geminihook.Endpoint{}, fn)
 	d := newBatch()
 	for _, want := range []int{500, 500, 200, 200} {
 		assert.Equal(t, want, rc.send(t, d.Sign(time.Now())).status)
@@ -69,14 +70,18 @@ func TestFailureThenRetry(t *testing.T) {
 }
 
 func TestPanic(t *testing.T) {
-	for name, value := range map[string]any{"panic": "ouch", "ErrAbortHandler": http.ErrAbortHandler} {
+	for name, value := range map[string]any{
+		"panic":           "ouch",
+		"ErrAbortHandler": http.ErrAbortHandler,
+	} {
 		t.Run(name, func(t *testing.T) {
-			rc := newReceiver(t, &geminihook.Endpoint{}, func(_ context.Context, ev *geminihook.Event) error {
+			fn := func(_ context.Context, ev *geminihook.Event) error {
 				if ev.Attempt == 1 {
 					panic(value)
 				}
 				return nil
-			})
+			}
+			rc := newReceiver(t, &geminihook.Endpoint{}, fn)
 			d := newBatch()
 			req, err := d.ClientRequest(rc.url)
 			require.NoError(t, err)
@@ -122,7 +127,7 @@ func TestPanicStatus(t *testing.T) {
 func TestSenderHangsUp(t *testing.T) {
 	entered, gone := make(chan struct{}), make(chan struct{})
 	var fnErr error
-	rc := newReceiver(t, &geminihook.Endpoint{}, func(ctx context.Context, ev *geminihook.Event) error {
+	fn := func(ctx context.Context, ev *geminihook.Event) error {
 		close(entered)
 		<-gone
 		fnErr = ctx.Err()
@@ -130,7 +135,8 @@ func TestSenderHangsUp(t *testing.T) {
 		assert.True(t, ok)
 		assert.Same(t, ev, same)
 		return nil
-	})
+	}
+	rc := newReceiver(t, &geminihook.Endpoint{}, fn)
 	ctx, hangUp := context.WithCancel(t.Context())
 	d := newBatch()
 	req, err := d.ClientRequest(rc.url)
@@ -161,7 +167,9 @@ func TestKeep(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := &geminihook.Endpoint{Keep: tt.keep}
 				observe(t, e)
-				process := func() geminihook.Result { return e.Process(t.Context(), newEvent(t), succeed).Result }
+				process := func() geminihook.Result {
+					return e.Process(t.Context(), newEvent(t), succeed).Result
+				}
 				assert.Equal(t, geminihook.Processed, process())
 				letPass(tt.want - time.Second)
 				assert.Equal(t, geminihook.Duplicate, process())
@@ -183,6 +191,7 @@ func TestValues(t *testing.T) {
 		return nil
 	})
 	r := newBatch().Request("/")
-	h.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithValue(r.Context(), key{}, "trace")))
+	ctx := context.WithValue(r.Context(), key{}, "trace")
+	h.ServeHTTP(httptest.NewRecorder(), r.WithContext(ctx))
 	assert.Equal(t, "trace", got)
 }

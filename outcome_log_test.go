@@ -28,7 +28,12 @@ func TestLogLine(t *testing.T) {
 		return webhooktest.NewBody(fmt.Appendf(nil,
 			`{"type":"batch.expired","timestamp":%q,"data":{"id":"batches/abc"}}`, timestamp))
 	}
-	ended := time.Date(1999, 12, 31, 23, 59, 30, 250_000_000, time.UTC) // the bubble begins at midnight
+	// The bubble begins at midnight.
+	ended := time.Date(1999, 12, 31, 23, 59, 30, 250_000_000, time.UTC)
+	slow := func(context.Context, *geminihook.Event) error {
+		letPass(1500 * time.Millisecond)
+		return nil
+	}
 	const event = "type=batch.expired job=batches/abc scheme=v1 signed_by=whsec_...MDAx "
 	for _, tt := range []struct {
 		name     string
@@ -41,10 +46,7 @@ func TestLogLine(t *testing.T) {
 			"result=processed status=200 webhook_id=msg_1 " + event + "attempt=1 age_s=29.75 elapsed_ms=0",
 		},
 		{
-			"slow", body(ended.Format(time.RFC3339Nano)), func(context.Context, *geminihook.Event) error {
-				letPass(1500 * time.Millisecond)
-				return nil
-			},
+			"slow", body(ended.Format(time.RFC3339Nano)), slow,
 			"result=processed status=200 webhook_id=msg_1 " + event + "attempt=1 age_s=31.25 elapsed_ms=1500",
 		},
 		{
@@ -149,7 +151,8 @@ func TestLogFlood(t *testing.T) {
 // leftOut adds up what was left out.
 func leftOut(t *testing.T, log string) (sum int) {
 	t.Helper()
-	for _, match := range regexp.MustCompile(`were left out" count=(\d+)`).FindAllStringSubmatch(log, -1) {
+	count := regexp.MustCompile(`were left out" count=(\d+)`)
+	for _, match := range count.FindAllStringSubmatch(log, -1) {
 		n := 0
 		_, err := fmt.Sscan(match[1], &n)
 		assert.NoError(t, err)

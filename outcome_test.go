@@ -64,7 +64,8 @@ func TestObserveContext(t *testing.T) {
 	cancel()
 	e.Process(ctx, newEvent(t), succeed)
 	require.NoError(t, got)
-	e.Handler(succeed).ServeHTTP(&discard{header: http.Header{}}, newBatch().Request("/").WithContext(ctx))
+	r := newBatch().Request("/").WithContext(ctx)
+	e.Handler(succeed).ServeHTTP(&discard{header: http.Header{}}, r)
 	require.NoError(t, got)
 }
 
@@ -142,14 +143,21 @@ func TestOutcomeIsNotShown(t *testing.T) {
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x", "%q"} {
 		fmt.Fprintf(&text, format+format+format+"\n", out, &out, []geminihook.Outcome{out})
 	}
-	for _, h := range []slog.Handler{slog.NewTextHandler(&text, nil), slog.NewJSONHandler(&text, nil)} {
+	for _, h := range []slog.Handler{
+		slog.NewTextHandler(&text, nil),
+		slog.NewJSONHandler(&text, nil),
+	} {
 		slog.New(h).Info("x", "outcome", out, "pointer", &out, "list", []any{out})
 	}
 	assertNoSecrets(t, text.String(), d)
 	assert.NotContains(t, text.String(), fmt.Sprintf("%x", d.Body[:8]))
 	assert.Contains(t, text.String(), d.ID())
 
-	for name, value := range map[string]any{"value": out, "pointer": &out, "list": []geminihook.Outcome{out}} {
+	for name, value := range map[string]any{
+		"value":   out,
+		"pointer": &out,
+		"list":    []geminihook.Outcome{out},
+	} {
 		b, err := json.Marshal(value)
 		require.ErrorContains(t, err, "an Outcome cannot be encoded as JSON", name)
 		assert.Empty(t, b)

@@ -49,7 +49,7 @@ func TestRunTimeout(t *testing.T) {
 					}
 					start := time.Now()
 					var cause error
-					out := e.Process(ctx, newEvent(t), func(ctx context.Context, _ *geminihook.Event) error {
+					fn := func(ctx context.Context, _ *geminihook.Event) error {
 						cancel()
 						synctest.Wait()
 						assert.NoError(t, ctx.Err())
@@ -59,7 +59,8 @@ func TestRunTimeout(t *testing.T) {
 						<-ctx.Done()
 						cause = context.Cause(ctx)
 						return ctx.Err()
-					})
+					}
+					out := e.Process(ctx, newEvent(t), fn)
 					assert.Equal(t, tt.want, time.Since(start))
 					assert.Equal(t, geminihook.Failed, out.Result)
 					require.ErrorIs(t, out.Err, context.DeadlineExceeded)
@@ -91,10 +92,11 @@ func TestRunTimeoutError(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := &geminihook.Endpoint{Store: &geminihook.MemoryStore{}}
 				observe(t, e)
-				out := e.Process(t.Context(), newEvent(t), func(context.Context, *geminihook.Event) error {
+				fn := func(context.Context, *geminihook.Event) error {
 					letPass(tt.after)
 					return tt.fnErr
-				})
+				}
+				out := e.Process(t.Context(), newEvent(t), fn)
 				if tt.want == "" {
 					require.NoError(t, out.Err)
 					assert.Equal(t, geminihook.Processed, out.Result)
@@ -102,7 +104,8 @@ func TestRunTimeoutError(t *testing.T) {
 				}
 				require.EqualError(t, out.Err, tt.want)
 				require.ErrorIs(t, out.Err, tt.fnErr)
-				assert.Equal(t, tt.after > time.Second, errors.Is(out.Err, context.DeadlineExceeded))
+				late := tt.after > time.Second
+				assert.Equal(t, late, errors.Is(out.Err, context.DeadlineExceeded))
 			})
 		})
 	}
@@ -144,11 +147,12 @@ func TestHangingFunction(t *testing.T) {
 			t.Run(tt.name+"/"+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					o := observe(t, e)
-					e.Process(t.Context(), newEvent(t), func(context.Context, *geminihook.Event) error {
+					fn := func(context.Context, *geminihook.Event) error {
 						letPass(tt.takes)
 						assert.Equal(t, tt.lines, countLines(o.log(), hangText))
 						return nil
-					})
+					}
+					e.Process(t.Context(), newEvent(t), fn)
 					letPass(time.Hour)
 					assert.Equal(t, tt.lines, countLines(o.log(), hangText))
 					if tt.lines > 0 {
@@ -164,7 +168,10 @@ func TestHangingFunction(t *testing.T) {
 // TestHangingFunctions: each of the runs that hang is told. Later attempts run
 // beside them, because the lease is no longer renewed.
 func TestHangingFunctions(t *testing.T) {
-	for name, store := range map[string]geminihook.Store{"own memory": nil, "store": &geminihook.MemoryStore{}} {
+	for name, store := range map[string]geminihook.Store{
+		"own memory": nil,
+		"store":      &geminihook.MemoryStore{},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := &geminihook.Endpoint{Store: store}
@@ -231,11 +238,13 @@ func TestLateComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &geminihook.Endpoint{Store: &geminihook.MemoryStore{}}
 		o := observe(t, e)
-		out := e.Process(t.Context(), newEvent(t), func(context.Context, *geminihook.Event) error {
+		fn := func(context.Context, *geminihook.Event) error {
 			letPass(10 * time.Minute)
-			assert.Equal(t, geminihook.Processed, e.Process(t.Context(), newEvent(t), succeed).Result)
+			other := e.Process(t.Context(), newEvent(t), succeed)
+			assert.Equal(t, geminihook.Processed, other.Result)
 			return nil
-		})
+		}
+		out := e.Process(t.Context(), newEvent(t), fn)
 		assert.Equal(t, geminihook.Processed, out.Result)
 		require.ErrorIs(t, out.Err, geminihook.ErrLeaseLost)
 		assert.Contains(t, o.log(), "the function may have run twice")

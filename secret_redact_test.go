@@ -23,20 +23,25 @@ func TestSecretShowsItsName(t *testing.T) {
 	v := &geminihook.HMAC{Secrets: []geminihook.Secret{secret}}
 	var shown []string
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-		shown = append(shown, fmt.Sprintf(verb, secret), fmt.Sprintf(verb, v.Secrets), fmt.Sprintf(verb, &secret))
+		shown = append(shown,
+			fmt.Sprintf(verb, secret), fmt.Sprintf(verb, v.Secrets), fmt.Sprintf(verb, &secret))
 	}
 	j, err := json.Marshal(map[string]any{"secret": secret})
 	require.NoError(t, err)
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secret", secret, "all", v.Secrets)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secret", secret, "all", v.Secrets)
-	shown = append(shown, string(j), log.String(), secret.String(), secret.Name(), fmt.Sprintf("%+v", v))
+	shown = append(shown, string(j), log.String(),
+		secret.String(), secret.Name(), fmt.Sprintf("%+v", v))
 	key := webhooktest.TestSecret[len("whsec_"):]
 	raw, err := base64.StdEncoding.DecodeString(key)
 	require.NoError(t, err)
+	leaks := []string{
+		key[:8], string(raw[11:19]), fmt.Sprintf("%x", raw[:8]), fmt.Sprint(raw[:8])[1:20],
+	}
 	for i, s := range shown {
 		assert.Contains(t, s, name, "%d", i)
-		for _, leak := range []string{key[:8], string(raw[11:19]), fmt.Sprintf("%x", raw[:8]), fmt.Sprint(raw[:8])[1:20]} {
+		for _, leak := range leaks {
 			assert.NotContains(t, s, leak, "%d", i)
 		}
 	}
@@ -65,17 +70,19 @@ func TestSecretInAnotherStruct(t *testing.T) {
 	}
 	secret, err := geminihook.NewSecret(key)
 	require.NoError(t, err)
-	d := webhooktest.NewBody([]byte("{}"), webhooktest.Static("whsec_"+base64.StdEncoding.EncodeToString(key)))
+	encoded := base64.StdEncoding.EncodeToString(key)
+	d := webhooktest.NewBody([]byte("{}"), webhooktest.Static("whsec_"+encoded))
 	newConfig := func(name string) config {
 		list := []geminihook.Secret{secret}
 		v := &geminihook.HMAC{Secrets: list}
 		_, err := v.Verify(t.Context(), d.Header, d.Body) // so that its working memory is filled
 		require.NoError(t, err)
-		return config{secret, &secret, v, geminihook.Binding{Secrets: list}, list, map[string]geminihook.Secret{name: secret}}
+		byName := map[string]geminihook.Secret{name: secret}
+		return config{secret, &secret, v, geminihook.Binding{Secrets: list}, list, byName}
 	}
 	c := newConfig("a")
 	shown := map[string]string{}
-	for _, verb := range []string{"%s", "%q", "%U", "%c", "%e", "%x", "%X", "%v", "%+v", "%#v", "%d", "%b", "%o", "%t"} {
+	for _, verb := range strings.Fields("%s %q %U %c %e %x %X %v %+v %#v %d %b %o %t") {
 		shown[verb] = fmt.Sprintf(verb, c) + fmt.Sprintf(verb, &c) + fmt.Sprintf(verb, []config{c})
 	}
 	var equal dumped
@@ -86,7 +93,7 @@ func TestSecretInAnotherStruct(t *testing.T) {
 
 	for name, s := range shown {
 		require.NotEmpty(t, s)
-		assert.NotContains(t, s, base64.StdEncoding.EncodeToString(key)[:8], name)
+		assert.NotContains(t, s, encoded[:8], name)
 		assert.NotContains(t, s, string(key[:4]), name)
 		for _, form := range []struct{ verb, between string }{
 			{"%02x", ""},
@@ -110,7 +117,8 @@ func TestSecretInAnotherStruct(t *testing.T) {
 				bytes[i] = fmt.Sprintf(form.verb, rune(b))
 			}
 			for i := 0; i < len(key); i += 4 {
-				assert.NotContains(t, s, strings.Join(bytes[i:i+4], form.between), "%s shows the key as %s", name, form.verb)
+				part := strings.Join(bytes[i:i+4], form.between)
+				assert.NotContains(t, s, part, "%s shows the key as %s", name, form.verb)
 			}
 		}
 	}

@@ -47,19 +47,20 @@ func recorded() []struct {
 	duplicate := rows[0].delivery.Clone().Sign(at.Add(30*time.Second), signer)
 	jwt := of(geminihook.EventVideoGenerated).Sign(at)
 	jwt.Header.Set("webhook-signature", "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJleGFtcGxlIn0.bm90LWEtc2lnbmF0dXJl")
-	big := append(webhooktest.Body(geminihook.EventBatchSucceeded), bytes.Repeat([]byte{' '}, (1<<20))...)
-	return append(rows,
-		row{"duplicate", duplicate, nil},
-		row{"dynamic", of(geminihook.EventVideoGenerated).Sign(at, webhooktest.Dynamic(webhooktest.Key(1))), nil},
-		row{"jwt", jwt, geminihook.ErrSignature},
-		row{"not-json", body([]byte("hello")).Sign(at, signer), geminihook.ErrPayload},
-		row{"oversized", body(big).Sign(at, signer), geminihook.ErrTooLarge},
-		row{"rotated-secret", of(geminihook.EventBatchSucceeded).Sign(at, webhooktest.Static(oldSecret), signer), nil},
-		row{"stale", of(geminihook.EventBatchSucceeded).Sign(at.Add(-time.Hour), signer), geminihook.ErrTimestamp},
-		row{"tampered", of(geminihook.EventBatchSucceeded).Sign(at, signer).Tampered(), geminihook.ErrSignature},
-		row{"unknown-type", of("batch.paused").Sign(at, signer), nil},
-		row{"wrong-secret", of(geminihook.EventBatchSucceeded).Sign(at, webhooktest.Static(oldSecret)), geminihook.ErrSignature},
-	)
+	spaces := bytes.Repeat([]byte{' '}, 1<<20)
+	big := append(webhooktest.Body(geminihook.EventBatchSucceeded), spaces...)
+	return append(rows, []row{
+		{"duplicate", duplicate, nil},
+		{"dynamic", of(geminihook.EventVideoGenerated).Sign(at, webhooktest.Dynamic(webhooktest.Key(1))), nil},
+		{"jwt", jwt, geminihook.ErrSignature},
+		{"not-json", body([]byte("hello")).Sign(at, signer), geminihook.ErrPayload},
+		{"oversized", body(big).Sign(at, signer), geminihook.ErrTooLarge},
+		{"rotated-secret", of(geminihook.EventBatchSucceeded).Sign(at, webhooktest.Static(oldSecret), signer), nil},
+		{"stale", of(geminihook.EventBatchSucceeded).Sign(at.Add(-time.Hour), signer), geminihook.ErrTimestamp},
+		{"tampered", of(geminihook.EventBatchSucceeded).Sign(at, signer).Tampered(), geminihook.ErrSignature},
+		{"unknown-type", of("batch.paused").Sign(at, signer), nil},
+		{"wrong-secret", of(geminihook.EventBatchSucceeded).Sign(at, webhooktest.Static(oldSecret)), geminihook.ErrSignature},
+	}...)
 }
 
 // TestRecordedDeliveries reads the files as a user would and gives them to an

@@ -30,13 +30,14 @@ func TestProcess(t *testing.T) {
 			var r runs
 			for i, want := range tt.results {
 				ev := newEvent(t)
-				out := e.Process(t.Context(), ev, r.count(func(ctx context.Context, got *geminihook.Event) error {
+				fn := func(ctx context.Context, got *geminihook.Event) error {
 					inContext, ok := geminihook.FromContext(ctx)
 					assert.True(t, ok)
 					assert.Same(t, got, inContext)
 					assert.Equal(t, i+1, got.Attempt)
 					return tt.err
-				}))
+				}
+				out := e.Process(t.Context(), ev, r.count(fn))
 				assert.Equal(t, want, out.Result)
 				assert.Equal(t, "msg_1", out.ID)
 				assert.Equal(t, "msg_1", out.Event.ID)

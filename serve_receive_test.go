@@ -110,7 +110,8 @@ func TestOutcomeOfRequest(t *testing.T) {
 			rc := newReceiver(t, &geminihook.Endpoint{}, succeed)
 			rc.send(t, tt.delivery)
 			out := rc.next()
-			assert.Equal(t, tt.delivery.Header["Webhook-Signature"], out.Header["Webhook-Signature"])
+			signature := tt.delivery.Header["Webhook-Signature"]
+			assert.Equal(t, signature, out.Header["Webhook-Signature"])
 			if tt.body {
 				assert.Equal(t, tt.delivery.Body, out.Body)
 			} else {

@@ -25,7 +25,8 @@ func TestRefused(t *testing.T) {
 		return d
 	}
 	milliseconds := time.UnixMilli(time.Now().Unix() * 1000 * 1000)
-	dynamic := webhooktest.New(geminihook.EventVideoGenerated, webhooktest.Dynamic(webhooktest.Key(0)))
+	dynamic := webhooktest.New(geminihook.EventVideoGenerated,
+		webhooktest.Dynamic(webhooktest.Key(0)))
 	for _, tt := range []struct {
 		name     string
 		delivery *webhooktest.Delivery
@@ -231,7 +232,8 @@ func TestAuthorize(t *testing.T) {
 			out := rc.next()
 			assert.Equal(t, tt.status, got.status)
 			assert.Equal(t, tt.result, out.Result)
-			assert.Equal(t, tt.result == geminihook.Unavailable, errors.Is(out.Err, geminihook.ErrUnavailable))
+			unavailable := tt.result == geminihook.Unavailable
+			assert.Equal(t, unavailable, errors.Is(out.Err, geminihook.ErrUnavailable))
 			assert.Contains(t, rc.log(), "level="+tt.level)
 			assert.Equal(t, d.ID(), out.Event.ID, "the event is known, because it is genuine")
 			if tt.err == nil {

@@ -74,7 +74,8 @@ func (t *transaction) outcome(state State, err error) Outcome {
 	case !ran && err == nil && state == InProgress:
 		return outcome(Busy, ErrInProgress)
 	case err == nil && (!ran || state != Acquired):
-		return unavailable(fmt.Errorf("%w: the Transactor returned %v, which is not what it did", ErrStore, state))
+		return unavailable(fmt.Errorf("%w: the Transactor returned %v, which is not what it did",
+			ErrStore, state))
 	case !ran || state != Acquired || errors.Is(err, ErrStore):
 		return unavailable(err)
 	case err == nil:

@@ -15,7 +15,9 @@ import (
 
 // returning is a Transactor that does not run the function.
 func returning(state geminihook.State, err error) scriptedTransactor {
-	return func(context.Context, func(context.Context) error) (geminihook.State, error) { return state, err }
+	return func(context.Context, func(context.Context) error) (geminihook.State, error) {
+		return state, err
+	}
 }
 
 // afterRun is a Transactor that runs the function and then returns what end makes
@@ -30,7 +32,9 @@ func afterRun(state geminihook.State, end func(fnErr error) error) scriptedTrans
 func TestTransact(t *testing.T) {
 	keep := func(fnErr error) error { return fnErr }
 	lose := func(error) error { return nil }
-	commitFails := func(error) error { return fmt.Errorf("%w: connection reset", geminihook.ErrStore) }
+	commitFails := func(error) error {
+		return fmt.Errorf("%w: connection reset", geminihook.ErrStore)
+	}
 	joinStore := func(fnErr error) error { return errors.Join(fnErr, geminihook.ErrStore) }
 	permanent := geminihook.Permanent(errDisk)
 	for _, tt := range []struct {
@@ -112,7 +116,9 @@ func TestTransactPhases(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var end time.Duration
-				transact := func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
+				transact := func(
+					ctx context.Context, fn func(context.Context) error,
+				) (geminihook.State, error) {
 					deadline, ok := ctx.Deadline()
 					assert.True(t, ok)
 					assert.Equal(t, most, time.Until(deadline), "it bounds the whole call")
@@ -155,7 +161,9 @@ func TestTransactPhases(t *testing.T) {
 // TestTransactPanics: the panic reaches the store, which rolls back, and goes on.
 func TestTransactPanics(t *testing.T) {
 	rolledBack := false
-	transact := func(ctx context.Context, fn func(context.Context) error) (geminihook.State, error) {
+	transact := func(
+		ctx context.Context, fn func(context.Context) error,
+	) (geminihook.State, error) {
 		committed := false
 		defer func() { rolledBack = !committed }()
 		err := fn(ctx)

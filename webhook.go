@@ -9,13 +9,14 @@
 //	verifier, err := geminihook.NewHMAC(os.Getenv("GEMINI_WEBHOOK_SECRET"))
 //	...
 //	endpoint := &geminihook.Endpoint{Verifier: verifier}
-//	http.Handle("/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
+//	handle := func(ctx context.Context, ev *geminihook.Event) error {
 //		switch data := ev.Data.(type) {
 //		case *geminihook.BatchSucceeded:
 //			return fetchResults(ctx, data.ID)
 //		}
 //		return nil
-//	}))
+//	}
+//	http.Handle("/gemini", endpoint.Handler(handle))
 //
 // To wrap an existing handler, use [Endpoint.Middleware]. To handle events in
 // your own way, use [Endpoint.Receive], which verifies and decodes, and

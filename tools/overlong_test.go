@@ -18,7 +18,8 @@ const maxColumns = 100 // a tab counts as 4
 // overlong returns the numbers of the lines that have more than maxColumns. Two
 // kinds of lines are exempt: those on which nothing but a string literal, and
 // punctuation behind it, stands beyond that; and, in tests, the rows of tables:
-// elements of a composite literal that are composite literals themselves.
+// elements of a composite literal that are composite literals themselves, and the
+// pairs of a map literal below its first line.
 func overlong(t *testing.T, name, source string) []int {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -49,13 +50,16 @@ func rows(fset *token.FileSet, file *ast.File) map[int]bool {
 		if !ok {
 			return true
 		}
+		_, isMap := table.Type.(*ast.MapType)
 		for _, row := range table.Elts {
 			value := row
 			if pair, ok := row.(*ast.KeyValueExpr); ok {
 				value = pair.Value
 			}
+			_, isRow := value.(*ast.CompositeLit)
 			begin, end := fset.Position(row.Pos()).Line, fset.Position(row.End()).Line
-			if _, ok := value.(*ast.CompositeLit); ok && begin == end {
+			isPair := isMap && begin > fset.Position(table.Lbrace).Line
+			if (isRow || isPair) && begin == end {
 				lines[begin] = true
 			}
 		}
@@ -139,6 +143,9 @@ func TestOverlong(t *testing.T) {
 		{"a text of several lines", "a.go", "var s = `\n" + text + text + "\n`", false},
 		{"a row in a test", "a_test.go", "var rows = []row{\n{1, a, b, c, d, " + text + "},\n}", false},
 		{"a row of a map in a test", "a_test.go", "var rows = map[string]row{\n\"name\": {1, a, b, " + text + "},\n}", false},
+		{"a pair of a map in a test", "a_test.go", "var rows = map[string]*row{\n\"name\": &row{1, a, b, " + text + "},\n}", false},
+		{"a pair of a map elsewhere", "a.go", "var rows = map[string]*row{\n\"name\": &row{1, a, b, " + text + "},\n}", true},
+		{"a map on one line in a test", "a_test.go", "var rows = f(1, map[string]int{\"name\": " + text + "})", true},
 		{"a row elsewhere", "a.go", "var rows = []row{\n{1, a, b, c, d, " + text + "},\n}", true},
 		{"a call in a test", "a_test.go", "var rows = f(a, b, c, d, " + text + ")", true},
 	} {

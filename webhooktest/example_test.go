@@ -3,6 +3,7 @@ package webhooktest_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -216,9 +217,24 @@ func ExampleRecorded() {
 
 func ExampleBodyWith() {
 	metadata := map[string]any{"order": "1042"}
-	fmt.Println(string(webhooktest.BodyWith(geminihook.EventBatchExpired, metadata)))
+	body := webhooktest.BodyWith(geminihook.EventBatchExpired, metadata)
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, body, "", "  "); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(indented.String())
 	// Output:
-	// {"type":"batch.expired","version":"v1","timestamp":"2026-01-22T12:00:00Z","data":{"id":"batch_123456"},"user_metadata":{"order":"1042"}}
+	// {
+	//   "type": "batch.expired",
+	//   "version": "v1",
+	//   "timestamp": "2026-01-22T12:00:00Z",
+	//   "data": {
+	//     "id": "batch_123456"
+	//   },
+	//   "user_metadata": {
+	//     "order": "1042"
+	//   }
+	// }
 }
 
 func ExampleTypes() {

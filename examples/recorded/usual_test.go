@@ -22,7 +22,8 @@ func TestUsual(t *testing.T) {
 		return nil
 	})
 
-	genuine := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
+	signer := webhooktest.Static(webhooktest.TestSecret)
+	genuine := webhooktest.New(geminihook.EventBatchSucceeded, signer)
 	for _, tt := range []struct {
 		name     string
 		delivery *webhooktest.Delivery
@@ -33,7 +34,8 @@ func TestUsual(t *testing.T) {
 		{"duplicate", genuine, 200, 1},
 		{"forged", genuine.WrongSecret(), 400, 1},
 	} {
-		if status := webhooktest.Post(handler, tt.delivery); status != tt.status || runs != tt.runs {
+		status := webhooktest.Post(handler, tt.delivery)
+		if status != tt.status || runs != tt.runs {
 			t.Errorf("%s: status %d after %d runs", tt.name, status, runs)
 		}
 	}

@@ -136,7 +136,8 @@ var mysqlEngine = engine{
 	command: func(s *Server, host, port string) *exec.Cmd {
 		return exec.Command(s.binary, append([]string{
 			"--no-defaults", "--datadir=" + s.data(), "--bind-address=" + host, "--port=" + port,
-			"--socket=" + filepath.Join(s.Dir, "socket"), "--pid-file=" + filepath.Join(s.Dir, "pid"),
+			"--socket=" + filepath.Join(s.Dir, "socket"),
+			"--pid-file=" + filepath.Join(s.Dir, "pid"),
 			"--init-file=" + filepath.Join(s.Dir, "init.sql"), "--innodb-flush-log-at-trx-commit=2",
 			"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=16M",
 		}, s.args...)...)
@@ -164,11 +165,12 @@ func installMariaDB(s *Server) error {
 CREATE USER IF NOT EXISTS test@'%';
 GRANT ALL ON *.* TO test@'%' WITH GRANT OPTION;
 `
-	if err := os.WriteFile(filepath.Join(s.Dir, "init.sql"), []byte(statements), 0o644); err != nil {
+	name := filepath.Join(s.Dir, "init.sql")
+	if err := os.WriteFile(name, []byte(statements), 0o644); err != nil {
 		return fmt.Errorf("testserver: %w", err)
 	}
-	cmd := exec.Command(find("mariadb-install-db"), "--no-defaults", "--datadir="+s.data(), "--skip-test-db",
-		"--auth-root-authentication-method=normal")
+	cmd := exec.Command(find("mariadb-install-db"), "--no-defaults", "--datadir="+s.data(),
+		"--skip-test-db", "--auth-root-authentication-method=normal")
 	return runWithoutRoot(s, cmd)
 }
 

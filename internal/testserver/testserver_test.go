@@ -62,7 +62,8 @@ func mysql(t *testing.T, s *testserver.Server, statement string) string {
 	t.Helper()
 	host, port, err := net.SplitHostPort(s.Addr)
 	require.NoError(t, err)
-	return client(t, "mariadb", "--no-defaults", "-h", host, "-P", port, "-u", "test", "-N", "-B", "-e", statement, "test")
+	return client(t, "mariadb", "--no-defaults", "-h", host, "-P", port,
+		"-u", "test", "-N", "-B", "-e", statement, "test")
 }
 
 func refused(t *testing.T, addr string) {
