@@ -77,10 +77,10 @@ func (b *Binding) Metadata(label string) (map[string]any, error) {
 // a-z, 0-9, '-', '_' and '.', so that it also fits into the path of a webhook's
 // URL: see [Binding.Check]. Token fails if the Binding has no secret.
 func (b *Binding) Token(label string) (string, error) {
-	if b == nil || len(b.Secrets) == 0 || b.Secrets[0].s == nil {
+	if b == nil || len(b.Secrets) == 0 || b.Secrets[0].inner == nil {
 		return "", errors.New("geminihook: Binding has no secret to make a token with")
 	}
-	return b.Secrets[0].s.token(label, clock(b.Now).Unix()), nil
+	return b.Secrets[0].inner.token(label, clock(b.Now).Unix()), nil
 }
 
 // token is "<label>.<time>.<MAC>", with label and MAC in base64url and the time in
@@ -118,10 +118,10 @@ func (b *Binding) Check(token string) (label string, ok bool) {
 		return "", false
 	}
 	for _, secret := range b.Secrets {
-		if secret.s == nil {
+		if secret.inner == nil {
 			continue
 		}
-		genuine := secret.s.token(string(text), at)
+		genuine := secret.inner.token(string(text), at)
 		// Compare all of the token, so that it has only one spelling.
 		if hmac.Equal([]byte(token), []byte(genuine)) {
 			return string(text), true

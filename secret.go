@@ -24,7 +24,7 @@ const (
 // Secret is the signing secret of a static webhook or of a [Binding]. In fmt,
 // slog, JSON and text it shows only its [Secret.Name]. The zero Secret matches no
 // signature.
-type Secret struct{ s *secret }
+type Secret struct{ inner *secret }
 
 // secret keeps the key only in the closure that makes MAC states, where
 // reflection does not find it: fmt and testing libraries print the unexported
@@ -147,7 +147,7 @@ func newSecret(key []byte, text string) Secret {
 		published: isPublished(key),
 	}
 	s.macs.New = func() any { return &mac{hash: hmac.New(sha256.New, key)} }
-	return Secret{s: s}
+	return Secret{inner: s}
 }
 
 // published has the beginnings of keys in webhooktest, in this package's
@@ -170,7 +170,7 @@ func isPublished(key []byte) bool {
 // warnOfPublished logs a line for each secret that everybody can read.
 func warnOfPublished(logger *slog.Logger, secrets []Secret) {
 	for _, secret := range secrets {
-		if secret.s.published {
+		if secret.inner.published {
 			logger.Warn("gemini webhook: anyone can sign with this secret: it is published",
 				"secret", secret)
 		}
@@ -190,10 +190,10 @@ func (m *mac) sign(d *delivery, body []byte) {
 // Name returns "whsec_..." and the last four characters of the secret, the form
 // in which Google lists it. It is not secret. The zero Secret has no name.
 func (s Secret) Name() string {
-	if s.s == nil {
+	if s.inner == nil {
 		return ""
 	}
-	return s.s.name
+	return s.inner.name
 }
 
 // String returns the name.

@@ -72,11 +72,11 @@ func (h *HMAC) Verify(_ context.Context, header http.Header, body []byte) (Proof
 	}
 	configured := false
 	for _, secret := range h.Secrets {
-		if secret.s == nil {
+		if secret.inner == nil {
 			continue
 		}
 		configured = true
-		if d.found.hmac > 0 && secret.s.matches(&d, body) {
+		if d.found.hmac > 0 && secret.inner.matches(&d, body) {
 			return Proof{Scheme: SchemeHMAC, KeyName: secret.Name()}, nil
 		}
 	}
