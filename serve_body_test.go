@@ -123,7 +123,7 @@ func TestSenderHangsUpInTheBody(t *testing.T) {
 func TestReadTimeoutIsCleared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &geminihook.Endpoint{ReadTimeout: time.Second}
-		var ended error
+		ended := make(chan error, 1) // the request's context ends when the sender disconnects
 		observe(t, e)
 		h := e.Handler(func(context.Context, *geminihook.Event) error {
 			letPass(10 * time.Second)
@@ -131,10 +131,10 @@ func TestReadTimeoutIsCleared(t *testing.T) {
 		})
 		s := servePipe(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			h.ServeHTTP(w, r)
-			ended = r.Context().Err()
+			ended <- r.Context().Err()
 		}))
 		assert.Equal(t, 200, s.send(t, newBatch()).status)
-		require.NoError(t, ended, "the request's context ends when the sender disconnects")
+		require.NoError(t, <-ended)
 	})
 }
 

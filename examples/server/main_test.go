@@ -74,5 +74,5 @@ func TestServer(t *testing.T) {
 
 func TestServerWithoutSecret(t *testing.T) {
 	err := run(t.Context(), slog.New(slog.DiscardHandler), func(string) string { return "" })
-	require.ErrorContains(t, err, "GEMINI_WEBHOOK_SECRET: secret 1 of 1: geminihook: secret is empty")
+	require.ErrorContains(t, err, "GEMINI_WEBHOOK_SECRET: geminihook: secret is empty")
 }

@@ -55,7 +55,7 @@ func TestWrongOrder(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, deliveries.Post(t, server.URL+"/gemini", genuine))
 	assert.Zero(t, receiver.Runs(genuine))
 	server.Close() // waits for the log
-	assert.Regexp(t, `0 of \d+ bytes are left`, logs.String())
+	assert.Regexp(t, `read 0 bytes of a request with Content-Length \d+`, logs.String())
 }
 
 // TestRestored: a middleware that puts the body back does no harm.
