@@ -14,14 +14,14 @@ import (
 const (
 	racers    = 8
 	firstKeys = 10    // keys in the first round
-	mostKeys  = 1_000 // in a round, for they may be in progress together, which a bounded store must be able to hold
+	mostKeys  = 1_000 // in a round: a bounded store must be able to hold them in progress
 )
 
-// rounds races with ever more keys, at least once, as long as there is time for
+// repeatRace races with ever more keys, at least once, as long as there is time for
 // another round.
-func (h *harness) rounds(race func(keys []string)) {
-	h.Helper()
-	defer h.crowd()()
+func (h *harness) repeatRace(race func(keys []string)) {
+	h.t.Helper()
+	defer h.keepBusy()()
 	n, left := firstKeys, racing
 	for round := 0; ; round++ {
 		keys := make([]string, n)
@@ -41,18 +41,18 @@ func (h *harness) rounds(race func(keys []string)) {
 	}
 }
 
-// crowd keeps the store busy with duplicates until stop is called. Whatever
+// keepBusy keeps the store busy with duplicates until stop is called. Whatever
 // makes the calls of a store wait for each other then has a queue, and a call
 // that lets go between its check and its change goes to the end of it.
-func (h *harness) crowd() (stop func()) {
-	h.Helper()
+func (h *harness) keepBusy() (stop func()) {
+	h.t.Helper()
 	const done = key + "-done"
-	duplicate := func(i int) { _, _ = h.handle(i).Claim(h.Context(), done, "another", long, day) }
+	duplicate := func(i int) { _, _ = h.handle(i).Claim(h.ctx, done, "another", long, day) }
 	if h.first == nil {
-		h.runs(h.transactor1, done, day, "for a new key")
-		duplicate = func(i int) { h.transact(h.Context(), h.transactor(i), done, day, succeed) }
+		h.mustTransact(h.firstTransactor, done, day, "for a new key")
+		duplicate = func(i int) { h.transact(h.ctx, h.transactor(i), done, day, succeed) }
 	} else {
-		h.completed(done, day)
+		h.mustComplete(done, day)
 	}
 	var stopped atomic.Bool
 	var all sync.WaitGroup
@@ -69,9 +69,9 @@ func (h *harness) crowd() (stop func()) {
 	}
 }
 
-// walk lets all racers do the same n things in the same order, each thing at
-// the same time: who comes first waits for the others.
-func walk(racers, n int, do func(racer, i int)) {
+// inStep lets all racers do the same n things in the same order, each thing at
+// the same time: the first to arrive waits for the others.
+func inStep(racers, n int, do func(racer, i int)) {
 	arrived := make([]atomic.Int32, n)
 	var all sync.WaitGroup
 	for racer := range racers {
@@ -92,7 +92,10 @@ func walk(racers, n int, do func(racer, i int)) {
 	all.Wait()
 }
 
-// call is what became of one call in a race.
+// caller makes one call in a race, about the key with the index.
+type caller func(store geminihook.Store, i int) call
+
+// call is what became of it.
 type call struct {
 	claim claim
 	err   error
@@ -100,34 +103,36 @@ type call struct {
 
 // race makes the calls for each key at the same time. Which racer makes which
 // call changes from key to key.
-func (h *harness) race(keys []string, calls ...func(store geminihook.Store, i int) call) [][]call {
+func (h *harness) race(keys []string, calls ...caller) [][]call {
 	results := make([][]call, len(keys))
 	for i := range results {
 		results[i] = make([]call, len(calls))
 	}
-	walk(len(calls), len(keys), func(racer, i int) {
+	inStep(len(calls), len(keys), func(racer, i int) {
 		n := (racer + i) % len(calls)
 		results[i][n] = calls[n](h.handle(racer), i)
 	})
 	return results
 }
 
-// against returns calls that race with as many claims of the keys.
-func (h *harness) against(keys []string, do func(store geminihook.Store, i int) error) (calls []func(store geminihook.Store, i int) call) {
+// withClaims returns calls that race with as many claims of the keys.
+func (h *harness) withClaims(keys []string, do func(store geminihook.Store, i int) error) (calls []caller) {
 	for range racers / 2 {
-		calls = append(calls, func(store geminihook.Store, i int) call { return call{err: do(store, i)} })
+		calls = append(calls, func(store geminihook.Store, i int) call {
+			return call{err: do(store, i)}
+		})
 	}
 	for range racers / 2 {
-		calls = append(calls, h.claiming(keys))
+		calls = append(calls, h.claimCall(keys))
 	}
 	return calls
 }
 
-// claiming returns the call of one who claims the keys.
-func (h *harness) claiming(keys []string) func(store geminihook.Store, i int) call {
+// claimCall returns a caller that claims the keys.
+func (h *harness) claimCall(keys []string) caller {
 	return func(store geminihook.Store, i int) call {
 		token := rand.Text()
-		c, err := store.Claim(h.Context(), keys[i], token, long, long)
+		c, err := store.Claim(h.ctx, keys[i], token, long, long)
 		return call{claim: claim{Claim: c, Token: token}, err: err}
 	}
 }

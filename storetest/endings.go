@@ -13,9 +13,8 @@ import (
 // endingBehaviors are about a function that ends the transaction itself.
 var endingBehaviors = []behavior{
 	{
-		name: "notices that the function ended the transaction", needs: needsEndings, test: transactEnded,
-		contract: "If the function ends or restarts the transaction, Transact returns an error, whatever the function returns, and the key is not Done " +
-			"afterwards. Otherwise the event is acknowledged without the function's writes, and never sent again.",
+		name: "notices that it was ended", needs: needsEndings, test: transactEnded,
+		why: "Otherwise the event is acknowledged without the function's writes, and never sent again.",
 	},
 }
 
@@ -29,9 +28,9 @@ func transactEnded(h *harness) {
 	}
 	for _, ending := range slices.Sorted(maps.Keys(h.writes.Endings)) {
 		for _, result := range slices.Sorted(maps.Keys(results)) {
-			when := fmt.Sprintf("after the function had ended the transaction with %s and returned %s", ending, result)
+			when := fmt.Sprintf("after the function did %s and returned %s", ending, result)
 			k := key + "/" + ending + "/" + result
-			tx := h.transact(h.Context(), h.transactor1, k, long, func(ctx context.Context) error {
+			tx := h.transact(h.ctx, h.firstTransactor, k, long, func(ctx context.Context) error {
 				if err := h.writes.Endings[ending](ctx); err != nil {
 					return fmt.Errorf("the database refused it: %w", err)
 				}
@@ -39,17 +38,18 @@ func transactEnded(h *harness) {
 				return results[result]
 			})
 			if tx.runs != 1 {
-				h.Fatalf("for a new key, Transact ran the function %d times, want 1, and returned %v", tx.runs, tx.err)
+				h.t.Fatalf("for a new key, Transact ran the function %d times, want 1, and returned %v", tx.runs, tx.err)
 			}
 			if tx.err == nil {
-				h.Fatalf("%s, Transact returned %s and no error", when, nameOf(tx.state))
+				h.t.Fatalf("%s, Transact returned %s and no error", when, tx.state)
 			}
-			if errors.Is(tx.err, geminihook.ErrPermanent) && !errors.Is(tx.err, geminihook.ErrStore) {
-				h.Fatalf("%s, Transact returned %q, which acknowledges the event: want an error that wraps ErrStore or does not wrap ErrPermanent",
+			acknowledged := errors.Is(tx.err, geminihook.ErrPermanent) && !errors.Is(tx.err, geminihook.ErrStore)
+			if acknowledged {
+				h.t.Fatalf("%s, Transact returned %q, which acknowledges the event: want an error that wraps ErrStore or does not wrap ErrPermanent",
 					when, tx.err)
 			}
-			h.runs(h.transactor2, k, long, when)
-			h.runsNot(geminihook.Done, h.transactor1, k, when+", and a mended one had committed")
+			h.mustTransact(h.secondTransactor, k, long, when)
+			h.wantNoRun(geminihook.Done, h.firstTransactor, k, "after a commit")
 		}
 	}
 }

@@ -33,8 +33,9 @@ type backend struct {
 type entry struct {
 	key            string
 	state          State
-	running        bool   // a transaction
-	token          string // of the claim that has the key or has completed it
+	running        bool       // a transaction
+	owner          *reference // of the transaction
+	token          string     // of the claim that has the key or has completed it
 	attempt        int
 	lease, expires time.Time
 	claimed        time.Time // and span and earlier, the token before: for faults
@@ -48,6 +49,7 @@ type reference struct {
 	*backend
 	fault string
 	gone  bool
+	waits bool // for the transactions of other handles, like an engine with one writer
 }
 
 func newReference(fault string, now func() time.Time) *reference {
@@ -65,7 +67,7 @@ func (r *reference) second() *reference {
 	if r.has("handles share nothing") {
 		return newReference(r.fault, r.now)
 	}
-	return &reference{backend: r.backend, fault: r.fault}
+	return &reference{backend: r.backend, fault: r.fault, waits: r.waits}
 }
 
 // has says whether the fault is one of those.
@@ -86,11 +88,27 @@ func (r *reference) begin(ctx ctx, call string) error {
 	if r.gone && !r.has("a gone backend is taken for an empty one", call+" of a gone backend is a lost lease") {
 		return errors.New("connection refused")
 	}
-	if err := ctx.Err(); err != nil && !r.has(call+" ignores the context") {
-		return err
+	for {
+		if err := ctx.Err(); err != nil && !r.has(call+" ignores the context") {
+			return err
+		}
+		r.mu.Lock()
+		if !r.waits || !r.othersRun() {
+			return nil
+		}
+		r.mu.Unlock()
+		<-time.After(time.Millisecond)
 	}
-	r.mu.Lock()
-	return nil
+}
+
+// othersRun reports whether a transaction of another handle runs.
+func (r *reference) othersRun() bool {
+	for _, e := range r.entries {
+		if e.running && e.owner != r {
+			return true
+		}
+	}
+	return false
 }
 
 // gap lets others come between check and set.
@@ -225,7 +243,7 @@ func (r *reference) held(key, token, call string) (*entry, time.Time, error) {
 		r.gone:
 		ok = false
 	case r.has(call + " ignores a stale token"), token == "" && r.has(call+" accepts an empty token"),
-		r.has(call+" accepts any token once a taken-over lease has lapsed") && e.attempt > 1 && !now.Before(e.lease):
+		r.has(call+" accepts any token after two expired leases") && e.attempt > 1 && !now.Before(e.lease):
 		ok = true
 	}
 	if !ok {

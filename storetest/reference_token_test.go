@@ -21,6 +21,8 @@ func (r *reference) readToken(token string) string {
 // repeats reports whether a claim with the token repeats the one that has the key.
 func (r *reference) repeats(e *entry, token string, now time.Time) bool {
 	switch {
+	case e.running && r.has("a repeated claim takes the key of a running transaction"):
+		return e.token == token
 	case e.running || r.has("a repeated claim is in progress"):
 		return false
 	case r.has("a late repeated claim is a new attempt") && !now.Before(e.lease):

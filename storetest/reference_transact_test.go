@@ -125,7 +125,7 @@ func (r *reference) start(ctx ctx, key string) (State, *entry, error) {
 			r.gap("Transact")
 		}
 		if c.State == 0 {
-			e.running = true
+			e.running, e.owner = true, r
 		}
 		r.mu.Unlock()
 		if c.State != 0 {
@@ -176,7 +176,10 @@ func (r *reference) finish(e *entry, tx *transaction, keep time.Duration, commit
 		if r.has("Transact keeps for half the keep") {
 			keep /= 2
 		}
-		e.state, e.token, e.expires = geminihook.Done, "", now.Add(keep)
+		e.state, e.expires = geminihook.Done, now.Add(keep)
+		if !r.has("Transact leaves the token of the claim before") {
+			e.token = ""
+		}
 		e.attempt++
 		if r.has("the mark of Transact outlives its keep after a claim") && !e.claimed.IsZero() {
 			e.expires = now.Add(24 * time.Hour)

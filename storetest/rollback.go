@@ -14,81 +14,89 @@ import (
 var rollbackBehaviors = []behavior{
 	{
 		name: "rolls back on error", test: transactError,
-		contract: "If the function returns an error, mark and writes are rolled back, the key is free, and the error is the function's and not ErrStore.",
+		why: "Otherwise half of the work is committed, or a failed event is never retried.",
 	},
 	{
 		name: "rolls back on panic", test: transactPanic,
-		contract: "If the function panics, mark and writes are rolled back, the key is free, and the panic goes on.",
+		why: "Otherwise half of the work is committed, or a failed event is never retried.",
 	},
 	{
 		name: "rolls back on Goexit", test: transactGoexit,
-		contract: "If the function ends its goroutine with runtime.Goexit, as t.FailNow and some libraries do, mark and writes are rolled back, and the key is free. " +
-			"It neither returned nil nor panicked: code that commits unless it recovers something commits half of the work.",
+		why: "The function neither returned nil nor panicked: code that commits unless it recovers something commits half of the work.",
 	},
 	{
 		name: "runs the function once", test: transactOnce,
-		contract: "One call of Transact runs the function at most once, whatever it returns. The function may have effects that no rollback undoes.",
+		why: "The function may have effects that no rollback undoes.",
 	},
 	{
 		name: "permanent", test: transactPermanent,
-		contract: "If the function's error is ErrPermanent, its writes are rolled back, the mark is committed, and the error is returned.",
+		why: "Otherwise the sender repeats for a day what cannot succeed.",
 	},
 	{
 		name: "permanent inside another error", test: transactWrapped,
-		contract: "ErrPermanent counts wherever errors.Is finds it, not only as the outermost error. Otherwise the sender repeats for a day what cannot succeed.",
+		why: "ErrPermanent counts wherever errors.Is finds it, not only as the outermost error.",
 	},
 	{
 		name: "canceled while it runs", test: transactCanceledInside,
-		contract: "If the context ends while the function runs, mark and writes are either both committed, with no error, or both rolled back, with an error.",
+		why: "Mark and writes must be both there or both not there.",
 	},
 }
 
 var errOwn = errors.New("the function's own error")
 
+// fail returns a function that returns err.
+func fail(err error) func(context.Context) error {
+	return func(context.Context) error { return err }
+}
+
 func transactError(h *harness) {
-	tx := h.transact(h.Context(), h.transactor1, key, long, func(context.Context) error { return errOwn })
+	tx := h.transact(h.ctx, h.firstTransactor, key, long, fail(errOwn))
 	if !errors.Is(tx.err, errOwn) || errors.Is(tx.err, geminihook.ErrStore) {
-		h.Errorf("the function returned an error, and Transact returned %v, want the same error", tx.err)
+		h.t.Errorf("the function returned an error, and Transact returned %v, want the same error", tx.err)
 	}
 	if tx.state != geminihook.Acquired {
-		h.Errorf("the function returned an error, and the state is %s, want Acquired", nameOf(tx.state))
+		h.t.Errorf("the function returned an error, and the state is %s, want Acquired", tx.state)
 	}
-	h.committed(0, key, "after the function returned an error")
-	h.runs(h.transactor2, key, long, "after the function returned an error")
+	h.wantCommitted(0, key, "after the function returned an error")
+	h.mustTransact(h.secondTransactor, key, long, "after the function returned an error")
 }
 
 func transactPanic(h *harness) {
 	var recovered any
 	func() {
 		defer func() { recovered = recover() }()
-		h.transact(h.Context(), h.transactor1, key, long, func(context.Context) error { panic(errOwn) })
+		h.transact(h.ctx, h.firstTransactor, key, long, func(context.Context) error {
+			panic(errOwn)
+		})
 	}()
 	if recovered != any(errOwn) {
-		h.Errorf("the function panicked with %v, and the caller of Transact recovered %v", errOwn, recovered)
+		h.t.Errorf("the function panicked with %v, and the caller of Transact recovered %v", errOwn, recovered)
 	}
-	h.committed(0, key, "after the function panicked")
-	h.runs(h.transactor2, key, long, "after the function panicked")
+	h.wantCommitted(0, key, "after the function panicked")
+	h.mustTransact(h.secondTransactor, key, long, "after the function panicked")
 }
 
 func transactGoexit(h *harness) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		h.transact(h.Context(), h.transactor1, key, long, func(context.Context) error {
+		h.transact(h.ctx, h.firstTransactor, key, long, func(context.Context) error {
 			runtime.Goexit()
 			return nil
 		})
 	}()
 	<-ended
-	h.committed(0, key, "after the function called runtime.Goexit")
-	h.runs(h.transactor2, key, long, "after the function called runtime.Goexit")
+	h.wantCommitted(0, key, "after the function called runtime.Goexit")
+	h.mustTransact(h.secondTransactor, key, long, "after the function called runtime.Goexit")
 }
 
 func transactOnce(h *harness) {
-	for i, err := range []error{nil, errOwn, geminihook.Permanent(errOwn), context.DeadlineExceeded, geminihook.ErrStore} {
-		tx := h.transact(h.Context(), h.transactor1, fmt.Sprint(key, i), long, func(context.Context) error { return err })
+	for i, err := range []error{
+		nil, errOwn, geminihook.Permanent(errOwn), context.DeadlineExceeded, geminihook.ErrStore,
+	} {
+		tx := h.transact(h.ctx, h.firstTransactor, fmt.Sprint(key, i), long, fail(err))
 		if tx.runs != 1 {
-			h.Errorf("the function returns %v: one call of Transact ran it %d times, want 1", err, tx.runs)
+			h.t.Errorf("the function returns %v: one call of Transact ran it %d times, want 1", err, tx.runs)
 		}
 	}
 }
@@ -102,54 +110,57 @@ func transactWrapped(h *harness) {
 }
 
 func (h *harness) permanent(key string, err error) {
-	h.Helper()
-	tx := h.transact(h.Context(), h.transactor1, key, long, func(context.Context) error { return err })
+	h.t.Helper()
+	tx := h.transact(h.ctx, h.firstTransactor, key, long, fail(err))
 	if !errors.Is(tx.err, geminihook.ErrPermanent) || !errors.Is(tx.err, errOwn) {
-		h.Errorf("the function returned a permanent error, and Transact returned %v, want the same error", tx.err)
+		h.t.Errorf("the function returned a permanent error, and Transact returned %v, want the same error", tx.err)
 	}
 	if tx.state != geminihook.Acquired {
-		h.Errorf("the function returned a permanent error, and the state is %s, want Acquired", nameOf(tx.state))
+		h.t.Errorf("the function returned a permanent error, and the state is %s, want Acquired", tx.state)
 	}
-	h.committed(0, key, "after the function returned a permanent error")
-	h.runsNot(geminihook.Done, h.transactor2, key, fmt.Sprintf("after the function returned a permanent error (%T)", err))
-	h.committed(0, key, "after the function returned a permanent error")
+	h.wantCommitted(0, key, "after the function returned a permanent error")
+	h.wantNoRun(geminihook.Done, h.secondTransactor, key,
+		fmt.Sprintf("after the function returned a permanent error (%T)", err))
+	h.wantCommitted(0, key, "after the function returned a permanent error")
 }
 
 func transactCanceledInside(h *harness) {
-	ctx, cancel := context.WithCancel(h.Context())
+	ctx, cancel := context.WithCancel(h.ctx)
 	defer cancel()
-	tx := h.transact(ctx, h.transactor1, key, long, func(ctx context.Context) error {
+	tx := h.transact(ctx, h.firstTransactor, key, long, func(ctx context.Context) error {
 		cancel()
 		<-ctx.Done()
 		return ctx.Err()
 	})
 	if tx.err == nil || tx.runs != 1 {
-		h.Errorf("the context ended while the function ran, which returned its error: Transact returned %v after %d runs", tx.err, tx.runs)
+		h.t.Errorf("the context ended while the function ran, which returned its error: Transact returned %v after %d runs", tx.err, tx.runs)
 	}
-	h.committed(0, key, "after the function returned the error of its context")
-	h.runs(h.transactor2, key, long, "after the function returned the error of its context")
+	h.wantCommitted(0, key, "after the function returned the error of its context")
+	h.mustTransact(h.secondTransactor, key, long,
+		"after the function returned the error of its context")
 
-	ctx, cancel = context.WithCancel(h.Context())
+	ctx, cancel = context.WithCancel(h.ctx)
 	defer cancel()
 	k := key + "2"
-	tx = h.transact(ctx, h.transactor1, k, long, func(context.Context) error {
+	tx = h.transact(ctx, h.firstTransactor, k, long, func(context.Context) error {
 		cancel()
 		return nil // it has not noticed
 	})
 	if tx.err != nil && !errors.Is(tx.err, geminihook.ErrStore) {
-		h.Errorf("the context ended before the commit, and Transact returned %v, want ErrStore or no error", tx.err)
+		h.t.Errorf("the context ended before the commit, and Transact returned %v, want ErrStore or no error", tx.err)
 	}
 	if tx.err == nil {
-		h.committed(1, k, "after Transact returned no error")
-		h.runsNot(geminihook.Done, h.transactor2, k, "after Transact returned no error")
+		h.wantCommitted(1, k, "after Transact returned no error")
+		h.wantNoRun(geminihook.Done, h.secondTransactor, k, "after Transact returned no error")
 		return
 	}
 	// The fate of the commit may be unknown: the next call finds out, and
 	// either way there is one row in the end.
-	h.until("the key was not InProgress after a transaction whose context had ended", func() bool {
-		tx := h.transact(h.Context(), h.transactor2, k, long, succeed)
-		h.ok(tx.err, "Transact after a transaction whose context had ended")
+	h.eventually("the key was not InProgress after a transaction whose context had ended", func() bool {
+		tx := h.transact(h.ctx, h.secondTransactor, k, long, succeed)
+		h.wantNoError(tx.err, "Transact after a transaction whose context had ended")
 		return tx.state != geminihook.InProgress
 	})
-	h.committed(1, k, "after a transaction whose context had ended, and another call of Transact")
+	h.wantCommitted(1, k,
+		"after a transaction whose context had ended, and another call of Transact")
 }

@@ -12,14 +12,15 @@
 //	}
 //
 // Every behavior is a subtest with a fresh store. A subtest that fails reports
-// what the store did, what the contract says and why it matters.
+// what the store did and why it matters; the comments of [geminihook.Store] and
+// [geminihook.Transactor] are the contract.
 //
 // The suites also work on a slow machine or with a slow backend. If something
 // must happen, such as the end of a lease, the suite looks repeatedly until it
 // does, for up to 20 seconds. If something must not have happened yet, the suite
 // measures the time around the calls: if so much has passed that the result
 // proves nothing, it tries again with a longer duration. With a store that uses
-// real time, each suite takes about 15 seconds.
+// real time, each suite takes about 20 seconds.
 package storetest
 
 import (
@@ -78,7 +79,7 @@ func (s Suite) Run(t *testing.T) {
 			"set Suite.OneProcess if the store lives in the memory of one process")
 	}
 	runAll(t, storeBehaviors(), s.has(), func(t *testing.T, needs need) *harness {
-		h := &harness{T: t, advance: s.Advance, began: time.Now()}
+		h := newHarness(t, s.Advance)
 		switch needs {
 		case needsGone:
 			h.first = s.Gone(t)
@@ -91,7 +92,7 @@ func (s Suite) Run(t *testing.T) {
 		h.second = h.first
 		if s.Second != nil {
 			h.second = s.Second(t, h.first)
-			h.differ(h.first, h.second)
+			h.refuseSame(h.first, h.second)
 		}
 		return h
 	})
@@ -107,16 +108,16 @@ func (s Suite) has() map[need]bool {
 }
 
 func storeBehaviors() []behavior {
-	return slices.Concat(claimBehaviors, tokenBehaviors, holdBehaviors, timeBehaviors, forgettingBehaviors,
-		renewBehaviors, keyBehaviors, raceBehaviors, goneBehaviors)
+	return slices.Concat(claimBehaviors, tokenBehaviors, completeBehaviors, timeBehaviors,
+		forgettingBehaviors, renewBehaviors, keyBehaviors, raceBehaviors, goneBehaviors)
 }
 
 // behavior is one subtest.
 type behavior struct {
-	name     string
-	contract string // what the contract says and why it matters; logged if the subtest fails
-	needs    need
-	test     func(h *harness)
+	name  string
+	why   string // it matters; logged if the subtest fails
+	needs need
+	test  func(h *harness)
 }
 
 // need is what a behavior needs besides an ordinary handle. Without it, the
@@ -133,7 +134,9 @@ const (
 )
 
 // runAll runs a subtest for each behavior that has what it needs.
-func runAll(t *testing.T, all []behavior, has map[need]bool, open func(t *testing.T, needs need) *harness) {
+func runAll(
+	t *testing.T, all []behavior, has map[need]bool, open func(t *testing.T, needs need) *harness,
+) {
 	t.Helper()
 	for _, b := range all {
 		if !has[b.needs] {
@@ -142,7 +145,7 @@ func runAll(t *testing.T, all []behavior, has map[need]bool, open func(t *testin
 		t.Run(b.name, func(t *testing.T) {
 			defer func() {
 				if t.Failed() {
-					t.Log("The contract: " + b.contract)
+					t.Log("Why it matters: " + b.why)
 				}
 			}()
 			b.test(open(t, b.needs))
@@ -150,13 +153,13 @@ func runAll(t *testing.T, all []behavior, has map[need]bool, open func(t *testin
 	}
 }
 
-// differ refuses a second handle that is the first.
-func (h *harness) differ(first, second any) {
-	h.Helper()
+// refuseSame refuses a second handle that is the first.
+func (h *harness) refuseSame(first, second any) {
+	h.t.Helper()
 	if second == nil {
-		h.Fatal("storetest: Second returned nil")
+		h.t.Fatal("storetest: Second returned nil")
 	}
 	if reflect.ValueOf(first).Comparable() && first == second {
-		h.Fatal("storetest: Second returned the first handle, which tests nothing: return one with its own connections")
+		h.t.Fatal("storetest: Second returned the first handle, which tests nothing: return one with its own connections")
 	}
 }

@@ -17,7 +17,9 @@ func TestMemoryStore(t *testing.T) {
 func TestMemoryStoreWithClock(t *testing.T) {
 	clock := &clock{now: time.Now()}
 	storetest.Suite{
-		New:        func(*testing.T) geminihook.Store { return &geminihook.MemoryStore{Now: clock.Now} },
+		New: func(*testing.T) geminihook.Store {
+			return &geminihook.MemoryStore{Now: clock.Now}
+		},
 		OneProcess: true,
 		Advance:    func(_ *testing.T, d time.Duration) { clock.Advance(d) },
 		Bounded: func(_ *testing.T, keys int) geminihook.Store {
@@ -51,4 +53,18 @@ func TestReference(t *testing.T) {
 func TestReferenceTransactor(t *testing.T) {
 	t.Parallel()
 	transactorSuite("").Run(t)
+}
+
+// TestReferenceWaits tests a transactor whose calls wait for the transactions of
+// other handles.
+func TestReferenceWaits(t *testing.T) {
+	t.Parallel()
+	s := transactorSuite("")
+	s.Waits = true
+	s.New = func(*testing.T) geminihook.Transactor {
+		r := newReference("", time.Now)
+		r.waits = true
+		return r
+	}
+	s.Run(t)
 }

@@ -88,23 +88,24 @@ func (s TransactorSuite) Run(t *testing.T) {
 			"the mark is what a Transactor is for, so the suite must see it")
 	}
 	runAll(t, transactorBehaviors(), s.has(t), func(t *testing.T, needs need) *harness {
-		h := &harness{T: t, advance: s.Advance, waits: s.Waits, began: time.Now()}
+		h := newHarness(t, s.Advance)
+		h.waits = s.Waits
 		if needs == needsGone {
-			h.transactor1 = s.Gone(t)
+			h.firstTransactor = s.Gone(t)
 			return h
 		}
-		h.transactor1 = s.New(t)
-		h.transactor2 = s.Second(t, h.transactor1)
-		h.differ(h.transactor1, h.transactor2)
-		h.writes = s.Writes(t, h.transactor1)
+		h.firstTransactor = s.New(t)
+		h.secondTransactor = s.Second(t, h.firstTransactor)
+		h.refuseSame(h.firstTransactor, h.secondTransactor)
+		h.writes = s.Writes(t, h.firstTransactor)
 		if h.writes.Write == nil || h.writes.Count == nil {
 			t.Fatal("storetest: Writes needs both Write and Count")
 		}
 		if needs == needsStore {
-			h.first = h.transactor1.(geminihook.Store)
-			second, ok := h.transactor2.(geminihook.Store)
+			h.first = h.firstTransactor.(geminihook.Store)
+			second, ok := h.secondTransactor.(geminihook.Store)
 			if !ok {
-				t.Fatalf("storetest: TransactorSuite.Second returned a %T, which is not a Store, although the first handle is", h.transactor2)
+				t.Fatalf("storetest: TransactorSuite.Second returned a %T, which is not a Store, although the first handle is", h.secondTransactor)
 			}
 			h.second = second
 		}
