@@ -33,6 +33,8 @@ type MemoryStore struct {
 	released, done queue
 }
 
+var errFull = errors.New("geminihook: MemoryStore is full of events in progress: raise MaxEntries")
+
 // The statuses of an entry.
 const (
 	added = iota
@@ -67,7 +69,7 @@ func (m *MemoryStore) Claim(
 	switch {
 	case e == nil:
 		if !m.makeRoom(now) {
-			return Claim{}, errors.New("geminihook: MemoryStore is full of events in progress: raise MaxEntries")
+			return Claim{}, errFull
 		}
 		e = m.add(key, expires)
 	case e.status == done:

@@ -112,7 +112,7 @@ func (m *model) end(now time.Time, key, token string, change func(*modelEntry) b
 // TestMemoryStoreModel makes random calls with few keys, tokens and places, and
 // compares the results with those of the model.
 func TestMemoryStoreModel(t *testing.T) {
-	const calls = 100_000
+	const calls = 30_000
 	for _, bound := range []int{1, 3, 6} {
 		random := rand.New(rand.NewPCG(1, uint64(bound)))
 		m, want := newMemoryTest(t, bound), &model{bound: bound}

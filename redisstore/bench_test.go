@@ -29,10 +29,12 @@ func BenchmarkStore(b *testing.B) {
 	claim, complete := redisstore.ClaimScript.Hash(), redisstore.CompleteScript.Hash()
 	bare := func(ctx context.Context, key, token string) error {
 		keys := []string{"geminihook:" + key}
-		if err := c.EvalSha(ctx, claim, keys, token, time.Minute.Microseconds(), time.Hour.Milliseconds()).Err(); err != nil {
+		const lease, keep = time.Minute, time.Hour
+		err := c.EvalSha(ctx, claim, keys, token, lease.Microseconds(), keep.Milliseconds()).Err()
+		if err != nil {
 			return err
 		}
-		return c.EvalSha(ctx, complete, keys, token, time.Hour.Milliseconds()).Err()
+		return c.EvalSha(ctx, complete, keys, token, keep.Milliseconds()).Err()
 	}
 	require.NoError(b, viaStore(b.Context(), "warm", "token")) // loads the scripts
 	for _, workers := range []int{1, 8, 64} {

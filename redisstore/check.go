@@ -117,11 +117,12 @@ func (s *Store) probe(ctx context.Context, key string) error {
 	const lease, keep = time.Second, time.Millisecond
 	token := rand.Text()
 	keys := []string{s.prefix() + key}
-	err := claimScript.Eval(ctx, s.client, keys, token, lease.Microseconds(), milliseconds(lease)).Err()
+	args := []any{token, lease.Microseconds(), milliseconds(lease)}
+	err := claimScript.Eval(ctx, s.client, keys, args...).Err()
 	if err != nil {
 		return fmt.Errorf("a claim by EVAL: %w", err)
 	}
-	if _, err := s.run(ctx, claimScript, key, token, lease.Microseconds(), milliseconds(lease)); err != nil {
+	if _, err := s.Claim(ctx, key, token, lease, lease); err != nil {
 		return fmt.Errorf("a claim by EVALSHA: %w", err)
 	}
 	if err := s.Renew(ctx, key, token, lease); err != nil {

@@ -39,6 +39,15 @@ func TestCheckEviction(t *testing.T) {
 	}
 }
 
+// setUser gives the user of asLimited these rights only.
+func setUser(t *testing.T, admin *redis.Client, rights ...any) {
+	t.Helper()
+	args := append([]any{"ACL", "SETUSER", "limited", "reset", "on", ">secret"}, rights...)
+	require.NoError(t, admin.Do(t.Context(), args...).Err())
+}
+
+func asLimited(o *redis.Options) { o.Username, o.Password = "limited", "secret" }
+
 func TestCheckPermissions(t *testing.T) {
 	redisServer := testserver.NewRedis(t)
 	admin := client(t, redisServer.URL)
@@ -56,8 +65,8 @@ func TestCheckPermissions(t *testing.T) {
 		{"reads only", "-@write", "a claim by EVAL: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			require.NoError(t, admin.Do(t.Context(), "ACL", "SETUSER", "limited", "reset", "on", ">secret", "~*", "+@all", tt.rights).Err())
-			c := client(t, redisServer.URL, func(o *redis.Options) { o.Username, o.Password = "limited", "secret" })
+			setUser(t, admin, "~*", "+@all", tt.rights)
+			c := client(t, redisServer.URL, asLimited)
 			err := redisstore.New(c).Check(t.Context())
 			if tt.want == "" {
 				require.NoError(t, err)
@@ -71,8 +80,8 @@ func TestCheckPermissions(t *testing.T) {
 // TestCheckKeys tests that Check needs no key outside of Prefix.
 func TestCheckKeys(t *testing.T) {
 	redisServer := testserver.NewRedis(t)
-	require.NoError(t, client(t, redisServer.URL).Do(t.Context(), "ACL", "SETUSER", "limited", "on", ">secret", "~mine:*", "+@all").Err())
-	s := redisstore.New(client(t, redisServer.URL, func(o *redis.Options) { o.Username, o.Password = "limited", "secret" }))
+	setUser(t, client(t, redisServer.URL), "~mine:*", "+@all")
+	s := redisstore.New(client(t, redisServer.URL, asLimited))
 	require.Error(t, s.Check(t.Context()), "geminihook: is not permitted")
 	s.Prefix = "mine:"
 	require.NoError(t, s.Check(t.Context()))
@@ -90,7 +99,7 @@ func TestCheckLeavesNothing(t *testing.T) {
 
 func TestCheckReplica(t *testing.T) {
 	c := client(t, testserver.NewRedis(t).URL)
-	require.NoError(t, c.SlaveOf(t.Context(), "127.0.0.1", "1").Err())
+	require.NoError(t, c.ReplicaOf(t.Context(), "127.0.0.1", "1").Err())
 	require.ErrorContains(t, redisstore.New(c).Check(t.Context()), "READONLY")
 }
 

@@ -53,7 +53,8 @@ func New(client redis.UniversalClient) *Store { return &Store{client: client} }
 func (s *Store) Claim(
 	ctx context.Context, key, token string, lease, keep time.Duration,
 ) (geminihook.Claim, error) {
-	n, err := s.run(ctx, claimScript, key, token, lease.Microseconds(), milliseconds(max(lease, keep)))
+	expiry := milliseconds(max(lease, keep))
+	n, err := s.run(ctx, claimScript, key, token, lease.Microseconds(), expiry)
 	switch {
 	case err != nil:
 		return geminihook.Claim{}, failure(err)
@@ -82,7 +83,9 @@ func (s *Store) Release(ctx context.Context, key, token string) error {
 }
 
 // run runs the script on the key and returns its result.
-func (s *Store) run(ctx context.Context, script *redis.Script, key string, args ...any) (int64, error) {
+func (s *Store) run(
+	ctx context.Context, script *redis.Script, key string, args ...any,
+) (int64, error) {
 	n, err := script.Run(ctx, s.client, []string{s.prefix() + key}, args...).Int64()
 	if err != nil && !replied(err) {
 		s.reload(ctx)

@@ -78,7 +78,9 @@ func TestACL(t *testing.T) {
 	}
 	require.NoError(t, client(t, redisServer.URL).Do(t.Context(), args...).Err())
 	var refused []string
-	c := client(t, redisServer.URL, func(o *redis.Options) { o.Username, o.Password = "geminihook", "secret" })
+	c := client(t, redisServer.URL, func(o *redis.Options) {
+		o.Username, o.Password = "geminihook", "secret"
+	})
 	s := redisstore.New(c)
 	for _, key := range []string{"released", "completed"} {
 		require.NoError(t, s.Check(t.Context()))
@@ -112,16 +114,23 @@ func TestHangs(t *testing.T) {
 	c := client(t, "redis://"+proxy.Addr)
 	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 	require.NoError(t, err)
-	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: redisstore.New(c), StoreTimeout: 100 * time.Millisecond}
+	endpoint := &geminihook.Endpoint{
+		Verifier: verifier, Store: redisstore.New(c), StoreTimeout: 100 * time.Millisecond,
+	}
 	runs := 0
-	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error { runs++; return nil })
+	handler := endpoint.Handler(func(context.Context, *geminihook.Event) error {
+		runs++
+		return nil
+	})
 	deliver := func() int {
-		d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(webhooktest.TestSecret))
+		signer := webhooktest.Static(webhooktest.TestSecret)
+		d := webhooktest.New(geminihook.EventBatchSucceeded, signer)
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, d.Request("/"))
 		return w.Code
 	}
-	succeeds := func() bool { return deliver() == http.StatusOK } // a slow machine can exceed the StoreTimeout
+	// On a slow machine, a call can take longer than the StoreTimeout.
+	succeeds := func() bool { return deliver() == http.StatusOK }
 	require.Eventually(t, succeeds, time.Minute, 10*time.Millisecond)
 	before := runs
 	release := proxy.Hold()
@@ -138,7 +147,9 @@ func TestUnknownOutcome(t *testing.T) {
 	proxy := testserver.NewProxy(t, redisServer.Addr)
 	proxied := redisstore.New(client(t, "redis://"+proxy.Addr))
 	direct := redisstore.New(client(t, redisServer.URL))
-	claim := func(store *redisstore.Store, token string, timeout time.Duration) (geminihook.Claim, error) {
+	claim := func(
+		store *redisstore.Store, token string, timeout time.Duration,
+	) (geminihook.Claim, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		defer cancel()
 		return store.Claim(ctx, "msg_1", token, time.Hour, time.Hour)

@@ -116,7 +116,9 @@ func (h *harness) race(keys []string, calls ...caller) [][]call {
 }
 
 // withClaims returns calls that race with as many claims of the keys.
-func (h *harness) withClaims(keys []string, do func(store geminihook.Store, i int) error) (calls []caller) {
+func (h *harness) withClaims(
+	keys []string, do func(store geminihook.Store, i int) error,
+) (calls []caller) {
 	for range racers / 2 {
 		calls = append(calls, func(store geminihook.Store, i int) call {
 			return call{err: do(store, i)}

@@ -43,8 +43,8 @@ func transactEnded(h *harness) {
 			if tx.err == nil {
 				h.t.Fatalf("%s, Transact returned %s and no error", when, tx.state)
 			}
-			acknowledged := errors.Is(tx.err, geminihook.ErrPermanent) && !errors.Is(tx.err, geminihook.ErrStore)
-			if acknowledged {
+			if errors.Is(tx.err, geminihook.ErrPermanent) &&
+				!errors.Is(tx.err, geminihook.ErrStore) {
 				h.t.Fatalf("%s, Transact returned %q, which acknowledges the event: want an error that wraps ErrStore or does not wrap ErrPermanent",
 					when, tx.err)
 			}

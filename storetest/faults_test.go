@@ -36,7 +36,7 @@ var storeFaults = []struct{ fault, subtest string }{
 	{"a repeated claim is a new attempt", "same token at once"},
 	{"Claim is check-then-set", "same token at once"},
 	{"a claim after Release repeats the one before", "same token after release"},
-	{"a claim with the token that completed the key is Acquired", "same token after complete"},
+	{"a claim with the completing token is Acquired", "same token after complete"},
 	{"a claim with an earlier token is Acquired", "same token after a takeover"},
 	{"a token has one key", "same token for two keys"},
 	{"tokens are lowercased", "tokens are apart"},
@@ -75,8 +75,8 @@ var storeFaults = []struct{ fault, subtest string }{
 
 	{"an expired key takes the oldest with it", "mixed keeps"},
 	{"the oldest done is evicted first", "bounded evicts what has expired"},
-	{"the newest done is evicted", "bounded evicts released, then the oldest done"},
-	{"done is evicted before released", "bounded evicts released, then the oldest done"},
+	{"the newest done is evicted", "bounded evicts in order"},
+	{"done is evicted before released", "bounded evicts in order"},
 	{"keys in progress are evicted", "bounded keeps what is in progress"},
 
 	{"keys are lowercased", "hostile keys"},
@@ -258,11 +258,12 @@ func TestEverySubtestCanFail(t *testing.T) {
 		found = append(found, f.subtest)
 	}
 	assert.Subset(t, found, storetest.StoreSubtests())
-	assert.Subset(t, storetest.StoreSubtests(), found, "a fault is for a subtest that does not exist")
+	const unknown = "a fault is for a subtest that does not exist"
+	assert.Subset(t, storetest.StoreSubtests(), found, unknown)
 	found = nil
 	for _, f := range transactorFaults {
 		found = append(found, f.subtest)
 	}
 	assert.Subset(t, found, storetest.TransactorSubtests())
-	assert.Subset(t, storetest.TransactorSubtests(), found, "a fault is for a subtest that does not exist")
+	assert.Subset(t, storetest.TransactorSubtests(), found, unknown)
 }

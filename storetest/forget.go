@@ -18,7 +18,7 @@ var forgettingBehaviors = []behavior{
 		why: "A store must not forget what it still has to know while it holds what it may forget.",
 	},
 	{
-		name: "bounded evicts released, then the oldest done", needs: needsBounded, test: boundedOrder,
+		name: "bounded evicts in order", needs: needsBounded, test: boundedOrder,
 		why: "A released key loses only its count of attempts; a key that is done loses its event's duplicates.",
 	},
 	{
@@ -41,7 +41,8 @@ func mixedKeeps(h *harness) {
 	}
 	for i := range n {
 		h.wantState(geminihook.Done, h.first,
-			fmt.Sprint(key, "long", i), fmt.Sprintf("%v after Complete with a keep of %v", 2*short, day))
+			fmt.Sprint(key, "long", i),
+			fmt.Sprintf("%v after Complete with a keep of %v", 2*short, day))
 	}
 }
 

@@ -43,7 +43,9 @@ func (r *reference) makeRoom(key string) error {
 	}
 	isReleased := func(e *entry) bool { return e.state == released }
 	isDone := func(e *entry) bool { return e.state == geminihook.Done }
-	lapsed := func(e *entry) bool { return e.state == geminihook.InProgress && !now.Before(e.lease) }
+	leaseExpired := func(e *entry) bool {
+		return e.state == geminihook.InProgress && !now.Before(e.lease)
+	}
 	switch {
 	case r.has("the oldest done is evicted first") && evict(isDone):
 	case evictAny(expired):
@@ -51,7 +53,7 @@ func (r *reference) makeRoom(key string) error {
 	case r.has("the newest done is evicted") && evictNewest(r):
 	case evict(isDone):
 	case evict(isReleased):
-	case evictAny(lapsed):
+	case evictAny(leaseExpired):
 	case r.has("keys in progress are evicted") && evictAny(func(*entry) bool { return true }):
 	default:
 		return errors.New("full")

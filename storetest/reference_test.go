@@ -53,7 +53,8 @@ type reference struct {
 }
 
 func newReference(fault string, now func() time.Time) *reference {
-	return &reference{fault: fault, backend: &backend{entries: map[string]*entry{}, rows: map[string]int{}, now: now}}
+	b := &backend{entries: map[string]*entry{}, rows: map[string]int{}, now: now}
+	return &reference{backend: b, fault: fault}
 }
 
 func newGoneReference(fault string) *reference {
@@ -85,7 +86,9 @@ func (r *reference) begin(ctx ctx, call string) error {
 	if r.gone && r.has(call+" of a gone backend ignores the context for 9 s") {
 		<-time.After(9 * time.Second)
 	}
-	if r.gone && !r.has("a gone backend is taken for an empty one", call+" of a gone backend is a lost lease") {
+	fault := r.has("a gone backend is taken for an empty one",
+		call+" of a gone backend is a lost lease")
+	if r.gone && !fault {
 		return errors.New("connection refused")
 	}
 	for {
@@ -181,10 +184,11 @@ func (r *reference) Claim(ctx ctx, key, token string, lease, keep time.Duration)
 	}
 	c := r.busy(e, now, lease)
 	switch {
-	case c.State == geminihook.InProgress && r.has("every tenth second claim wins") && len(r.entries)%10 == 0,
-		e.running && r.has("Claim takes the key of a running transaction"):
-		c.State, c.RetryIn = geminihook.Acquired, 0
-		return c, nil
+	case r.has("every tenth second claim wins") && c.State == geminihook.InProgress &&
+		len(r.entries)%10 == 0:
+		return Claim{State: geminihook.Acquired}, nil
+	case e.running && r.has("Claim takes the key of a running transaction"):
+		return Claim{State: geminihook.Acquired}, nil
 	case c.State == geminihook.Done && r.has("Done is reported as InProgress"):
 		c.State = geminihook.InProgress
 	}
@@ -205,7 +209,9 @@ func (r *reference) Claim(ctx ctx, key, token string, lease, keep time.Duration)
 }
 
 // terms returns the lease and when the entry expires.
-func (r *reference) terms(e *entry, now time.Time, lease, keep time.Duration) (time.Duration, time.Time) {
+func (r *reference) terms(
+	e *entry, now time.Time, lease, keep time.Duration,
+) (time.Duration, time.Time) {
 	switch r.fault {
 	case "leases end at half time":
 		lease /= 2
@@ -231,88 +237,6 @@ func (r *reference) terms(e *entry, now time.Time, lease, keep time.Duration) (t
 		expires = e.expires
 	}
 	return lease, expires
-}
-
-// held returns the entry if the token holds it, which a completed one does, too.
-func (r *reference) held(key, token, call string) (*entry, time.Time, error) {
-	token = r.readToken(token)
-	e, now := r.find(key)
-	ok := e.token == token && e.state != released && token != "" && !e.running
-	switch {
-	case ok && r.has("late "+call+" is refused") && e.state == geminihook.InProgress && !now.Before(e.lease),
-		r.gone:
-		ok = false
-	case r.has(call + " ignores a stale token"), token == "" && r.has(call+" accepts an empty token"),
-		r.has(call+" accepts any token after two expired leases") && e.attempt > 1 && !now.Before(e.lease):
-		ok = true
-	}
-	if !ok {
-		return nil, now, geminihook.ErrLeaseLost
-	}
-	r.gap(call)
-	return e, now, nil
-}
-
-func (r *reference) Complete(ctx ctx, key, token string, keep time.Duration) error {
-	if err := r.begin(ctx, "Complete"); err != nil {
-		return err
-	}
-	defer r.mu.Unlock()
-	e, now, err := r.held(key, token, "Complete")
-	if err != nil {
-		return err
-	}
-	if e.state == geminihook.Done {
-		switch {
-		case r.has("a repeated Complete is refused"):
-			return geminihook.ErrLeaseLost
-		case r.has("a repeated Complete moves the expiry"),
-			r.has("a repeated Complete extends the expiry") && e.expires.Before(now.Add(keep)):
-			e.expires = now.Add(keep)
-		}
-		return nil
-	}
-	switch r.fault {
-	case "Complete keeps for the lease of the claim":
-		keep = min(keep, e.span)
-	case "Complete keeps for half the keep":
-		keep /= 2
-	case "Complete keeps for a year at most":
-		keep %= 365 * 24 * time.Hour
-	case "keep is counted from the claim":
-		now = e.claimed
-	}
-	e.state, e.expires = geminihook.Done, now.Add(keep)
-	r.ended = append(r.ended, e.key)
-	return nil
-}
-
-func (r *reference) Release(ctx ctx, key, token string) error {
-	if err := r.begin(ctx, "Release"); err != nil {
-		return err
-	}
-	defer r.mu.Unlock()
-	e, now, err := r.held(key, token, "Release")
-	if err != nil {
-		return err
-	}
-	switch {
-	case e.state == geminihook.Done && r.has("Release after Complete succeeds"):
-		return nil
-	case e.state == geminihook.Done && r.has("Release after Complete frees the key"):
-	case e.state != geminihook.InProgress && !r.has("Release is check-then-set"):
-		return geminihook.ErrLeaseLost
-	}
-	late := !now.Before(e.lease)
-	e.state = released
-	r.ended = append(r.ended, e.key)
-	if r.has("Release forgets the count") || late && r.has("late Release forgets the count") {
-		e.attempt = 0
-	}
-	if r.has("Release is forgotten after a second") {
-		e.expires = now.Add(time.Second)
-	}
-	return nil
 }
 
 func storeFailed(err error) error { return fmt.Errorf("%w: %w", geminihook.ErrStore, err) }

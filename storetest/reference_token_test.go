@@ -27,8 +27,9 @@ func (r *reference) repeats(e *entry, token string, now time.Time) bool {
 		return false
 	case r.has("a late repeated claim is a new attempt") && !now.Before(e.lease):
 		return false
-	case e.state == released && r.has("a claim after Release repeats the one before"),
-		e.state == geminihook.Done && r.has("a claim with the token that completed the key is Acquired"):
+	case e.state == released && r.has("a claim after Release repeats the one before"):
+		return e.token == token
+	case e.state == geminihook.Done && r.has("a claim with the completing token is Acquired"):
 		return e.token == token
 	case e.attempt > 1 && token != e.token && r.has("a claim with an earlier token is Acquired"):
 		return e.earlier == token

@@ -37,7 +37,9 @@ func (r *reference) endings() map[string]func(ctx) error {
 				r.mu.Unlock()
 			}
 			tx.rows = nil
-			tx.ended = tx.ended || !restart || !r.has("Transact does not notice that the transaction was restarted")
+			if !restart || !r.has("Transact does not notice that the transaction was restarted") {
+				tx.ended = true
+			}
 			return nil
 		}
 	}
@@ -68,7 +70,9 @@ type withoutValues struct{ context.Context }
 func (withoutValues) Value(any) any { return nil }
 
 // Transact is the store's half of what storetest's transact subtests are about.
-func (r *reference) Transact(ctx ctx, key string, keep time.Duration, fn func(ctx) error) (State, error) {
+func (r *reference) Transact(
+	ctx ctx, key string, keep time.Duration, fn func(ctx) error,
+) (State, error) {
 	state, e, err := r.start(ctx, key)
 	if e == nil {
 		return state, err
@@ -79,7 +83,11 @@ func (r *reference) Transact(ctx ctx, key string, keep time.Duration, fn func(ct
 			return
 		}
 		value := recover() // nil if the function has ended its goroutine
-		r.finish(e, tx, keep, value != nil && r.has("Transact commits on panic") || value == nil && r.has("Transact commits on Goexit"))
+		fault := "Transact commits on Goexit"
+		if value != nil {
+			fault = "Transact commits on panic"
+		}
+		r.finish(e, tx, keep, r.has(fault))
 		if value != nil && !r.has("Transact swallows the panic") {
 			panic(value)
 		}
@@ -113,8 +121,11 @@ func (r *reference) start(ctx ctx, key string) (State, *entry, error) {
 		e, now := r.find(key)
 		c := r.busy(e, now, time.Second)
 		switch {
-		case c.State == geminihook.InProgress && (r.has("Transact ignores claims") || e.running && r.has("Transact ignores transactions")),
-			c.State == geminihook.Done && r.has("Transact runs what is done"):
+		case c.State == geminihook.InProgress && r.has("Transact ignores claims"):
+			c.State = 0
+		case e.running && r.has("Transact ignores transactions"):
+			c.State = 0
+		case c.State == geminihook.Done && r.has("Transact runs what is done"):
 			c.State = 0
 		case e.running && r.has("Transact waits for another"):
 			r.mu.Unlock()
@@ -136,25 +147,33 @@ func (r *reference) start(ctx ctx, key string) (State, *entry, error) {
 }
 
 // conclude commits or rolls back by what the function has returned.
-func (r *reference) conclude(ctx ctx, e *entry, tx *transaction, keep time.Duration, own error) (State, error) {
+func (r *reference) conclude(
+	ctx ctx, e *entry, tx *transaction, keep time.Duration, own error,
+) (State, error) {
 	permanent := errors.Is(own, geminihook.ErrPermanent)
 	if r.has("Transact looks at the outermost error only") {
 		several, ok := own.(interface{ Unwrap() []error })
-		permanent = ok && several.Unwrap()[0] == geminihook.ErrPermanent //nolint:errorlint // the fault
+		permanent = ok && several.Unwrap()[0] == geminihook.ErrPermanent
 	}
 	if permanent && !r.has("Transact commits the writes of a permanent error") {
 		tx.rows = nil
 	}
-	commit := own == nil || permanent && !r.has("Transact rolls back a permanent mark") || r.has("Transact commits on error")
-	if err := ctx.Err(); err != nil && own == nil && !r.has("Transact commits and reports the end of the context") {
+	commit := own == nil || r.has("Transact commits on error")
+	if permanent && !r.has("Transact rolls back a permanent mark") {
+		commit = true
+	}
+	if err := ctx.Err(); err != nil && own == nil {
 		tx.rows = nil
 		r.finish(e, tx, keep, r.has("Transact commits the mark alone after the end of the context"))
 		return geminihook.Acquired, storeFailed(err)
 	}
 	if tx.ended && !r.has("Transact does not notice that the transaction was ended") {
 		tx.rows = nil
-		r.finish(e, tx, keep, own == nil && r.has("Transact leaves the mark of a transaction that was ended") ||
-			own != nil && r.has("Transact leaves the mark of a transaction that was ended, after an error"))
+		fault := "Transact leaves the mark of a transaction that was ended"
+		if own != nil {
+			fault += ", after an error"
+		}
+		r.finish(e, tx, keep, r.has(fault))
 		if permanent && r.has("Transact acknowledges a permanent error after the end") {
 			return geminihook.Acquired, own
 		}

@@ -139,7 +139,7 @@ func sideBySideRace(h *harness) {
 				results[i][racer] = h.claimCall(keys)(h.handle(racer), i)
 				return
 			}
-			tx := h.transact(h.ctx, h.transactor(racer), keys[i], long, succeed)
+			tx := h.transact(h.ctx, h.transactor(racer), keys[i], long, h.sometimesSlow(i))
 			transactions[i][racer] = tx
 			state := claim{Claim: geminihook.Claim{State: tx.state}}
 			results[i][racer] = call{claim: state, err: tx.err}

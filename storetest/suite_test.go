@@ -48,7 +48,9 @@ var mistakes = []struct {
 	{
 		"the first transactor as the second", func(t *testing.T) {
 			s := transactorSuite("")
-			s.Second = func(_ *testing.T, first geminihook.Transactor) geminihook.Transactor { return first }
+			s.Second = func(_ *testing.T, first geminihook.Transactor) geminihook.Transactor {
+				return first
+			}
 			s.Run(t)
 		},
 		"Second returned the first handle",
@@ -64,7 +66,9 @@ var mistakes = []struct {
 	{
 		"nothing to count", func(t *testing.T) {
 			s := transactorSuite("")
-			s.Writes = func(*testing.T, geminihook.Transactor) storetest.Writes { return storetest.Writes{} }
+			s.Writes = func(*testing.T, geminihook.Transactor) storetest.Writes {
+				return storetest.Writes{}
+			}
 			s.Run(t)
 		},
 		"Writes needs both Write and Count",
@@ -105,7 +109,9 @@ func TestMistakes(t *testing.T) {
 func TestOnlyTransactor(t *testing.T) {
 	t.Parallel()
 	s := transactorSuite("")
-	s.New = func(*testing.T) geminihook.Transactor { return onlyTransactor{newReference("", time.Now)} }
+	s.New = func(*testing.T) geminihook.Transactor {
+		return onlyTransactor{newReference("", time.Now)}
+	}
 	s.Second = func(_ *testing.T, first geminihook.Transactor) geminihook.Transactor {
 		return onlyTransactor{first.(onlyTransactor).Transactor.(*reference).second()}
 	}

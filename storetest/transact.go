@@ -82,6 +82,17 @@ func (h *harness) transact(
 
 func succeed(context.Context) error { return nil }
 
+// sometimesSlow returns a function that takes a moment for every eighth key, so
+// that the other calls of a race come while it runs.
+func (h *harness) sometimesSlow(i int) func(context.Context) error {
+	return func(context.Context) error {
+		if i%8 == 0 {
+			h.wait(time.Millisecond)
+		}
+		return nil
+	}
+}
+
 // wantCommitted checks how many of the key's writes were committed.
 func (h *harness) wantCommitted(want int, key, when string) {
 	h.t.Helper()
@@ -165,12 +176,7 @@ func transactRaces(h *harness) {
 		errs := make([]error, racers)
 		inStep(racers, len(keys), func(racer, i int) {
 			for end := time.Now().Add(limit); errs[racer] == nil; {
-				tx := h.transact(h.ctx, h.transactor(racer), keys[i], long, func(context.Context) error {
-					if i%8 == 0 {
-						h.wait(time.Millisecond) // so that the others come while it runs
-					}
-					return nil
-				})
+				tx := h.transact(h.ctx, h.transactor(racer), keys[i], long, h.sometimesSlow(i))
 				runs[i].Add(int64(tx.runs))
 				switch {
 				case tx.err != nil:
