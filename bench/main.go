@@ -114,7 +114,8 @@ func (r *results) markdown() string {
 		"empty function. \"÷ engine\" compares it with the least that the same engine could do: for a claim and its "+
 		"completion, one write that creates a key and one that changes it; for a transaction, one write. That column, "+
 		"duplicates and claims of a key in progress are measured with the largest number of ids in the store. "+
-		"PostgreSQL runs with `fsync`, SQLite in WAL mode, and Redis without persistence.", storesTable(r))
+		"PostgreSQL runs with `fsync`, SQLite in WAL mode, and Redis without persistence.",
+		storesTable(r))
 	return b.String()
 }
 

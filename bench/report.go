@@ -60,7 +60,8 @@ func times(v float64) string { return fmt.Sprintf("%.2f", v) }
 func shortTable(r *results) *table {
 	t := &table{head: []string{"", "ratio"}}
 	one := r.verify[0].costs[0]
-	t.add("`HMAC.Verify` ÷ one hash of the same 300 bytes and one `time.Now`", times(one[1].ns/one[0].ns))
+	t.add("`HMAC.Verify` ÷ one hash of the same 300 bytes and one `time.Now`",
+		times(one[1].ns/one[0].ns))
 	for i, w := range r.workers {
 		c := r.process[i]
 		name := fmt.Sprintf("the whole path ÷ the page's handler, in process, %d at a time", w)

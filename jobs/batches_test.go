@@ -109,7 +109,8 @@ func TestBatchesThatTakeLong(t *testing.T) {
 	set := func(name, state string, times ...any) {
 		api.Set(name, fakeapi.Batch(name, state, times...))
 	}
-	set("batches/long", "BATCH_STATE_SUCCEEDED", "createTime", ago(2*day), "endTime", ago(time.Hour))
+	set("batches/long", "BATCH_STATE_SUCCEEDED",
+		"createTime", ago(2*day), "endTime", ago(time.Hour))
 	set("batches/running", "BATCH_STATE_RUNNING", "createTime", ago(2*day))
 	set("batches/tomorrow", "BATCH_STATE_ASLEEP", "createTime", ago(2*day))
 	set("batches/old", "BATCH_STATE_SUCCEEDED", "createTime", ago(2*day), "endTime", ago(day))

@@ -166,11 +166,11 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // TestDownloadErrorStalls: an error whose body never ends is given up, too.
 func TestDownloadErrorStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := newClient(t, genai.ClientConfig{HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) *http.Response {
+		client := newClientWith(t, func(r *http.Request) *http.Response {
 			reader, writer := io.Pipe()
 			context.AfterFunc(r.Context(), func() { _ = writer.CloseWithError(r.Context().Err()) })
-			return &http.Response{StatusCode: http.StatusServiceUnavailable, Body: reader, Header: http.Header{}, Request: r}
-		})}})
+			return responseWith(r, http.StatusServiceUnavailable, reader)
+		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		start := time.Now()

@@ -40,14 +40,14 @@ func TestOtherKeys(t *testing.T) {
 			key, err := geminihook.ByJob(ctx, ev)
 			return ev.Proof.Scheme + key, err
 		}, "ByJob"},
-		{"the same for all ends of a job", func(_ context.Context, ev *geminihook.Event) (string, error) {
+		{"all ends of a job", func(_ context.Context, ev *geminihook.Event) (string, error) {
 			return ev.JobID(), nil
 		}, "ByJob"},
-		{"the same for success and failure", func(ctx context.Context, ev *geminihook.Event) (string, error) {
+		{"success and failure", func(ctx context.Context, ev *geminihook.Event) (string, error) {
 			key, err := geminihook.ByJob(ctx, ev)
 			return strings.Replace(key, "failed", "succeeded", 1), err
 		}, "ByJob"},
-		{"the same for all", func(context.Context, *geminihook.Event) (string, error) {
+		{"everything", func(context.Context, *geminihook.Event) (string, error) {
 			return "batch.succeeded:geminihook-probe", nil
 		}, "ByJob"},
 		{"another for dynamic webhooks", byJobUnless(func(ev *geminihook.Event) bool {

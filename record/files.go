@@ -142,3 +142,10 @@ func (r *Recorder) remove(name string) (existed bool, err error) {
 	}
 	return err == nil, err
 }
+
+func (r *Recorder) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
+}

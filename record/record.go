@@ -208,10 +208,3 @@ func (r *Recorder) logError(ctx context.Context, err error) {
 }
 
 func (r *Recorder) logger() *slog.Logger { return cmp.Or(r.Logger, slog.Default()) }
-
-func (r *Recorder) now() time.Time {
-	if r.Now != nil {
-		return r.Now()
-	}
-	return time.Now()
-}

@@ -79,7 +79,8 @@ func checkSignable(
 ) error {
 	switch {
 	case r.notRead:
-		return fmt.Errorf("%s has no body, because the endpoint did not read it: %s", name, r.reason)
+		return fmt.Errorf("%s has no body, because the endpoint did not read it: %s", name,
+			r.reason)
 	case r.source != "" && len(d.Body) == 0:
 		return fmt.Errorf("%s has no body, because a program made the event without one", name)
 	case force:

@@ -27,7 +27,8 @@ func rotate(ctx context.Context, args []string, e *env) error {
 	uri := flags.String("url", "", "rotate the secret of the webhook that delivers to this `URL`")
 	path := flags.String("env", "", envFileHelp)
 	asJSON := flags.Bool("json", false, jsonHelp)
-	if err := parse(flags, args, e, "rotate [flags] ID\n       geminihook rotate [flags] -url URL", rotateAbout); err != nil {
+	const synopsis = "rotate [flags] ID\n       geminihook rotate [flags] -url URL"
+	if err := parse(flags, args, e, synopsis, rotateAbout); err != nil {
 		return err
 	}
 	if err := flagsFirst(flags.Args()); err != nil {
@@ -52,12 +53,16 @@ func rotate(ctx context.Context, args []string, e *env) error {
 	secret, err := client.Rotate(ctx, w.ID)
 	if err != nil {
 		if api.Uncertain(err) {
-			err = fmt.Errorf("%w: there may be a new secret nonetheless, which nobody has seen: rotate again within 24 hours", err)
+			err = fmt.Errorf("%w: there may be a new secret nonetheless, which nobody has seen: rotate again within 24 hours",
+				err)
 		}
 		return err
 	}
 	value, written, failed := keeper.keep(secret)
-	line := rotateLine{ID: w.ID, Secret: secretName(secret), Expires: time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second)}
+	line := rotateLine{
+		ID: w.ID, Secret: secretName(secret),
+		Expires: time.Now().Add(24 * time.Hour).UTC().Truncate(time.Second),
+	}
 	if *asJSON {
 		line.place = keeper.place(value, written)
 		return keeper.lineError(e.line(line), failed)
@@ -66,7 +71,8 @@ func rotate(ctx context.Context, args []string, e *env) error {
 	fmt.Fprint(e.out, wrap("The previous ones are valid until about "+until(line.Expires)+". Restart the receiver with the new value "+
 		"now, and remove them from it after that time.", ""))
 	if !written && len(keeper.old) == 0 {
-		fmt.Fprint(e.out, wrap("The previous secret is not known here: keep it behind the new one, separated by a comma.", ""))
+		fmt.Fprint(e.out, wrap("The previous secret is not known here: keep it behind the new one, separated by a comma.",
+			""))
 	}
 	fmt.Fprintln(e.out)
 	return keeper.tell(value, written, failed)
@@ -85,8 +91,10 @@ func choose(ctx context.Context, client *api.Client, id, uri string) (api.Webhoo
 	case 1:
 		return found[0], nil
 	case 0:
-		return api.Webhook{}, fmt.Errorf("no webhook delivers to %s: \"geminihook list\" shows the webhooks", uri)
+		return api.Webhook{}, fmt.Errorf("no webhook delivers to %s: \"geminihook list\" shows the webhooks",
+			uri)
 	default:
-		return api.Webhook{}, fmt.Errorf("%d webhooks deliver to %s: name one by its ID", len(found), uri)
+		return api.Webhook{}, fmt.Errorf("%d webhooks deliver to %s: name one by its ID",
+			len(found), uri)
 	}
 }

@@ -95,11 +95,13 @@ func TestRotateLeavesOut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), ".env")
 	ok(t, vars, "setup", "-url", endpoint)
 	old := webhooktest.RandomSecret()
-	require.NoError(t, os.WriteFile(path, []byte(`export GEMINI_WEBHOOK_SECRET="whsec_...3frh,`+old+`"`), 0o600))
+	require.NoError(t,
+		os.WriteFile(path, []byte(`export GEMINI_WEBHOOK_SECRET="whsec_...3frh,`+old+`"`), 0o600))
 	status, _, errs := call(t, "", vars, "rotate", "-env", path, "webhook-1")
 	require.Zero(t, status, errs)
 	assert.Contains(t, flat(errs), "configured secret 1 is left out")
-	assert.Equal(t, "export GEMINI_WEBHOOK_SECRET="+fake.Secrets("webhook-1")[0]+","+old+"\n", readable(t, path))
+	assert.Equal(t, "export GEMINI_WEBHOOK_SECRET="+fake.Secrets("webhook-1")[0]+","+old+"\n",
+		readable(t, path))
 }
 
 func TestRotateFails(t *testing.T) {

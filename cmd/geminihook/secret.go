@@ -10,7 +10,8 @@ import (
 
 func secret(_ context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("secret", flag.ContinueOnError)
-	if err := parse(flags, args, e, "secret", "Prints a fresh signing secret: 32 random bytes."); err != nil {
+	const about = "Prints a fresh signing secret: 32 random bytes."
+	if err := parse(flags, args, e, "secret", about); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {

@@ -102,11 +102,13 @@ func (f *sendFlags) register(flags *flag.FlagSet) {
 	flags.BoolVar(&f.resign, "resign", false, "sign the delivery of -replay again, with the current time")
 	flags.BoolVar(&f.force, "force", false, "with -resign, sign a delivery that does not verify, too")
 	flags.BoolVar(&f.freshID, "fresh-id", false, "with -resign, give the delivery a fresh id, so that it is another event")
-	flags.Func("set", "set a member of the body, by its `PATH=TEXT` or PATH:=JSON; may be repeated", func(text string) error {
+	set := func(text string) error {
 		m, err := parseMember(text)
 		f.set = append(f.set, m)
 		return err
-	})
+	}
+	flags.Func("set", "set a member of the body, by its `PATH=TEXT` or PATH:=JSON; may be repeated",
+		set)
 	flags.StringVar(&f.secretFile, "secret-file", "", secretFileHelp)
 	flags.BoolVar(&f.dynamic, "dynamic", false, "sign with an Ed25519 key, as Google signs dynamic webhooks")
 	flags.StringVar(&f.keyFile, "key-file", "", "read the key for -dynamic from `FILE` (PKCS #8, PEM) instead of making a fresh one")
@@ -135,9 +137,6 @@ func (f *sendFlags) target(flags *flag.FlagSet) (string, error) {
 	}
 	return target.String(), f.checkReplay(flags)
 }
-
-// asIs reports whether a recorded delivery is sent with its headers unchanged.
-func (f *sendFlags) asIs() bool { return f.replay != "" && !f.resign }
 
 // checkReplay checks the flags that do not go together with -replay, because it
 // sends one recorded delivery, or without -resign, because it changes nothing.

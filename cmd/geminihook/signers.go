@@ -65,7 +65,8 @@ func (f *sendFlags) dynamicSigner(e *env) (signers []webhooktest.Signer, stop fu
 	}
 	go func() { _ = server.Serve(l) }()
 	if !f.json {
-		fmt.Fprintf(e.out, "Set the receiver's KeySet.URL to http://%s/ while this runs.\n\n", l.Addr())
+		fmt.Fprintf(e.out, "Set the receiver's KeySet.URL to http://%s/ while this runs.\n\n",
+			l.Addr())
 	}
 	return []webhooktest.Signer{webhooktest.Dynamic(key)}, func() { _ = server.Close() }, nil
 }
@@ -82,7 +83,8 @@ func (f *sendFlags) key() (ed25519.PrivateKey, error) {
 	}
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return nil, fmt.Errorf("%s is not a PEM file; make a key with: openssl genpkey -algorithm ed25519", f.keyFile)
+		return nil, fmt.Errorf("%s is not a PEM file; make a key with: openssl genpkey -algorithm ed25519",
+			f.keyFile)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if key, ok := parsed.(ed25519.PrivateKey); ok && err == nil {
@@ -90,3 +92,6 @@ func (f *sendFlags) key() (ed25519.PrivateKey, error) {
 	}
 	return nil, errors.New(f.keyFile + " has no Ed25519 private key in PKCS #8; make one with: openssl genpkey -algorithm ed25519")
 }
+
+// asIs reports whether a recorded delivery is sent with its headers unchanged.
+func (f *sendFlags) asIs() bool { return f.replay != "" && !f.resign }

@@ -159,7 +159,9 @@ func readDelivery(name string, e *env) (explain.Delivery, error) {
 		return explain.Delivery{}, err
 	}
 	body = append(body, left...)
-	return explain.Delivery{Name: name, Header: req.Header, Body: body, Expected: req.ContentLength}, nil
+	return explain.Delivery{
+		Name: name, Header: req.Header, Body: body, Expected: req.ContentLength,
+	}, nil
 }
 
 // refusedAt returns the time at which a delivery was refused. Package record writes it

@@ -20,7 +20,7 @@ type receiver struct {
 
 func newReceiver(keys *geminihook.KeySet, binding *geminihook.Binding) *receiver {
 	static, quiet := &rotating{}, slog.New(slog.DiscardHandler) // the program prints what arrives
-	static.use(&geminihook.HMAC{})                              // rejects everything until a webhook is registered
+	static.use(&geminihook.HMAC{})                              // verifies nothing until a webhook is registered
 	return &receiver{
 		static:  static,
 		binding: binding,

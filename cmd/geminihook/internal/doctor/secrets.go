@@ -20,7 +20,8 @@ func Configured(secrets []string) (usable []string, results []Result) {
 		secret, err := geminihook.ParseSecret(text)
 		switch {
 		case err != nil:
-			results = append(results, failure("secrets", strings.TrimPrefix(err.Error(), "geminihook: "), "Correct GEMINI_WEBHOOK_SECRET."))
+			text := strings.TrimPrefix(err.Error(), "geminihook: ")
+			results = append(results, failure("secrets", text, "Correct GEMINI_WEBHOOK_SECRET."))
 		case slices.Contains(published, text):
 			results = append(results, failure("secret "+secret.Name(), "it is published, so anyone can sign with it",
 				"Make a new one with: geminihook rotate"))
@@ -31,8 +32,8 @@ func Configured(secrets []string) (usable []string, results []Result) {
 	return usable, results
 }
 
-// published has secrets that everybody can read.
-var published = []string{webhooktest.TestSecret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"} // the second is the specification's
+// published has secrets that everybody can read. The second is the specification's.
+var published = []string{webhooktest.TestSecret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
 
 // equalNames says what the comparison of names leaves open.
 const equalNames = ", as far as its last four characters tell, which are all that Google lists"
@@ -104,9 +105,11 @@ func ofWebhook(w api.Webhook, names map[string]bool) Result {
 			"Configure it or, if it is lost, make a new one.", "geminihook", "rotate", w.ID)
 	case !names[w.Secrets[0].Name]:
 		return failure(check, "missing: the newest, "+w.Secrets[0].Name+", is not configured; deliveries are accepted only as long as the older is valid: "+
-			strings.Join(expiring, ", "), "Configure it or, if it is lost, make a new one.", "geminihook", "rotate", w.ID)
+			strings.Join(expiring, ", "), "Configure it or, if it is lost, make a new one.",
+			"geminihook", "rotate", w.ID)
 	case len(expiring) > 0:
-		return ok(check, w.Secrets[0].Name+" is configured, and so is "+strings.Join(expiring, ", ")+equalNames)
+		return ok(check,
+			w.Secrets[0].Name+" is configured, and so is "+strings.Join(expiring, ", ")+equalNames)
 	}
 	return ok(check, w.Secrets[0].Name+" is configured"+equalNames)
 }

@@ -151,7 +151,8 @@ func ending(line []byte) string {
 // parse reads a line that sets the variable, perhaps after "export".
 func parse(line, name string) (prefix, value string, ok bool) {
 	rest := strings.TrimLeft(line, " \t")
-	if after, found := strings.CutPrefix(rest, "export"); found && strings.TrimLeft(after, " \t") != after {
+	if after, found := strings.CutPrefix(rest, "export"); found &&
+		strings.TrimLeft(after, " \t") != after {
 		rest = strings.TrimLeft(after, " \t")
 	}
 	prefix = line[:len(line)-len(rest)]
@@ -173,7 +174,8 @@ func unquote(value string) string {
 		}
 		return value
 	}
-	if i := strings.IndexAny(value, " \t"); i >= 0 && strings.HasPrefix(strings.TrimLeft(value[i:], " \t"), "#") {
+	if i := strings.IndexAny(value, " \t"); i >= 0 &&
+		strings.HasPrefix(strings.TrimLeft(value[i:], " \t"), "#") {
 		return value[:i]
 	}
 	return value

@@ -219,7 +219,8 @@ func check(t *testing.T, d explain.Delivery, tt *breakage) {
 func TestExplain(t *testing.T) {
 	signer := webhooktest.Static(webhooktest.TestSecret)
 	genuine := recorded(t, signer)
-	other := webhooktest.NewBody([]byte(strings.ReplaceAll(original, "batches/1", "batches/another")), signer)
+	another := strings.ReplaceAll(original, "batches/1", "batches/another")
+	other := webhooktest.NewBody([]byte(another), signer)
 	elsewhere := explain.Delivery{Name: "other.http", Header: other.Header, Body: other.Body}
 	foreign := func(d *explain.Delivery) { d.Body = other.Body }
 	table := append(headerBreakages(), bodyBreakages()...)
@@ -234,7 +235,8 @@ func TestExplain(t *testing.T) {
 		breakage{name: "damaged secret", keys: explain.Keys{Secrets: []string{webhooktest.RandomSecret()[:40] + webhooktest.TestSecret[40:]}}, cause: explain.Secret, hint: "whsec_...MDAx did not make the signature"},
 		breakage{name: "damaged secret, in words", keys: explain.Keys{Secrets: []string{webhooktest.RandomSecret()[:40] + webhooktest.TestSecret[40:]}}, cause: explain.Secret, hint: "If they are the same, it may be the secret nonetheless"},
 		breakage{name: "text of the secret as key", keys: explain.Keys{Secrets: []string{webhooktest.TestSecret}}, damage: func(d *explain.Delivery) {
-			raw := webhooktest.Static(base64.StdEncoding.EncodeToString([]byte(webhooktest.TestSecret)))
+			text := base64.StdEncoding.EncodeToString([]byte(webhooktest.TestSecret))
+			raw := webhooktest.Static(text)
 			d.Header.Set("webhook-signature", raw.Sign(d.Header.Get("webhook-id"), sent, d.Body))
 		}, cause: explain.RawSecret, hint: "the text of the secret as the key"},
 		breakage{

@@ -34,11 +34,13 @@ func unmatched(c *checker, d Delivery, others []Delivery) (Cause, string) {
 	}
 	if mended := mendTimestamp(d.Header); len(mended) > 0 { // before its time is taken for seconds
 		s := mended[0].steps[0]
-		return s.cause, "The signature does not match even after " + s.what + ", but certainly " + s.why + "."
+		return s.cause, "The signature does not match even after " + s.what +
+			", but certainly " + s.why + "."
 	}
 	if away, ok := impossible(d); ok {
 		return OtherBody, fmt.Sprintf("The body is of another delivery: its event happened %s the time in webhook-timestamp, "+
-			"and Google makes no attempt before the event or later than 24 hours after it. Something mixed up headers and bodies.", away)
+			"and Google makes no attempt before the event or later than 24 hours after it. Something mixed up headers and bodies.",
+			away)
 	}
 	if c.works(others) {
 		return OtherWebhook, "The same secrets or keys verify another of these deliveries, but not this one, whatever usual change of the body is " +
@@ -47,7 +49,8 @@ func unmatched(c *checker, d Delivery, others []Delivery) (Cause, string) {
 	if hasEntry(d.Header, "v1") && len(c.secrets) > 1 {
 		return Secret, fmt.Sprintf("None of the secrets %s made the signature, whatever usual change of the body is undone: the delivery is from "+
 			"another webhook, its secret was rotated, or the body was replaced. Compare their last four characters with truncated_secret in "+
-			"Google's list of webhooks: if none of them is there, it is the secret. %s", c.names(), equalName)
+			"Google's list of webhooks: if none of them is there, it is the secret. %s", c.names(),
+			equalName)
 	}
 	if hasEntry(d.Header, "v1") && len(c.secrets) > 0 {
 		return Secret, fmt.Sprintf("The secret %s did not make the signature, whatever usual change of the body is undone: it belongs to "+

@@ -51,7 +51,8 @@ func (rc *receiver) replay(number int64, mode, cursor string) (result, error) {
 	defer rc.leave()
 	a := &attempt{path: from.path, header: from.header, body: from.body, replay: mode}
 	if mode == replayFresh {
-		d := (&webhooktest.Delivery{Header: from.header, Body: from.body}).Clone().Sign(time.Now(), rc.cfg.Signers...)
+		d := (&webhooktest.Delivery{Header: from.header, Body: from.body}).Clone().Sign(time.Now(),
+			rc.cfg.Signers...)
 		a.header = d.Header
 	}
 	if !rc.store.repeat(number, a) {
