@@ -158,8 +158,6 @@ func (t *transaction) end(ctx context.Context, own error, keep time.Duration) er
 		return own
 	case pg.IsBusy():
 		return both(errBusy, own)
-	case pg.TxStatus() == 'I':
-		return both(errEnded, own)
 	case failed:
 		return own
 	case ctx.Err() != nil: // a commit would only break the connection, and leave the locks to the server
