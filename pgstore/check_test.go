@@ -35,7 +35,8 @@ func TestCheck(t *testing.T) {
 			warm := pgstore.New(user)
 			warm.Schema = schema
 			require.NoError(t, warm.Check(t.Context()))
-			run(t, pool, strings.NewReplacer("USERNAME", role, "NAMESPACE", schema).Replace(tt.spoil))
+			names := strings.NewReplacer("USERNAME", role, "NAMESPACE", schema)
+			run(t, pool, names.Replace(tt.spoil))
 			user.Reset() // a role's settings are those of new sessions
 			if tt.want == "" {
 				require.NoError(t, warm.Check(t.Context()))

@@ -28,8 +28,6 @@ const (
 
 var server testserver.Shared
 
-var quiet = slog.New(slog.DiscardHandler)
-
 func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 
 func connect(t testing.TB, url string, change ...func(*pgxpool.Config)) *pgxpool.Pool {
@@ -112,6 +110,12 @@ func get[T any](t testing.TB, pool *pgxpool.Pool, sql string, args ...any) (valu
 	return value
 }
 
+// lapsed is whether the lease of a key has ended, for eventually.
+const lapsed = "SELECT lease < clock_timestamp() FROM geminihook_deliveries WHERE key = $1"
+
+// blocks is whether a session waits for the one with a given process id.
+const blocks = "SELECT count(*) > 0 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))"
+
 // eventually waits until a query returns true.
 func eventually(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
 	t.Helper()
@@ -132,6 +136,18 @@ func fill(t testing.TB, pool *pgxpool.Pool, prefix string, n int, d time.Duratio
 func rows(t testing.TB, pool *pgxpool.Pool) int {
 	t.Helper()
 	return get[int](t, pool, "SELECT count(*) FROM geminihook_deliveries")
+}
+
+// process processes an event with the ID.
+func process(
+	t testing.TB, endpoint *geminihook.Endpoint, id string, fn func(context.Context) error,
+) geminihook.Outcome {
+	t.Helper()
+	endpoint.Logger = slog.New(slog.DiscardHandler)
+	ev := &geminihook.Event{ID: id}
+	return endpoint.Process(t.Context(), ev, func(ctx context.Context, _ *geminihook.Event) error {
+		return fn(ctx)
+	})
 }
 
 func succeed(context.Context) error { return nil }
@@ -172,6 +188,8 @@ func begun(t testing.TB, ctx context.Context) pgx.Tx {
 	return tx
 }
 
+const rights = "SELECT, INSERT, UPDATE, DELETE"
+
 // withRole returns a pool of a new role that has the rights of the README on the
 // table of the given pool.
 func withRole(t *testing.T, admin *pgxpool.Pool) (user *pgxpool.Pool, role string) {
@@ -184,7 +202,7 @@ func withRole(t *testing.T, admin *pgxpool.Pool) (user *pgxpool.Pool, role strin
 		assert.NoError(t, err)
 	})
 	run(t, admin, "GRANT USAGE ON SCHEMA "+schema+" TO "+role)
-	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
+	run(t, admin, "GRANT "+rights+" ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
 	url := strings.Replace(server.Postgres(t).URL, "postgres@", role+"@", 1)
 	return connect(t, url, searchPath(schema)), role
 }

@@ -50,8 +50,9 @@ func (s *Store) version(ctx context.Context) (exists bool, err error) {
 	}
 	var version int
 	if _, err := fmt.Sscanf(comment, versionComment, &version); err != nil {
+		want := fmt.Sprintf(versionComment, schemaVersion)
 		return true, fmt.Errorf("the table %s exists, but its comment is %q and not %q: if it is from before v0.1.0, drop it; "+
-			"if its comment was lost, restore the comment", table, comment, fmt.Sprintf(versionComment, schemaVersion))
+			"if its comment was lost, restore the comment", table, comment, want)
 	}
 	if version != schemaVersion {
 		return true, fmt.Errorf("the table %s has schema version %d, and this version of pgstore needs %d: upgrade the program",

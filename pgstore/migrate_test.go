@@ -44,7 +44,7 @@ func TestMigrateWithoutCreate(t *testing.T) {
 
 	owner := pgstore.New(connect(t, server.Postgres(t).URL, searchPath(schema)))
 	require.NoError(t, owner.Migrate(t.Context()))
-	run(t, admin, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+schema+".geminihook_deliveries TO "+role)
+	run(t, admin, "GRANT "+rights+" ON "+schema+".geminihook_deliveries TO "+role)
 	require.NoError(t, store.Migrate(t.Context()))
 	token := acquire(t, store, "msg_1", time.Hour, time.Hour)
 	require.NoError(t, store.Complete(t.Context(), "msg_1", token, time.Millisecond))

@@ -1,6 +1,7 @@
 package pgstore_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -59,7 +60,8 @@ default_pool_size = %d
 		require.NoError(t, os.Chown(file, uid, -1))
 	}
 	// The shell ends it when this process ends, however it does.
-	cmd := exec.Command("/bin/sh", append([]string{"-c", `"$@" & read -r _; kill $!; wait $!`, "sh", binary}, args...)...)
+	const script = `"$@" & read -r _; kill $!; wait $!`
+	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "sh", binary}, args...)...)
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
 	leash, err := cmd.StdinPipe()
@@ -86,22 +88,20 @@ default_pool_size = %d
 func TestPgBouncer(t *testing.T) {
 	t.Run("exec mode", func(t *testing.T) {
 		url := pgBouncer(t, 40)
-		suites(t, url, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec })
+		suites(t, url, func(c *pgxpool.Config) {
+			c.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
+		})
 	})
 	t.Run("the driver's default mode", func(t *testing.T) {
 		url := pgBouncer(t, 1)
 		schema := newSchema(t, connect(t, server.Postgres(t).URL))
-		var err error
-		for i := range 2 { // both clients prepare the same statements on one connection of the server
+		var errs []error
+		for range 2 { // both clients prepare the same statements on one connection of the server
 			store := pgstore.New(connect(t, url, maxConns(1)))
 			store.Schema = schema
-			if err = store.Migrate(t.Context()); err != nil {
-				break
-			}
-			if _, err = store.Claim(t.Context(), fmt.Sprint("msg_", i), "token", time.Hour, time.Hour); err != nil {
-				break
-			}
+			_, err := store.Claim(t.Context(), "msg_1", "token", time.Hour, time.Hour)
+			errs = append(errs, store.Migrate(t.Context()), err)
 		}
-		require.ErrorContains(t, err, "default_query_exec_mode=exec")
+		require.ErrorContains(t, errors.Join(errs...), "default_query_exec_mode=exec")
 	})
 }

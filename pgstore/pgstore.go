@@ -108,7 +108,8 @@ func (s *Store) Claim(ctx context.Context, key, token string, lease, keep time.D
 func (s *Store) claim(
 	ctx context.Context, sql *statements, key, token string, lease, keep time.Duration,
 ) (geminihook.Claim, error) {
-	args := []any{[]byte(key), seconds(max(lease, keep)), []byte(token), seconds(lease), lockOf(key)}
+	keepFor := seconds(max(lease, keep))
+	args := []any{[]byte(key), keepFor, []byte(token), seconds(lease), lockOf(key)}
 	c := geminihook.Claim{State: geminihook.Acquired}
 	acquired, err := s.row(ctx, sql.claim, args, &c.Attempt)
 	if err != nil || acquired {

@@ -1,11 +1,6 @@
 package pgstore_test
 
 import (
-	"context"
-	"fmt"
-	"net"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,11 +93,10 @@ func TestIsolation(t *testing.T) {
 		} {
 			t.Run(level+" "+name, func(t *testing.T) {
 				token := acquire(t, store, name, time.Hour, time.Hour)
-				tx := beginWith(t, pool, "UPDATE geminihook_deliveries SET attempt = attempt WHERE key = '"+name+"'")
+				tx := beginWith(t, pool, "UPDATE geminihook_deliveries SET attempt = attempt")
 				result := make(chan error, 1)
 				go func() { result <- do(name, token) }()
-				eventually(t, pool, "SELECT count(*) > 0 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
-					tx.Conn().PgConn().PID())
+				eventually(t, pool, blocks, tx.Conn().PgConn().PID())
 				require.NoError(t, tx.Commit(t.Context()))
 				require.NoError(t, <-result)
 			})
@@ -180,7 +174,8 @@ func TestSameToken(t *testing.T) {
 	acquired(1, "first")
 	run(t, pool, "UPDATE geminihook_deliveries SET lease = clock_timestamp() + interval '1 minute'")
 	acquired(1, "while the lease runs")
-	assert.True(t, get[bool](t, pool, "SELECT lease > clock_timestamp() + interval '30 minutes' FROM geminihook_deliveries"), "a new lease")
+	const renewed = "SELECT lease > clock_timestamp() + interval '30 minutes' FROM geminihook_deliveries"
+	assert.True(t, get[bool](t, pool, renewed), "a new lease")
 	run(t, pool, "UPDATE geminihook_deliveries SET lease = clock_timestamp()")
 	acquired(1, "after the lease has expired")
 	require.NoError(t, store.Release(ctx, "msg_1", "token"))
@@ -205,153 +200,13 @@ func TestLateCalls(t *testing.T) {
 		"Release": func(key, token string) error { return store.Release(t.Context(), key, token) },
 	} {
 		token := acquire(t, store, name, 50*time.Millisecond, time.Millisecond)
-		eventually(t, pool, "SELECT expires < clock_timestamp() FROM geminihook_deliveries WHERE key = $1", []byte(name))
+		const expired = "SELECT expires < clock_timestamp() FROM geminihook_deliveries WHERE key = $1"
+		eventually(t, pool, expired, []byte(name))
 		require.NoError(t, do(name, token), name)
 		key := name + "2"
 		token = acquire(t, store, key, 50*time.Millisecond, time.Hour)
-		eventually(t, pool, "SELECT lease < clock_timestamp() FROM geminihook_deliveries WHERE key = $1", []byte(key))
+		eventually(t, pool, lapsed, []byte(key))
 		assert.Equal(t, 2, claim(t, store, key, "another", time.Hour, time.Hour).Attempt)
 		require.ErrorIs(t, do(key, token), geminihook.ErrLeaseLost, name)
-	}
-}
-
-// heldConn calls a function before one of its writes, which are counted from the
-// moment when the hold is stored.
-type heldConn struct {
-	net.Conn
-	hold   *atomic.Pointer[hold]
-	writes int
-}
-
-type hold struct {
-	write int
-	do    func()
-}
-
-func (c *heldConn) Write(b []byte) (int, error) {
-	hold := c.hold.Load()
-	if hold == nil {
-		return c.Conn.Write(b)
-	}
-	c.writes++
-	if c.writes == hold.write {
-		c.writes = 0
-		c.hold.Store(nil)
-		hold.do()
-	}
-	return c.Conn.Write(b)
-}
-
-// openHeld returns a store with one connection, which heeds the hold, and a pool of
-// other connections.
-func openHeld(t *testing.T) (*pgstore.Store, *pgxpool.Pool, *atomic.Pointer[hold]) {
-	t.Helper()
-	held := new(atomic.Pointer[hold])
-	store, pool := open(t, maxConns(1), func(c *pgxpool.Config) {
-		c.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-			return &heldConn{Conn: conn, hold: held}, err
-		}
-	})
-	// The driver prepares the statements.
-	acquire(t, store, "warm", time.Hour, time.Hour)
-	claim(t, store, "warm", "another", time.Hour, time.Hour)
-	run(t, pool, "UPDATE geminihook_deliveries SET state = 0")
-	acquire(t, store, "warm", time.Hour, time.Hour)
-	return store, connect(t, server.Postgres(t).URL, sameSchema(pool)), held
-}
-
-// TestExpiresBetweenStatements: a key that is not free in the first statement and
-// free in the second is claimed, and not in progress.
-func TestExpiresBetweenStatements(t *testing.T) {
-	store, others, held := openHeld(t)
-	for name, sql := range map[string]string{
-		"expired":  "UPDATE geminihook_deliveries SET expires = clock_timestamp() WHERE key = 'expired'",
-		"released": "UPDATE geminihook_deliveries SET state = 0 WHERE key = 'released'",
-		"purged":   "DELETE FROM geminihook_deliveries WHERE key = 'purged'",
-	} {
-		acquire(t, store, name, time.Hour, time.Hour)
-		held.Store(&hold{2, func() { run(t, others, sql) }})
-		acquire(t, store, name, time.Hour, time.Hour)
-		assert.Nil(t, held.Load(), "nothing was held back")
-	}
-}
-
-// TestTransactionBetweenStatements: a key that is free when a claim looks at it may
-// be in progress a moment later.
-func TestTransactionBetweenStatements(t *testing.T) {
-	store, others, held := openHeld(t)
-	other := pgstore.New(others)
-	fill(t, others, "expired", 1, -time.Hour)
-	begun, looked, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	held.Store(&hold{3, func() {
-		go func() {
-			_, err := other.Transact(t.Context(), "expired1", time.Hour, func(context.Context) error {
-				close(begun)
-				<-looked
-				return nil
-			})
-			ended <- err
-		}()
-		<-begun
-	}})
-	c := claim(t, store, "expired1", "token", time.Hour, time.Hour)
-	close(looked)
-	assert.Equal(t, geminihook.Claim{State: geminihook.InProgress}, c)
-	require.NoError(t, <-ended)
-}
-
-// TestRestless: a key that changes hands each time is an error, not a loop.
-func TestRestless(t *testing.T) {
-	store, pool := open(t)
-	run(t, pool, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
-	run(t, pool, "CREATE TRIGGER refuse BEFORE INSERT ON geminihook_deliveries FOR EACH ROW EXECUTE FUNCTION refuse()")
-	_, err := store.Claim(t.Context(), "msg_1", "token", time.Hour, time.Hour)
-	require.ErrorContains(t, err, "changed hands")
-}
-
-// TestPoolInUse: all connections are held by functions that are slower than their
-// leases, so that no lease can be renewed. Each run ends before another begins.
-func TestPoolInUse(t *testing.T) {
-	const events = 4
-	_, pool := open(t, maxConns(events))
-	other := connect(t, server.Postgres(t).URL, sameSchema(pool))
-	process := func(pool *pgxpool.Pool, id int, fn func(context.Context) error) geminihook.Outcome {
-		endpoint := &geminihook.Endpoint{
-			Store: pgstore.New(pool), Lease: time.Second, RunTimeout: limit, Logger: quiet,
-		}
-		return endpoint.Process(t.Context(), &geminihook.Event{ID: fmt.Sprint("msg_", id)},
-			func(ctx context.Context, _ *geminihook.Event) error { return fn(ctx) })
-	}
-	var all sync.WaitGroup
-	defer all.Wait()
-	var holding sync.WaitGroup
-	for id := range events {
-		ended, begun := make(chan error, 1), make(chan struct{})
-		holding.Add(1)
-		all.Go(func() {
-			o := process(pool, id, func(ctx context.Context) error {
-				conn, err := pool.Acquire(ctx)
-				require.NoError(t, err)
-				defer conn.Release()
-				holding.Done()
-				<-ctx.Done()
-				ended <- context.Cause(ctx)
-				<-begun
-				return nil
-			})
-			assert.ErrorIs(t, o.Err, geminihook.ErrLeaseLost, "another run has taken the event")
-		})
-		all.Go(func() {
-			holding.Wait()
-			assert.Eventually(t, func() bool {
-				o := process(other, id, func(context.Context) error {
-					close(begun)
-					assert.ErrorIs(t, <-ended, geminihook.ErrLeaseLost)
-					return nil
-				})
-				return o.Result == geminihook.Processed
-			}, limit, tick)
-		})
 	}
 }

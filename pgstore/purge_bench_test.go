@@ -37,7 +37,8 @@ func BenchmarkPurge(b *testing.B) {
 		{"all", func() { refill(b, pool, rows, true) }},
 	} {
 		for _, long := range []bool{false, true} {
-			b.Run(fmt.Sprintf("rows=%d/expired=%s/long=%t", rows, c.expired, long), func(b *testing.B) {
+			name := fmt.Sprintf("rows=%d/expired=%s/long=%t", rows, c.expired, long)
+			b.Run(name, func(b *testing.B) {
 				for b.Loop() {
 					if c.expired != "none" || !long {
 						c.prepare()
@@ -45,7 +46,8 @@ func BenchmarkPurge(b *testing.B) {
 					if long {
 						defer transaction(b, url)()
 					}
-					measurePurge(b, pgstore.New(connect(b, url, maxConns(1))), pgstore.New(connect(b, url, maxConns(1))))
+					purger := pgstore.New(connect(b, url, maxConns(1)))
+					measurePurge(b, purger, pgstore.New(connect(b, url, maxConns(1))))
 				}
 			})
 		}
@@ -78,7 +80,8 @@ func measurePurge(b *testing.B, purger, store *pgstore.Store) {
 	})
 	require.NoError(b, err)
 	start = time.Now()
-	alone := claimUntil(b, store, func() bool { return time.Since(start) > min(took, 20*time.Second) })
+	enough := min(took, 20*time.Second)
+	alone := claimUntil(b, store, func() bool { return time.Since(start) > enough })
 	b.ReportMetric(float64(purged), "purged")
 	b.ReportMetric(milliseconds(took), "purge-ms")
 	b.ReportMetric(float64(len(claims)), "claims")
@@ -118,10 +121,14 @@ func refill(b *testing.B, pool *pgxpool.Pool, rows int, expired bool) {
 // insert adds rows as they are after a week of events.
 func insert(b *testing.B, pool *pgxpool.Pool, rows int, expired bool) {
 	b.Helper()
+	shift := time.Duration(0)
+	if expired {
+		shift = -8 * 24 * time.Hour
+	}
 	run(b, pool, `INSERT INTO geminihook_deliveries (key, state, token, attempt, lease, expires)
 		SELECT left(encode(sha256(convert_to(i || clock_timestamp()::text, 'UTF8')), 'hex'), 40)::bytea, 2, left(md5(i::text), 16)::bytea, 1, now(),
 			to_timestamp(ceil((extract(epoch FROM now())::float8 + $2::float8 + 604800 * i::float8 / $1::int) / 147.65625) * 147.65625)
-		FROM generate_series(1, $1::int) AS i`, rows, map[bool]float64{true: -8 * 24 * 3600}[expired])
+		FROM generate_series(1, $1::int) AS i`, rows, shift.Seconds())
 }
 
 // transaction begins a transaction that keeps what is deleted from being

@@ -60,7 +60,8 @@ func TestPurgeReadsWhatItRemoves(t *testing.T) {
 		store, pool := open(t)
 		fill(t, pool, "expired", n, -time.Hour)
 		run(t, pool, "ANALYZE geminihook_deliveries")
-		long, err := connect(t, server.Postgres(t).URL).BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+		repeatable := pgx.TxOptions{IsoLevel: pgx.RepeatableRead}
+		long, err := connect(t, server.Postgres(t).URL).BeginTx(t.Context(), repeatable)
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = long.Rollback(t.Context()) })
 		_, err = long.Exec(t.Context(), "SELECT count(*) FROM pg_class")
@@ -78,7 +79,9 @@ func TestPurgeReadsWhatItRemoves(t *testing.T) {
 // TestClaimsPurge: expired rows go although nobody calls Purge.
 func TestClaimsPurge(t *testing.T) {
 	for name, claim := range map[string]func(store *pgstore.Store){
-		"leases":       func(store *pgstore.Store) { acquire(t, store, "new", time.Hour, time.Hour) },
+		"leases": func(store *pgstore.Store) {
+			acquire(t, store, "new", time.Hour, time.Hour)
+		},
 		"transactions": func(store *pgstore.Store) { transact(t, store, "new", succeed) },
 	} {
 		t.Run(name, func(t *testing.T) {

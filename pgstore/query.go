@@ -27,7 +27,9 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 
 // row runs one statement and scans the row that it returns, if any. It takes one
 // round trip.
-func (s *Store) row(ctx context.Context, sql string, args []any, into ...any) (found bool, err error) {
+func (s *Store) row(
+	ctx context.Context, sql string, args []any, into ...any,
+) (found bool, err error) {
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return false, err

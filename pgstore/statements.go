@@ -46,7 +46,8 @@ func (s *Store) statements(ctx context.Context) (*statements, error) {
 			return nil, err
 		}
 		if !found {
-			return nil, fmt.Errorf("the table %s does not exist: call Migrate, or apply schema.sql", table)
+			return nil, fmt.Errorf("the table %s does not exist: "+
+				"call Migrate, or apply schema.sql", table)
 		}
 		table = pgx.Identifier{schema}.Sanitize() + "." + table
 	}

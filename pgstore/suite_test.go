@@ -32,9 +32,11 @@ func suites(t *testing.T, url string, change func(*pgxpool.Config)) {
 		t.Parallel() // it waits more than it works
 		h := newHandles(t, url, change)
 		storetest.Suite{
-			New:    func(t *testing.T) geminihook.Store { return h.newTable(t) },
-			Second: func(*testing.T, geminihook.Store) geminihook.Store { return h.store(h.second) },
-			Gone:   func(t *testing.T) geminihook.Store { return gone(t) },
+			New: func(t *testing.T) geminihook.Store { return h.newTable(t) },
+			Second: func(*testing.T, geminihook.Store) geminihook.Store {
+				return h.store(h.second)
+			},
+			Gone: func(t *testing.T) geminihook.Store { return gone(t) },
 		}.Run(t)
 	})
 	t.Run("Transactor", func(t *testing.T) {
@@ -45,8 +47,10 @@ func suites(t *testing.T, url string, change func(*pgxpool.Config)) {
 			Second: func(*testing.T, geminihook.Transactor) geminihook.Transactor {
 				return h.store(h.second)
 			},
-			Writes: func(t *testing.T, _ geminihook.Transactor) storetest.Writes { return h.writes(t) },
-			Gone:   func(t *testing.T) geminihook.Transactor { return gone(t) },
+			Writes: func(t *testing.T, _ geminihook.Transactor) storetest.Writes {
+				return h.writes(t)
+			},
+			Gone: func(t *testing.T) geminihook.Transactor { return gone(t) },
 		}.Run(t)
 	})
 }
@@ -105,8 +109,8 @@ func (h *handles) writes(t *testing.T) storetest.Writes {
 			return err
 		},
 		Count: func(ctx context.Context, name string) (n int, err error) {
-			err = h.others.QueryRow(ctx, "SELECT count(*) FROM "+table+" WHERE name = $1", name).Scan(&n)
-			return n, err
+			row := h.others.QueryRow(ctx, "SELECT count(*) FROM "+table+" WHERE name = $1", name)
+			return n, row.Scan(&n)
 		},
 		Endings: endings(),
 	}

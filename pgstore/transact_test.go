@@ -23,10 +23,10 @@ func attempt(
 	t *testing.T, store *pgstore.Store, id string, fn func(context.Context, pgx.Tx) error,
 ) geminihook.Outcome {
 	t.Helper()
-	endpoint := &geminihook.Endpoint{Transactor: store, Logger: quiet}
-	return endpoint.Process(t.Context(), &geminihook.Event{ID: id}, func(ctx context.Context, ev *geminihook.Event) error {
+	endpoint := &geminihook.Endpoint{Transactor: store}
+	return process(t, endpoint, id, func(ctx context.Context) error {
 		tx := begun(t, ctx)
-		_, err := tx.Exec(ctx, "INSERT INTO effects VALUES ($1)", ev.ID)
+		_, err := tx.Exec(ctx, "INSERT INTO effects VALUES ($1)", id)
 		require.NoError(t, err)
 		return fn(ctx, tx)
 	})
@@ -240,7 +240,9 @@ func TestCommitLost(t *testing.T) {
 	})
 	run(t, pool, "CREATE TABLE effects (id text)")
 	watch := connect(t, server.Postgres(t).URL, sameSchema(pool))
-	committed := func() { eventually(t, watch, "SELECT count(*) = 1 FROM effects WHERE id = 'msg_1'") }
+	committed := func() {
+		eventually(t, watch, "SELECT count(*) = 1 FROM effects WHERE id = 'msg_1'")
+	}
 	require.Equal(t, geminihook.Processed, attempt(t, store, "warm", nothing).Result)
 	o := attempt(t, store, "msg_1", func(context.Context, pgx.Tx) error {
 		lose.Store(&committed)
@@ -271,9 +273,9 @@ func TestRevivedClaim(t *testing.T) {
 				return "v1:" + ev.ID, nil
 			}
 			token := acquire(t, store, key, time.Millisecond, time.Hour)
-			eventually(t, pool, "SELECT lease < clock_timestamp() FROM geminihook_deliveries WHERE key = $1", []byte(key))
-			e := &geminihook.Endpoint{Transactor: store, Key: withPrefix, Logger: quiet}
-			o := e.Process(t.Context(), &geminihook.Event{ID: name}, func(ctx context.Context, _ *geminihook.Event) error {
+			eventually(t, pool, lapsed, []byte(key))
+			endpoint := &geminihook.Endpoint{Transactor: store, Key: withPrefix}
+			o := process(t, endpoint, name, func(ctx context.Context) error {
 				_, err := begun(t, ctx).Exec(ctx, "INSERT INTO effects VALUES ($1)", name)
 				require.NoError(t, err)
 				return revive(key, token)

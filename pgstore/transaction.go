@@ -113,7 +113,9 @@ func idleTimeout(ctx context.Context) string {
 
 // call calls the function. If it hangs, so that it would hold the connection and
 // the slot for good, call gives both up.
-func (t *transaction) call(ctx context.Context, fn func(context.Context) error, freeSlot func()) error {
+func (t *transaction) call(
+	ctx context.Context, fn func(context.Context) error, freeSlot func(),
+) error {
 	returned, watched := make(chan struct{}), make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(watched)
@@ -160,7 +162,8 @@ func (t *transaction) end(ctx context.Context, own error, keep time.Duration) er
 		return both(errBusy, own)
 	case failed:
 		return own
-	case ctx.Err() != nil: // a commit would only break the connection, and leave the locks to the server
+	case ctx.Err() != nil:
+		// A commit would only break the connection, and leave the locks to the server.
 		return both(storeFailed(ctx, errLate), own)
 	case pg.TxStatus() == 'E' && !permanent:
 		return errAborted
@@ -217,7 +220,8 @@ func (t *transaction) commitFailed(ctx context.Context, err error) error {
 	case strings.HasPrefix(class, "23") && !t.marked:
 		return storeFailed(ctx, errTaken)
 	case strings.HasPrefix(class, "23") || (t.marked && strings.HasPrefix(class, "P0")):
-		return fmt.Errorf("pgstore: the commit was refused because of what the function wrote: %w", err)
+		return fmt.Errorf("pgstore: the commit was refused "+
+			"because of what the function wrote: %w", err)
 	}
 	return storeFailed(ctx, fmt.Errorf("the commit failed, or its result is unknown: %w", err))
 }

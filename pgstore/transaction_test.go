@@ -35,8 +35,7 @@ func TestClaimsBesideTransactions(t *testing.T) {
 		_, err := store.Transact(t.Context(), "expired1", time.Hour, succeed)
 		ended <- err
 	}()
-	eventually(t, pool, "SELECT count(*) > 0 FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))",
-		row.Conn().PgConn().PID())
+	eventually(t, pool, blocks, row.Conn().PgConn().PID())
 	assert.Equal(t, busy, claim(t, other, "expired1", "token", time.Hour, time.Hour))
 	assert.Equal(t, geminihook.InProgress, transact(t, other, "expired1", succeed))
 	require.NoError(t, row.Rollback(t.Context()))
@@ -64,18 +63,19 @@ func TestSession(t *testing.T) {
 		"SET SESSION AUTHORIZATION nobody_special; RESET ROLE",
 	} {
 		t.Run(sql, func(t *testing.T) {
-			_, _ = store.Transact(t.Context(), fmt.Sprint("first", i), time.Hour, func(ctx context.Context) error {
-				return execute(ctx, []string{sql})
-			})
+			change := func(ctx context.Context) error { return execute(ctx, []string{sql}) }
+			_, _ = store.Transact(t.Context(), fmt.Sprint("first", i), time.Hour, change)
 			failed := 0
 			for ; failed <= 2; failed++ {
-				_, err := store.Claim(t.Context(), fmt.Sprint("second", i), "token", time.Hour, time.Hour)
+				key := fmt.Sprint("second", i)
+				_, err := store.Claim(t.Context(), key, "token", time.Hour, time.Hour)
 				if err == nil {
 					break
 				}
 			}
 			assert.LessOrEqual(t, failed, 1, "its connection fails once")
-			assert.Equal(t, geminihook.Acquired, transact(t, store, fmt.Sprint("third", i), succeed))
+			third := transact(t, store, fmt.Sprint("third", i), succeed)
+			assert.Equal(t, geminihook.Acquired, third)
 		})
 	}
 }
@@ -98,8 +98,12 @@ func TestHangingFunctions(t *testing.T) {
 		})
 		result <- err
 	}()
+	within, stop := context.WithTimeout(t.Context(), limit)
+	defer stop()
 	for range 2 { // also on the connection that takes its place
-		require.Equal(t, geminihook.Acquired, transact(t, store, rand.Text(), succeed))
+		state, err := store.Transact(within, rand.Text(), time.Hour, succeed)
+		require.NoError(t, err)
+		require.Equal(t, geminihook.Acquired, state)
 	}
 	require.Eventually(t, func() bool { // the server notices that the connection is gone
 		state, err := store.Transact(t.Context(), "msg_1", time.Hour, succeed)
@@ -118,20 +122,21 @@ func TestFunctionsUseThePool(t *testing.T) {
 	store, pool := open(t, maxConns(4))
 	var inside atomic.Int64
 	full := make(chan struct{})
+	use := func(ctx context.Context) error {
+		if inside.Add(1) == 3 {
+			close(full)
+		}
+		<-full
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		_, err := pool.Exec(ctx, "SELECT 1")
+		return err
+	}
 	var all sync.WaitGroup
 	errs := make([]error, 12)
 	for i := range errs {
 		all.Go(func() {
-			_, errs[i] = store.Transact(t.Context(), string(rune('a'+i)), time.Hour, func(ctx context.Context) error {
-				if inside.Add(1) == 3 {
-					close(full)
-				}
-				<-full
-				ctx, cancel := context.WithTimeout(ctx, limit)
-				defer cancel()
-				_, err := pool.Exec(ctx, "SELECT 1")
-				return err
-			})
+			_, errs[i] = store.Transact(t.Context(), fmt.Sprint("msg_", i), time.Hour, use)
 		})
 	}
 	all.Wait()
@@ -171,6 +176,13 @@ func TestWaitsAreBounded(t *testing.T) {
 	}
 }
 
+func idleTimeout(t *testing.T, tx pgx.Tx) (setting time.Duration) {
+	t.Helper()
+	row := tx.QueryRow(t.Context(), "SELECT current_setting('idle_in_transaction_session_timeout')::interval")
+	require.NoError(t, row.Scan(&setting))
+	return setting
+}
+
 // TestIdleTimeout: a function that leaves its transaction idle for longer than
 // the server's setting still commits, as long as its context lasts.
 func TestIdleTimeout(t *testing.T) {
@@ -184,8 +196,7 @@ func TestIdleTimeout(t *testing.T) {
 		tx := begun(t, ctx)
 		eventually(t, watch, `SELECT count(*) = 0 OR bool_and(clock_timestamp() - state_change > interval '500 ms')
 			FROM pg_stat_activity WHERE pid = $1`, tx.Conn().PgConn().PID())
-		var setting time.Duration
-		require.NoError(t, tx.QueryRow(ctx, "SELECT current_setting('idle_in_transaction_session_timeout')::interval").Scan(&setting))
+		setting := idleTimeout(t, tx)
 		assert.Greater(t, setting, 9*limit-10*time.Second)
 		assert.LessOrEqual(t, setting, 10*limit)
 		return nil
@@ -193,8 +204,7 @@ func TestIdleTimeout(t *testing.T) {
 	require.NoError(t, err)
 	_, err = store.Transact(t.Context(), "msg_2", time.Hour, func(ctx context.Context) error {
 		tx := begun(t, ctx)
-		var setting time.Duration
-		require.NoError(t, tx.QueryRow(ctx, "SELECT current_setting('idle_in_transaction_session_timeout')::interval").Scan(&setting))
+		setting := idleTimeout(t, tx)
 		assert.Equal(t, time.Hour, setting, "without a deadline")
 		return nil
 	})

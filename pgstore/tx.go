@@ -82,7 +82,9 @@ func (g guarded) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	return g.current().SendBatch(ctx, b)
 }
 
-func (g guarded) Prepare(ctx context.Context, name, sql string) (*pgconn.StatementDescription, error) {
+func (g guarded) Prepare(
+	ctx context.Context, name, sql string,
+) (*pgconn.StatementDescription, error) {
 	return g.current().Prepare(ctx, name, sql)
 }
 

@@ -16,8 +16,7 @@ func TestTxMissing(t *testing.T) {
 	store, _ := open(t)
 	_, err := pgstore.Tx(t.Context())
 	require.ErrorContains(t, err, "must be the endpoint's Transactor")
-	endpoint := &geminihook.Endpoint{Store: store, Logger: quiet}
-	o := endpoint.Process(t.Context(), &geminihook.Event{ID: "msg_1"}, func(ctx context.Context, _ *geminihook.Event) error {
+	o := process(t, &geminihook.Endpoint{Store: store}, "msg_1", func(ctx context.Context) error {
 		_, err := pgstore.Tx(ctx)
 		return err
 	})
@@ -57,7 +56,8 @@ func TestTxEnds(t *testing.T) {
 				require.ErrorIs(t, err, pgx.ErrTxClosed)
 				_, err = tx.Begin(ctx)
 				require.ErrorIs(t, err, pgx.ErrTxClosed)
-				_, err = tx.CopyFrom(ctx, pgx.Identifier{"effects"}, []string{"id"}, pgx.CopyFromRows([][]any{{"late"}}))
+				rowsToCopy := pgx.CopyFromRows([][]any{{"late"}})
+				_, err = tx.CopyFrom(ctx, pgx.Identifier{"effects"}, []string{"id"}, rowsToCopy)
 				require.ErrorIs(t, err, pgx.ErrTxClosed)
 				objects := tx.LargeObjects()
 				_, err = objects.Create(ctx, 0)
