@@ -38,7 +38,6 @@ var (
 	errReadOnly = errors.New("the server refuses writes: " + hintReadOnly)
 	errBroken   = errors.New("the connection broke while the function ran")
 	errHangs    = errors.New("the function did not return when its context ended: its connection was closed")
-	errLate     = errors.New("too late to commit")
 	errTaken    = errors.New("a claim whose lease had ended was renewed or completed while the function ran: " +
 		"everything is rolled back")
 )
@@ -162,9 +161,6 @@ func (t *transaction) end(ctx context.Context, own error, keep time.Duration) er
 		return both(errBusy, own)
 	case failed:
 		return own
-	case ctx.Err() != nil:
-		// A commit would only break the connection, and leave the locks to the server.
-		return both(storeFailed(ctx, errLate), own)
 	case pg.TxStatus() == 'E' && !permanent:
 		return errAborted
 	}
@@ -214,12 +210,13 @@ func (t *transaction) commit(ctx context.Context, keep time.Duration) error {
 // last, everything that was not committed by the function itself is rolled back.
 func (t *transaction) commitFailed(ctx context.Context, err error) error {
 	class := code(err)
+	refusesData := strings.HasPrefix(class, "23") || strings.HasPrefix(class, "P0")
 	switch {
 	case class == noSavepoint || class == noTransaction:
 		return errEnded
-	case strings.HasPrefix(class, "23") && !t.marked:
+	case refusesData && !t.marked:
 		return storeFailed(ctx, errTaken)
-	case strings.HasPrefix(class, "23") || (t.marked && strings.HasPrefix(class, "P0")):
+	case refusesData:
 		return fmt.Errorf("pgstore: the commit was refused "+
 			"because of what the function wrote: %w", err)
 	}

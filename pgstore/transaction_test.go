@@ -86,18 +86,20 @@ func TestHangingFunctions(t *testing.T) {
 	store, pool := open(t, maxConns(2))
 	store.MaxTransactions = 1
 	ctx, cancel := context.WithCancel(t.Context())
-	hung, result := make(chan struct{}), make(chan error, 1)
+	entered, hung, result := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	var tx pgx.Tx
 	go func() {
 		_, err := store.Transact(ctx, "msg_1", time.Hour, func(ctx context.Context) error {
 			tx = begun(t, ctx)
 			cancel()
+			close(entered)
 			<-hung
 			_, err := tx.Exec(t.Context(), "SELECT 1")
 			return err
 		})
 		result <- err
 	}()
+	<-entered
 	within, stop := context.WithTimeout(t.Context(), limit)
 	defer stop()
 	for range 2 { // also on the connection that takes its place
