@@ -3,6 +3,8 @@ package pgstore_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -44,6 +46,24 @@ func TestClaimsBesideTransactions(t *testing.T) {
 
 	acquire(t, store, "msg_3", time.Hour, time.Hour)
 	assert.Equal(t, geminihook.InProgress, transact(t, other, "msg_3", succeed))
+}
+
+// TestLockNumber: other programs that use the table must compute the same number,
+// and a sender must not be able to choose it.
+func TestLockNumber(t *testing.T) {
+	store, pool := open(t)
+	const key = "v1:msg_1"
+	sum := sha256.Sum256([]byte("geminihook\x00" + key))
+	oid := get[int64](t, pool, "SELECT 'geminihook_deliveries'::regclass::oid::bigint")
+	want := int64(binary.BigEndian.Uint64(sum[:8])) ^ oid<<32
+	transact(t, store, key, func(ctx context.Context) error {
+		var got int64
+		row := begun(t, ctx).QueryRow(ctx, `SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+			WHERE locktype = 'advisory' AND objsubid = 1 AND pid = pg_backend_pid() AND mode = 'ExclusiveLock'`)
+		assert.NoError(t, row.Scan(&got))
+		assert.Equal(t, want, got)
+		return nil
+	})
 }
 
 // TestSession: what a function changes on its session does not keep later events
