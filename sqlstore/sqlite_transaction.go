@@ -116,14 +116,9 @@ func (t *sqliteTransaction) beginTx(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, end)
 	t.end = end
 	tx, err := t.connection.BeginTx(lasting, nil)
-	if err != nil {
-		return err
-	}
+	stop()
 	t.tx = tx
-	if !stop() {
-		return context.Cause(ctx)
-	}
-	return nil
+	return err
 }
 
 func (t *sqliteTransaction) conn() *sql.Conn { return t.connection }

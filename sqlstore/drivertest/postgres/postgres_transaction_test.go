@@ -3,10 +3,7 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 	"net"
-	"sync"
 	"testing"
 	"time"
 
@@ -127,32 +124,32 @@ func (d dialer) DialTimeout(network, addr string, _ time.Duration) (net.Conn, er
 	return d.Dial(network, addr)
 }
 
-// TestSerializable tests a database whose default isolation level makes statements
-// fail that meet others.
+// TestSerializable tests a database whose default isolation level makes a statement
+// fail that has waited for another one.
 func TestSerializable(t *testing.T) {
 	db := drivertest.Connect(t, "pgx", newDSN(t)+"&default_transaction_isolation=serializable")
 	store := sqlstore.New(db, sqlstore.PostgreSQL)
 	require.NoError(t, store.Migrate(t.Context()))
-	const keys, racers = 50, 8
-	acquired := make([]int, racers)
-	errs := make([]error, racers)
-	var all sync.WaitGroup
-	for i := range racers {
-		all.Go(func() {
-			for k := range keys {
-				c, err := store.Claim(t.Context(), fmt.Sprint("msg_", k), fmt.Sprint("token_", i), time.Minute, time.Hour)
-				errs[i] = errors.Join(errs[i], err)
-				if c.State == geminihook.Acquired {
-					acquired[i]++
-				}
-			}
-		})
-	}
-	all.Wait()
-	require.NoError(t, errors.Join(errs...))
-	sum := 0
-	for _, n := range acquired {
-		sum += n
-	}
-	assert.Equal(t, keys, sum)
+	_, err := store.Claim(t.Context(), "msg_1", "first", time.Minute, time.Hour)
+	require.NoError(t, err)
+	require.NoError(t, store.Release(t.Context(), "msg_1", "first"))
+
+	other, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	_, err = other.ExecContext(t.Context(), "UPDATE geminihook_deliveries SET attempt = 41")
+	require.NoError(t, err)
+	claimed := make(chan geminihook.Claim, 1)
+	go func() {
+		c, err := store.Claim(t.Context(), "msg_1", "second", time.Minute, time.Hour)
+		assert.NoError(t, err)
+		claimed <- c
+	}()
+	require.Eventually(t, func() bool {
+		var waiting bool
+		err := db.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
+			AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'geminihook_deliveries'::regclass))`).Scan(&waiting)
+		return err == nil && waiting
+	}, time.Minute, 10*time.Millisecond)
+	require.NoError(t, other.Commit())
+	assert.Equal(t, geminihook.Claim{State: geminihook.Acquired, Attempt: 42}, <-claimed)
 }
