@@ -42,13 +42,14 @@ func (e *Endpoint) serve(
 	fn func(context.Context, *Event) error, send func(http.ResponseWriter, Outcome) int,
 ) {
 	start := time.Now()
-	out := outcome(Failed, errPanic) // unless everything below returns
+	out := outcome(Failed, errPanic) // is reported if anything below panics
 	returned := false
 	var ev *Event
 	var body []byte
 	defer func() { // also after a panic, which continues
 		if !returned {
-			// net/http would send nothing, but aws-lambda-go's lambdaurl a 200.
+			// After a panic, net/http sends nothing, but other servers may: without
+			// this, lambdaurl of aws-lambda-go would send a 200.
 			w.WriteHeader(out.Status)
 		}
 		out.Event, out.Header, out.Body = ev, r.Header, body
@@ -73,14 +74,13 @@ func (e *Endpoint) serve(
 	}
 }
 
-// Process calls fn once per event. Unless the event was handled before or another
-// run of it is in progress, it calls fn and then completes or releases the event,
-// as [Endpoint.Handler] does. Use it for events that arrive in another way, such
-// as from a queue. It neither verifies nor authorizes the event, and needs no
-// Verifier. It works on a copy of the event, which is the Event of the Outcome.
-// If the event's key is empty, as the default key is if ID is empty, fn is not
-// called and the Status is 503. If fn is nil or a field of the Endpoint is
-// invalid, the Status is 500.
+// Process calls fn, unless the event was handled before or another run of it is in
+// progress, and then completes or releases the event, as [Endpoint.Handler] does. Use
+// it for events that arrive in another way, such as from a queue. It neither verifies
+// nor authorizes the event, and needs no Verifier. It works on a copy of the event,
+// which is the Event of the Outcome. If there is no key for the event, for example
+// because its ID is empty, fn is not called and the Status is 503. If fn is nil or a
+// field of the Endpoint is invalid, the Status is 500.
 //
 // The context of fn does not end when ctx is canceled, but keeps its deadline. If
 // fn panics, the event is released and the panic continues. The Status of the
@@ -90,7 +90,7 @@ func (e *Endpoint) Process(
 ) (out Outcome) {
 	start := time.Now()
 	copied := *ev
-	out = outcome(Failed, errPanic) // unless everything below returns
+	out = outcome(Failed, errPanic) // is reported if anything below panics
 	defer func() {
 		out.ID, out.Event, out.Elapsed = copied.ID, &copied, time.Since(start)
 		e.report(ctx, out)
@@ -123,7 +123,8 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, []by
 	if err := e.checkReceive(); err != nil {
 		return nil, nil, err
 	}
-	done := e.limitRead(w, r) // first: net/http reads the rest of the body even after an error
+	// First of all, because net/http reads the rest of the body even after an error.
+	clearDeadline := e.limitRead(w, r)
 	if r.Method != http.MethodPost {
 		return nil, nil, ErrMethod
 	}
@@ -135,7 +136,7 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, []by
 	if err != nil {
 		return nil, nil, err
 	}
-	done()
+	clearDeadline()
 	proof, err := verify(r.Context(), e.Verifier, r.Header, body)
 	if err != nil {
 		return nil, body, explainLength(err, int64(len(body)), r.ContentLength)
@@ -146,13 +147,20 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, []by
 	}
 	ev.ID = strings.Clone(d.id) // a server may reuse the memory of the headers after the request
 	ev.SentAt, ev.Proof = time.Unix(d.sentAt, 0).UTC(), proof
-	if e.Authorize != nil {
-		err = e.Authorize(r.Context(), ev)
+	return ev, body, e.authorize(r.Context(), ev)
+}
+
+// authorize calls Authorize. An error that does not say that the event is refused
+// means that Authorize could not decide.
+func (e *Endpoint) authorize(ctx context.Context, ev *Event) error {
+	if e.Authorize == nil {
+		return nil
 	}
-	if err != nil && !errors.Is(err, ErrPermanent) && !errors.Is(err, ErrForbidden) {
-		err = fmt.Errorf("%w: Authorize failed: %w", ErrUnavailable, err)
+	err := e.Authorize(ctx, ev)
+	if err == nil || errors.Is(err, ErrPermanent) || errors.Is(err, ErrForbidden) {
+		return err
 	}
-	return ev, body, err
+	return fmt.Errorf("%w: Authorize failed: %w", ErrUnavailable, err)
 }
 
 // readBody reads the body into memory that grows with what arrives.
@@ -174,9 +182,9 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, err
 	return body, nil
 }
 
-// explainLength adds to the error of a signature that does not match that the body
-// is empty, or not as long as the sender said. Alone, that is no error: a
-// middleware may have decompressed the body before the endpoint read it.
+// explainLength extends the error of a verifier. If no signature matches and the body
+// is empty or has another length than its Content-Length, the error says so. By
+// itself, another length is no error: a middleware may have decompressed the body.
 func explainLength(err error, read, announced int64) error {
 	complete := read > 0 && (read == announced || announced < 0)
 	if complete || !errors.Is(err, ErrSignature) {
@@ -194,7 +202,7 @@ func explainLength(err error, read, announced int64) error {
 // limitRead sets a read deadline unless the server has one. The returned function
 // clears the deadline: if it passed while the program's function ran, the server
 // would treat the sender as disconnected.
-func (e *Endpoint) limitRead(w http.ResponseWriter, r *http.Request) (done func()) {
+func (e *Endpoint) limitRead(w http.ResponseWriter, r *http.Request) (clearDeadline func()) {
 	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if ok && server.ReadTimeout > 0 {
 		return func() {}
@@ -205,7 +213,7 @@ func (e *Endpoint) limitRead(w http.ResponseWriter, r *http.Request) (done func(
 		return func() { _ = rc.SetReadDeadline(time.Time{}) }
 	}
 	if ok {
-		e.unlimited.Do(func() { cmp.Or(e.Logger, slog.Default()).Warn(unlimitedText) })
+		e.warnUnlimited.Do(func() { cmp.Or(e.Logger, slog.Default()).Warn(unlimitedText) })
 	}
 	return func() {}
 }

@@ -46,7 +46,7 @@
 // webhook must share a store. If the function writes to an SQL database, set
 // [Endpoint.Transactor]: the modules pgstore and sqlstore commit those writes
 // together with the mark that the event was handled. Otherwise, set
-// [Endpoint.Store], for example to one of the module redisstore.
+// [Endpoint.Store], for example to the Store of the module redisstore.
 //
 // The wire format is Standard Webhooks 1.0.0 with the events of Google's page,
 // ai.google.dev/gemini-api/docs/webhooks.
@@ -64,8 +64,8 @@ import (
 //
 // [Endpoint.Handler] and [Endpoint.Middleware] panic if a field is invalid: if
 // the Verifier is nil, Store and Transactor are both set, a duration or MaxBody is
-// negative, or Keep is too short. [Endpoint.Receive] and [Endpoint.Process] return
-// the same error.
+// negative, or Keep is too short. [Endpoint.Receive] returns the same error, and the
+// [Outcome] of [Endpoint.Process], which needs no Verifier, has it as its Err.
 type Endpoint struct {
 	// Verifier verifies deliveries: an HMAC or a SecretFile for static webhooks,
 	// a KeySet for dynamic ones, or AnyOf for both.
@@ -129,15 +129,16 @@ type Endpoint struct {
 	Lease time.Duration
 
 	// Keep is how long a handled event is remembered. It should exceed the 24
-	// hours in which Google retries. It must be at least 10 minutes, twice the
-	// default tolerance, during which a delivery can be replayed. Zero means 7
-	// days.
+	// hours in which Google retries. It must be at least 10 minutes: a delivery
+	// can be replayed for twice the tolerance, which is 5 minutes by default.
+	// Zero means 7 days.
 	Keep time.Duration
 
 	// Logger gets one line per request or event, with the texts of errors that
-	// the program returned, but without a body or a secret. Of requests without
-	// a verified event, which strangers can cause, it gets at most 10 lines per
-	// second, and then one with the number left out. Nil means slog.Default().
+	// the program returned, but without a body or a secret. Strangers can cause
+	// requests without a verified event: for these, it gets at most 10 lines per
+	// second, and then one line with the number of lines that were left out. Nil
+	// means slog.Default().
 	Logger *slog.Logger
 
 	// Observe is called once per request or event, for metrics and records,
@@ -145,7 +146,7 @@ type Endpoint struct {
 	// the response does not end until then. Calls may be concurrent.
 	Observe func(ctx context.Context, o Outcome)
 
-	memory    MemoryStore // for a nil Store
-	unlimited sync.Once   // logs that ReadTimeout cannot be enforced
-	lines     logLimit
+	memory        MemoryStore // takes the place of a nil Store
+	warnUnlimited sync.Once   // logs that ReadTimeout cannot be enforced
+	lines         logLimit    // of log lines that strangers can cause
 }
