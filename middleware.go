@@ -43,16 +43,17 @@ func (e *Endpoint) Middleware(next http.Handler) http.Handler {
 		var reply *heldReply
 		serveNext := func(ctx context.Context, ev *Event) error {
 			reply = &heldReply{header: w.Header().Clone()}
-			again := r.Clone(ctx)
-			again.Body = io.NopCloser(bytes.NewReader(ev.Raw))
-			again.ContentLength = int64(len(ev.Raw))
-			again.TransferEncoding = nil
-			next.ServeHTTP(reply, again)
+			inner := r.Clone(ctx)
+			inner.Body = io.NopCloser(bytes.NewReader(ev.Raw)) // r.Body has been read
+			inner.ContentLength = int64(len(ev.Raw))
+			inner.TransferEncoding = nil
+			next.ServeHTTP(reply, inner)
 			return reply.result()
 		}
 		e.serve(w, r, serveNext, func(w http.ResponseWriter, o Outcome) int {
-			_, replied := errors.AsType[*statusError](o.Err)
-			if o.Result != Processed && !(o.Result == Failed && replied) {
+			_, otherStatus := errors.AsType[*statusError](o.Err)
+			replied := o.Result == Processed || (o.Result == Failed && otherStatus)
+			if !replied { // next was not called, or its reply must not be sent
 				return e.respond(w, o)
 			}
 			if reply.tooLong {
@@ -123,11 +124,12 @@ func (h *heldReply) result() error {
 
 // send writes the held response.
 func (h *heldReply) send(w http.ResponseWriter) {
-	clear(w.Header())
+	clear(w.Header()) // the handler may have deleted some of its copy
 	maps.Copy(w.Header(), h.written)
 	maps.DeleteFunc(w.Header(), func(name string, _ []string) bool {
-		return name == "Trailer" || strings.HasPrefix(name, http.TrailerPrefix) ||
-			h.tooLong && name == "Content-Encoding"
+		// Trailers are never sent, and a body that is left out has no encoding.
+		isTrailer := name == "Trailer" || strings.HasPrefix(name, http.TrailerPrefix)
+		return isTrailer || (h.tooLong && name == "Content-Encoding")
 	})
 	if h.status != http.StatusNoContent && h.status != http.StatusNotModified {
 		w.Header().Set("Content-Length", strconv.Itoa(h.body.Len()))
