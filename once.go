@@ -19,7 +19,7 @@ func (e *Endpoint) once(
 		return outcome(Unavailable, err)
 	}
 	deadline, _ := ctx.Deadline()
-	c := &claiming{run: run{
+	c := &claimedRun{run: run{
 		event: ev, fn: fn, key: key, deadline: deadline, logger: e.Logger,
 		runTimeout:   cmp.Or(e.RunTimeout, time.Minute),
 		storeTimeout: cmp.Or(e.StoreTimeout, 3*time.Second),
@@ -33,34 +33,34 @@ func (e *Endpoint) once(
 	}
 	c.store, c.token, c.lease = e.Store, rand.Text(), cmp.Or(e.Lease, 30*time.Second)
 	if e.Store == nil {
-		c.store, c.own = &e.memory, true
+		c.store, c.inMemory = &e.memory, true
 	}
 	return c.claim(ctx)
 }
 
-// claiming is a run under a claim in the store.
-type claiming struct {
+// claimedRun is a run under a claim in the store.
+type claimedRun struct {
 	run
-	store Store
-	own   bool // it is the endpoint's own memory, which ends with the process and never waits
-	token string
-	lease time.Duration
+	store    Store
+	inMemory bool   // the store is the endpoint's MemoryStore, which ends with the process
+	token    string // of the claim
+	lease    time.Duration
 }
 
-// limited returns a context for one call to the store. A call to the endpoint's
-// own memory takes less time than a timer would.
-func (c *claiming) limited(ctx context.Context) (context.Context, context.CancelFunc) {
-	if c.own {
+// limited returns a context for one call to the store. A call to a MemoryStore takes
+// less time than a timer would.
+func (c *claimedRun) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.inMemory {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, c.storeTimeout)
 }
 
 // claim claims the key and, if it is acquired, runs the function.
-func (c *claiming) claim(ctx context.Context) Outcome {
+func (c *claimedRun) claim(ctx context.Context) Outcome {
 	hold := c.lease
-	if c.own {
-		hold = max(c.runTimeout, c.runTimeout+grace) // the sum may overflow
+	if c.inMemory { // the claim is not renewed, so it must hold for the whole run
+		hold = max(c.runTimeout+grace, c.runTimeout) // the latter if the sum overflows
 	}
 	began := time.Now()
 	limited, cancel := c.limited(ctx)
@@ -72,8 +72,9 @@ func (c *claiming) claim(ctx context.Context) Outcome {
 	}
 	switch {
 	case err != nil:
-		if !c.own {
-			go c.release(ctx) // the store may have acquired it: see docs/decisions/leases.md
+		if !c.inMemory {
+			// The store may have made the claim: see docs/decisions/leases.md.
+			go c.release(ctx)
 		}
 		return unavailable(err)
 	case claim.State == Done:
@@ -92,9 +93,9 @@ func (c *claiming) claim(ctx context.Context) Outcome {
 	return c.settle(ctx, began, now)
 }
 
-// settle runs the function now and completes or releases the claim, which began at
-// the given time.
-func (c *claiming) settle(ctx context.Context, began, now time.Time) Outcome {
+// settle runs the function and then completes or releases the claim, which began at
+// the given time. The current time is a parameter so that the clock is not read again.
+func (c *claimedRun) settle(ctx context.Context, began, now time.Time) Outcome {
 	returned := false
 	defer func() {
 		if !returned { // a panic or runtime.Goexit, which continues
@@ -110,56 +111,55 @@ func (c *claiming) settle(ctx context.Context, began, now time.Time) Outcome {
 		return outcome(Failed, err)
 	}
 	storeErr := c.complete(ctx)
-	switch {
-	case err == nil:
+	if err == nil {
 		return outcome(Processed, storeErr)
-	case storeErr != nil:
+	}
+	if storeErr != nil {
 		err = fmt.Errorf("%w (and %w)", err, storeErr)
 	}
 	return outcome(Dropped, err)
 }
 
 // callRenewing calls the function and renews the lease meanwhile. A claim in the
-// endpoint's own memory holds for the whole run.
-func (c *claiming) callRenewing(ctx context.Context, began, now time.Time) error {
+// endpoint's MemoryStore holds for the whole run.
+func (c *claimedRun) callRenewing(ctx context.Context, began, now time.Time) error {
 	end := c.ends(now)
-	if c.own {
+	if c.inMemory {
 		return c.callWatched(ctx, end)
 	}
-	held, lose := context.WithCancelCause(ctx)
+	held, lose := context.WithCancelCause(ctx) // lose ends held if the lease is lost
 	defer lose(nil)
 	first := earlier(began.Add(c.lease/3), end) // most functions return before that
-	watch := func() { c.watch(held, lose, began.Add(c.lease), end) }
+	watch := func() { c.watch(held, lose, began, end) }
 	timer := time.AfterFunc(first.Sub(now), watch)
 	defer timer.Stop()
 	return c.call(held, end)
 }
 
-// watch looks after a function that takes long. It renews the lease until the
-// function returns, or until it hangs: a later attempt may then take the key.
-func (c *claiming) watch(
-	held context.Context, lose context.CancelCauseFunc, expires, end time.Time,
+// watch looks after a function that takes long, and whose context ends at the given
+// time. It renews the lease until the function returns, or until it hangs: a later
+// attempt may then take the key.
+func (c *claimedRun) watch(
+	held context.Context, lose context.CancelCauseFunc, claimed, end time.Time,
 ) {
-	c.renew(held, lose, expires, end.Add(grace))
+	c.renew(held, lose, claimed, end.Add(grace))
 	if c.returned.Load() {
 		return
 	}
-	if lost := time.Now(); lost.Before(end) {
-		end = lost
-	}
-	time.AfterFunc(time.Until(end.Add(grace)), func() { c.hangs(held) })
+	ended := earlier(time.Now(), end) // earlier than end if the lease was lost
+	time.AfterFunc(time.Until(ended.Add(grace)), func() { c.hangs(held) })
 }
 
 // renew renews the lease at every third of it, until held ends or the given time.
 // As soon as the lease is not known to be held, it calls lose. Whether a call
-// succeeded is known only afterwards, so the lease counts from the start of the
-// last one that did.
-func (c *claiming) renew(
-	held context.Context, lose context.CancelCauseFunc, expires, until time.Time,
+// succeeded is known only afterward, so the lease counts from the start of the last
+// call that did, which at first is the claim.
+func (c *claimedRun) renew(
+	held context.Context, lose context.CancelCauseFunc, claimed, until time.Time,
 ) {
+	expires, next := claimed.Add(c.lease), claimed.Add(c.lease/3)
 	expiry := time.AfterFunc(time.Until(expires), func() { lose(errExpired) })
 	defer expiry.Stop()
-	next := expires.Add(c.lease/3 - c.lease) // a third after the claim began
 	failing := false
 	for sleepUntil(held, earlier(next, until)) && next.Before(until) {
 		began := time.Now()
@@ -202,10 +202,10 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 
 var errExpired = fmt.Errorf("%w: it could not be renewed before it expired", ErrLeaseLost)
 
-// complete marks the event as done. If the store fails, it tries again after 0.1
-// and 0.4 seconds: the function has run, and without the mark the next attempt
-// would run it once more. It returns nil, an ErrLeaseLost or an ErrStore.
-func (c *claiming) complete(ctx context.Context) error {
+// complete marks the event as done. If the store fails, it tries again after a pause
+// of 0.1 seconds and after another of 0.4: the function has run, and without the mark
+// the next attempt would run it once more. An error wraps ErrLeaseLost or ErrStore.
+func (c *claimedRun) complete(ctx context.Context) error {
 	var err error
 	for _, pause := range []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond} {
 		time.Sleep(pause)
@@ -224,8 +224,8 @@ func (c *claiming) complete(ctx context.Context) error {
 		ErrStore, err)
 }
 
-// release returns nil, an ErrLeaseLost or an ErrStore.
-func (c *claiming) release(ctx context.Context) error {
+// release ends the lease. An error wraps ErrLeaseLost or ErrStore.
+func (c *claimedRun) release(ctx context.Context) error {
 	limited, cancel := c.limited(ctx)
 	defer cancel()
 	err := c.store.Release(limited, c.key, c.token)

@@ -25,7 +25,7 @@ const (
 	Rejected    Result = "rejected"    // not a POST, too large, malformed, or not genuine
 	Forbidden   Result = "forbidden"   // genuine, but Authorize returned ErrForbidden
 	Ignored     Result = "ignored"     // genuine, but Authorize returned a Permanent error
-	Failed      Result = "failed"      // the function failed or panicked, or a field is invalid
+	Failed      Result = "failed"      // the function failed or panicked, or Endpoint is invalid
 	Dropped     Result = "dropped"     // the function returned a Permanent error
 	Unavailable Result = "unavailable" // the store, Verifier, Authorize or Key failed
 )
@@ -127,7 +127,8 @@ func (e *Endpoint) respond(w http.ResponseWriter, o Outcome) int {
 		seconds := int64((o.RetryAfter-1)/time.Second) + 1 // rounded up
 		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
-	// For an empty response net/http sets the length itself, but only after Observe.
+	// net/http sets the length of an empty response when the handler returns. With
+	// Observe, the response is flushed before that.
 	if text != "" || e.Observe != nil {
 		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	}
@@ -169,14 +170,14 @@ const leftOutText = "gemini webhook: lines about requests without a verified eve
 // logLimit bounds the log lines that strangers can cause to 10 in any second.
 type logLimit struct {
 	mu      sync.Mutex
-	lines   [10]time.Time // when the last ones were allowed, a ring
-	oldest  int           // the index of the oldest of them
-	leftOut int           // since the last line that told so
-	told    time.Time     // when that was
+	lines   [10]time.Time // a ring of the times of the last lines
+	oldest  int           // the index of the oldest of these times
+	leftOut int           // the number of lines left out since told
+	told    time.Time     // when a number was last returned
 }
 
-// take reports whether a line is allowed now, and how many were left out if it is
-// time to tell.
+// take reports whether a line is allowed now. Once a second at most, it also returns
+// how many lines were left out since it last did.
 func (l *logLimit) take(now time.Time) (allowed bool, leftOut int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -16,17 +16,17 @@ const grace = 5 * time.Second
 type run struct {
 	event    *Event
 	fn       func(context.Context, *Event) error
-	key      string    // of the event in the store
-	deadline time.Time // of the request, or zero
+	key      string    // the event's key in the store
+	deadline time.Time // the request's deadline; zero if it has none
 
 	runTimeout, storeTimeout time.Duration
 	keep                     time.Duration
 	logger                   *slog.Logger // nil means slog.Default()
 
-	returned atomic.Bool // the function has returned, or it panicked
+	returned atomic.Bool // whether the function has returned or panicked
 }
 
-// ends returns when the context of a function that is called now ends.
+// ends returns the time at which the function's context ends if it is called now.
 func (r *run) ends(now time.Time) time.Time {
 	end := now.Add(r.runTimeout)
 	if r.deadline.IsZero() {
@@ -75,7 +75,7 @@ func (r *run) hangs(ctx context.Context) {
 	}
 }
 
-// warn logs something about the run before it ends.
+// warn logs a warning about a run that has not ended, with a reason unless it is nil.
 func (r *run) warn(ctx context.Context, message string, reason error) {
 	attrs := []slog.Attr{
 		slog.String("webhook_id", r.event.ID), slog.String("type", string(r.event.Type)),

@@ -11,10 +11,12 @@ import (
 // to begin it, because writers may have to queue, and StoreTimeout to end it after
 // the function.
 func (r *run) transact(ctx context.Context, transactor Transactor) Outcome {
-	deadline := time.Now().Add(r.runTimeout).Add(r.runTimeout).Add(r.storeTimeout)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	now := time.Now()
+	begin := r.ends(now) // at the latest
+	end := now.Add(r.runTimeout).Add(r.runTimeout).Add(r.storeTimeout)
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
-	t := &transaction{run: r, limit: time.AfterFunc(time.Until(r.ends(time.Now())), cancel)}
+	t := &transaction{run: r, limit: time.AfterFunc(time.Until(begin), cancel)}
 	defer t.limit.Stop()
 	state, err := transactor.Transact(ctx, r.key, r.keep, t.call)
 	if err != nil && ctx.Err() != nil {
@@ -53,7 +55,7 @@ func (t *transaction) call(ctx context.Context) error {
 	return t.fnErr
 }
 
-// explain adds to the store's error which phase took too long.
+// explain extends an error of the store with the phase that took too long.
 func (t *transaction) explain(err error) error {
 	text := fmt.Sprintf("the transaction did not end within StoreTimeout (%v)", t.run.storeTimeout)
 	if t.phase == beginning {
@@ -62,7 +64,7 @@ func (t *transaction) explain(err error) error {
 	return fmt.Errorf("%s: %w", text, err)
 }
 
-// outcome is made of what Transact returned and of what the function returned.
+// outcome returns the Outcome, given what Transact returned.
 func (t *transaction) outcome(state State, err error) Outcome {
 	ran := t.phase != beginning
 	if ran && err == nil {
