@@ -43,7 +43,7 @@ func parseKeySet(body []byte) (keys []namedKey, unusable []string, err error) {
 		switch {
 		case err == nil:
 			keys = append(keys, key)
-		case err == errOtherKind: // which is no mistake
+		case err == errOtherKind: // skipped: another kind is no mistake
 		case len(unusable) < maxReasons:
 			unusable = append(unusable, fmt.Sprintf("key %d of %d: %v", i+1, len(set.Keys), err))
 		default:

@@ -16,9 +16,9 @@ const GoogleKeySetURL = "https://generativelanguage.googleapis.com/.well-known/j
 const (
 	defaultKeyMaxAge     = time.Hour
 	defaultKeyMinRefresh = time.Minute
-	keysServe            = 24 * time.Hour   // after they were fetched
-	fetchTimeout         = 10 * time.Second // for the whole fetch
-	firstRetry           = time.Second      // after a failed fetch while there are no keys
+	maxKeyAge            = 24 * time.Hour   // how long keys serve if fetches fail
+	fetchTimeout         = 10 * time.Second // the time limit of a whole fetch
+	firstRetry           = time.Second      // the first pause after a failed fetch, without keys
 )
 
 // KeySet verifies "v1a" signatures with the Ed25519 keys that a URL serves as a
@@ -69,17 +69,18 @@ type KeySet struct {
 	Logger *slog.Logger
 
 	mu       sync.Mutex
-	latest   time.Time   // that the clock has shown
-	cached   *cachedKeys // from the last successful fetch
-	fetched  time.Time   // when that was
+	lastNow  time.Time   // what now returned last
+	cached   *cachedKeys // the keys of the last successful fetch
+	fetched  time.Time   // when the cached keys were fetched
 	due      time.Time   // when the next fetch is due
 	started  time.Time   // when the last fetch started; zero if the next may start at once
-	inflight *keyFetch   // the running one
-	failures int         // fetches that have failed since the last success
-	lastErr  error       // from the last fetch
+	inflight *keyFetch   // the fetch that is running, or nil
+	failures int         // the number of failed fetches since the last success
+	lastErr  error       // the error of the last fetch, or nil
 }
 
-// cachedKeys is a fetched key set. It does not change once it is cached.
+// cachedKeys is a fetched key set. It does not change once it is cached, and each
+// fetch makes another one, so pointers to it tell old keys from newer ones.
 type cachedKeys struct{ keys []namedKey }
 
 // match returns the name of the key that made one of the signatures.
@@ -95,7 +96,7 @@ func (c *cachedKeys) match(m *ed25519Message) (name string, ok bool) {
 // keyFetch is a fetch that any number of deliveries wait for.
 type keyFetch struct {
 	done chan struct{}
-	keys *cachedKeys // usable after the fetch, or nil; even if err is not nil
+	keys *cachedKeys // what is usable after the fetch: old keys or nil if err is not nil
 	err  error
 }
 
@@ -122,15 +123,16 @@ func (k *KeySet) Verify(ctx context.Context, header http.Header, body []byte) (P
 			return Proof{Scheme: SchemeEd25519, KeyName: name}, nil
 		}
 	}
-	newer, err := k.refresh(ctx, keys) // there are no keys, or they may have been rotated
-	if newer == nil {
+	// There are no keys, or Google may have rotated them.
+	refreshed, err := k.refresh(ctx, keys)
+	if refreshed == nil {
 		return Proof{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if err != nil {
 		return Proof{}, refuse(ErrSignature, "no v1a entry matches the cached public keys, "+
 			"and they could not be fetched again: "+err.Error())
 	}
-	if name, ok := newer.match(message); ok {
+	if name, ok := refreshed.match(message); ok {
 		return Proof{Scheme: SchemeEd25519, KeyName: name}, nil
 	}
 	return Proof{}, d.ed25519Mismatch()
@@ -227,7 +229,7 @@ func (k *KeySet) run(f *keyFetch) {
 // usable returns the cached keys unless they are too old. The caller holds the
 // lock.
 func (k *KeySet) usable(now time.Time) *cachedKeys {
-	if now.Sub(k.fetched) > keysServe {
+	if now.Sub(k.fetched) > maxKeyAge {
 		return nil
 	}
 	return k.cached
@@ -237,10 +239,10 @@ func (k *KeySet) usable(now time.Time) *cachedKeys {
 // next fetch is due and may start at once. The caller holds the lock.
 func (k *KeySet) now() time.Time {
 	now := clock(k.Now)
-	if now.Before(k.latest) {
-		k.fetched = k.fetched.Add(now.Sub(k.latest))
+	if now.Before(k.lastNow) {
+		k.fetched = k.fetched.Add(now.Sub(k.lastNow))
 		k.due, k.started = time.Time{}, time.Time{}
 	}
-	k.latest = now
+	k.lastNow = now
 	return now
 }

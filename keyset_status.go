@@ -8,10 +8,10 @@ import (
 
 // KeySetStatus is the state of a [KeySet], for metrics.
 type KeySetStatus struct {
-	Keys      int       // that verify deliveries now
-	FetchedAt time.Time // when they were fetched; zero before the first success
-	Failures  int       // fetches that have failed since then
-	LastError error     // from the last fetch; nil if it succeeded or there was none
+	Keys      int       // the number of keys that verify deliveries now
+	FetchedAt time.Time // when the keys were fetched; zero before the first success
+	Failures  int       // the number of fetches that have failed since then
+	LastError error     // why the last fetch failed; nil if it succeeded or there was none
 }
 
 // Status returns the current state, without a fetch. Even if fetches fail, the keys
@@ -47,8 +47,8 @@ func (k *KeySet) Refresh(ctx context.Context) error {
 	if fresh {
 		return nil
 	}
-	newer, err := k.refresh(ctx, keys)
-	if keys == nil && newer == nil {
+	refreshed, err := k.refresh(ctx, keys)
+	if keys == nil && refreshed == nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return nil
