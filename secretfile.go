@@ -60,21 +60,21 @@ type SecretFile struct {
 	// slog.Default().
 	Logger *slog.Logger
 
-	file  sync.Mutex  // is held by the one delivery that looks at the file
-	tried time.Time   // when the file was last read, with or without success
-	seen  fs.FileInfo // what it looked like at that time; nil if there was none
+	fileMu sync.Mutex  // held by the one delivery that looks at the file; guards tried and seen
+	tried  time.Time   // when the file was last read, with or without success
+	seen   fs.FileInfo // what the file looked like at that time; nil if there was none
 
-	mu       sync.Mutex // guards what follows
-	verifier *HMAC      // with the secrets in use; nil before the first success
+	mu       sync.Mutex // guards verifier and status
+	verifier *HMAC      // has the secrets in use; nil before the first success
 	status   SecretFileStatus
 }
 
 // SecretFileStatus is the state of a [SecretFile], for metrics.
 type SecretFileStatus struct {
-	Secrets   int       // that verify deliveries now
+	Secrets   int       // the number of secrets that verify deliveries now
 	ReadAt    time.Time // when they were read, by SecretFile.Now; zero before the first success
-	Failures  int       // readings of the file that have failed since then
-	LastError error     // of the last reading; nil if it succeeded or there was none
+	Failures  int       // the number of readings of the file that have failed since then
+	LastError error     // why the last reading failed; nil if it succeeded or there was none
 }
 
 // Verify implements [Verifier]. The KeyName of its Proof is the secret's name.
@@ -86,7 +86,7 @@ func (f *SecretFile) Verify(ctx context.Context, header http.Header, body []byte
 	if err := d.parseWithin(f.Tolerance, f.Now, header); err != nil {
 		return Proof{}, err
 	}
-	if d.found.hmac == 0 { // such as a dynamic webhook, which no secret in the file can verify
+	if d.found.hmac == 0 { // no secret in the file can verify it, so the file is not read
 		return Proof{}, &schemeError{scheme: SchemeHMAC, found: d.found}
 	}
 	verifier, err := f.current(false)
@@ -136,21 +136,21 @@ func (f *SecretFile) Status() SecretFileStatus {
 var errNoSecretFile = refuse(ErrUnavailable, "the *SecretFile is nil")
 
 // current returns a verifier with the secrets in use, after reading the file if
-// needed. The verifier is nil if there are no secrets. The error is that of the last
-// reading.
+// needed; mismatch means that the secrets in use did not match a delivery. The
+// verifier is nil if there are no secrets. The error is that of the last reading.
 func (f *SecretFile) current(mismatch bool) (*HMAC, error) {
 	verifier, _ := f.inUse()
 	if verifier == nil || mismatch {
-		f.file.Lock()
-	} else if !f.file.TryLock() {
+		f.fileMu.Lock()
+	} else if !f.fileMu.TryLock() {
 		// Another delivery is looking at the file, which can take a while if it
 		// comes over a network. This one need not wait unless no secret matches.
 		return verifier, nil
 	}
-	defer f.file.Unlock()
+	defer f.fileMu.Unlock()
 	_, failed := f.inUse()
 	info, _ := os.Stat(f.Path) // an error occurs again when the file is read, and is kept then
-	changed := f.tried.IsZero() || !isSameFile(info, f.seen)
+	changed := f.tried.IsZero() || !looksSame(info, f.seen)
 	due := time.Since(f.tried) >= cmp.Or(f.MinRefresh, defaultSecretMinRefresh)
 	if changed || (due && (mismatch || failed != nil)) {
 		f.read(changed)
@@ -166,9 +166,9 @@ func (f *SecretFile) inUse() (*HMAC, error) {
 	return f.verifier, f.status.LastError
 }
 
-// isSameFile reports whether a file looks the same as before. Either may be nil if
+// looksSame reports whether a file looks the same as before. Either may be nil if
 // there was no file.
-func isSameFile(a, b fs.FileInfo) bool {
+func looksSame(a, b fs.FileInfo) bool {
 	if a == nil || b == nil {
 		return a == nil && b == nil
 	}
@@ -203,7 +203,7 @@ func (f *SecretFile) read(changed bool) {
 
 // load returns the secrets in the file and remembers what the file looks like.
 func (f *SecretFile) load() ([]Secret, error) {
-	list, info, err := readRegular(f.Path)
+	text, info, err := readRegular(f.Path)
 	f.seen = info
 	if err != nil {
 		return nil, err
@@ -211,7 +211,7 @@ func (f *SecretFile) load() ([]Secret, error) {
 	if f.MinRefresh < 0 {
 		return nil, errors.New("SecretFile.MinRefresh is negative")
 	}
-	list = strings.TrimPrefix(list, "\ufeff") // a byte order mark, which some editors write
+	list := strings.TrimPrefix(text, "\ufeff") // a byte order mark, which some editors write
 	if f.Variable != "" {
 		value, ok := variableIn(list, f.Variable)
 		if !ok {

@@ -14,7 +14,8 @@ func variableIn(text, name string) (value string, ok bool) {
 	return value, ok
 }
 
-// assigned returns the value that a line gives to the variable, if it does.
+// assigned returns the value that a line sets the variable to. If it sets another
+// variable or none, ok is false.
 func assigned(line, name string) (value string, ok bool) {
 	left, right, found := strings.Cut(line, "=")
 	words := strings.Fields(left)
