@@ -63,8 +63,8 @@ func NewBinding(secrets ...string) (*Binding, error) {
 }
 
 // Metadata returns a user_metadata with the token for a label. The program may
-// add other entries. A label is any text, which Google sees, as it sees
-// everything in user_metadata. Metadata fails if the Binding has no secret.
+// add other entries. A label is any text. Google sees it, like everything in
+// user_metadata. Metadata fails if the Binding has no secret.
 func (b *Binding) Metadata(label string) (map[string]any, error) {
 	token, err := b.Token(label)
 	if err != nil {
@@ -83,9 +83,9 @@ func (b *Binding) Token(label string) (string, error) {
 	return b.Secrets[0].inner.token(label, clock(b.Now).Unix()), nil
 }
 
-// token is "<label>.<time>.<MAC>", with label and MAC in base64url and the time in
-// Unix seconds. A webhook-id cannot contain the space in what is signed, so the MAC
-// of a token is never the signature of a delivery, even with the same secret.
+// token returns "<label>.<time>.<MAC>", with label and MAC in base64url and the time
+// in Unix seconds. The MAC is never the signature of a delivery, even with the same
+// secret: what it signs begins with a text that has a space, and no webhook-id has one.
 func (s *secret) token(label string, at int64) string {
 	m := s.macs.Get().(*mac)
 	defer s.macs.Put(m)

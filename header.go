@@ -39,7 +39,7 @@ const (
 type delivery struct {
 	id, timestamp string // as they arrived, because they are signed
 	sentAt        int64  // timestamp in Unix seconds
-	found         found
+	found         counts
 	list          [maxSignatures]signature
 	listed        int // entries of list
 	seen          int // entries of webhook-signature, also those that list leaves out
@@ -48,8 +48,8 @@ type delivery struct {
 // signature is one entry of webhook-signature, "<scheme>,<value>".
 type signature struct{ scheme, value string }
 
-// found counts the entries of each kind.
-type found struct{ hmac, ed25519, jwt int }
+// counts has the number of entries of each kind.
+type counts struct{ hmac, ed25519, jwt int }
 
 // parse checks the form of the headers. Its errors wrap ErrHeader.
 func (d *delivery) parse(header http.Header) error {
@@ -136,7 +136,8 @@ func (d *delivery) parsePart(part string) {
 		}
 		s.value, part, _ = strings.Cut(part, ",")
 		d.seen++
-		// The value in "v1,AAAA,more" is not "AAAA".
+		// If a single word is left, as in "v1,AAAA,more", the value is not "AAAA" and
+		// matches nothing.
 		if part == "" || strings.Contains(part, ",") {
 			d.add(s)
 		}

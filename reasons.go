@@ -1,7 +1,6 @@
 package geminihook
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -30,8 +29,11 @@ type secretsError struct{ secrets []Secret }
 func (e *secretsError) Unwrap() error { return ErrSignature }
 
 func (e *secretsError) Error() string {
-	names := strings.Trim(fmt.Sprint(e.secrets), "[]")
-	return ErrSignature.Error() + ": no v1 entry matches the secrets " + names +
+	var names []string
+	for _, secret := range e.secrets {
+		names = append(names, secret.Name())
+	}
+	return ErrSignature.Error() + ": no v1 entry matches the secrets " + strings.Join(names, " ") +
 		": the secret belongs to another webhook or was rotated, or " + bodyChanged
 }
 
@@ -39,7 +41,7 @@ func (e *secretsError) Error() string {
 // accepts.
 type schemeError struct {
 	scheme string
-	found  found
+	found  counts
 }
 
 func (e *schemeError) Unwrap() error { return ErrSignature }
@@ -65,11 +67,12 @@ type anyOfError struct{ errs []error }
 func (e *anyOfError) Unwrap() []error { return e.errs }
 
 // Error leaves out verifiers for a scheme that the delivery does not have, unless
-// there are no others. It has equal texts that follow each other once.
+// there are no others. It does not repeat a text that is equal to the one before it.
 func (e *anyOfError) Error() string {
 	var texts, ofOtherSchemes []string
 	for _, err := range e.errs {
-		if _, ok := err.(*schemeError); ok { // itself: an AnyOf in this one may wrap more than that
+		// Not errors.As: the error of a nested AnyOf may wrap other errors, too.
+		if _, ok := err.(*schemeError); ok {
 			ofOtherSchemes = append(ofOtherSchemes, err.Error())
 		} else {
 			texts = append(texts, err.Error())

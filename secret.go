@@ -181,7 +181,7 @@ func warnOfPublished(logger *slog.Logger, secrets []Secret) {
 func (m *mac) sign(d *delivery, body []byte) {
 	m.hash.Reset()
 	prefix := d.appendPrefix(m.signed[:0])
-	n := copy(m.signed[len(prefix):], body)
+	n := copy(m.signed[len(prefix):], body)       // as much of the body as fits
 	_, _ = m.hash.Write(m.signed[:len(prefix)+n]) // a hash never returns an error
 	_, _ = m.hash.Write(body[n:])
 	base64.StdEncoding.Encode(m.encoded[:], m.hash.Sum(m.sum[:0]))

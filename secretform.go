@@ -18,7 +18,8 @@ import (
 // which is 17 million.
 
 // notSecret returns what is wrong with a text that cannot be a secret, or "" if it
-// may be one.
+// may be one. A list has been split before: the first text of "export NAME=whsec_..."
+// is "export", and that of "v1,whsec_..." is "v1".
 func notSecret(s string) string {
 	text := strings.TrimPrefix(s, secretPrefix)
 	hasPrefix := text != s
@@ -91,8 +92,9 @@ func isAssignment(s string) bool {
 }
 
 // otherPrefixes are those of other senders and of people who type from memory, and
-// "whsec_" without one of its characters or more. After a genuine secret, the name
-// of which ends in the same four characters, they would go unnoticed.
+// "whsec_" without one of its characters or more. Behind such a prefix, a genuine
+// secret would still be base64, and its name would end in the four characters that
+// Google lists, so nobody would notice the mistake.
 var otherPrefixes = []string{
 	"hsec_", "wsec_", "whec_", "whsc_", "whse_", "sec_",
 	"secret_", "signing_", "webhook_", "svix_",
@@ -154,7 +156,7 @@ func isJoinedWords(s string) bool {
 // the last one perhaps cut.
 func isRepeated(b []byte) bool {
 	for n := 1; n <= len(b)/3; n++ {
-		if bytes.Equal(b[n:], b[:len(b)-n]) {
+		if bytes.Equal(b[n:], b[:len(b)-n]) { // each byte equals the one n before it
 			return true
 		}
 	}

@@ -148,6 +148,7 @@ type ed25519Message struct {
 	signatures [][]byte
 }
 
+// ed25519Message returns what the delivery signs, and its well-formed signatures.
 func (d *delivery) ed25519Message(body []byte) *ed25519Message {
 	m := &ed25519Message{}
 	for _, s := range d.signatures() {
