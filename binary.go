@@ -27,8 +27,8 @@ const (
 // it to [Endpoint.Process].
 //
 // The first byte is the version of the form. Programs with a newer version of this
-// package read what older ones have written. MarshalBinary fails if UserMetadata
-// has a value that cannot be encoded as JSON, which those of a body always can.
+// package read what older ones have written. MarshalBinary fails if the program has
+// put a value into UserMetadata that cannot be encoded as JSON.
 func (ev *Event) MarshalBinary() ([]byte, error) {
 	b := []byte{binaryVersion}
 	b = appendText(b, ev.ID)
@@ -159,7 +159,7 @@ type textReader struct {
 	err  error
 }
 
-// fail keeps the first error, which the others follow from.
+// fail keeps the first error, from which all others follow.
 func (r *textReader) fail(reason string) {
 	if r.err == nil {
 		r.err = errors.New("geminihook: an encoded event is damaged: " + reason)

@@ -174,12 +174,11 @@ func parseObject(text string) object {
 	}
 	o := make(object, 0, 4) // most objects have no more members
 	for rest[0] != '}' {
-		// A brace or a comma begins rest, then the colon.
-		name, afterName := cutValue(rest[1:])
-		if name == "" { // an empty object
+		name, afterName := cutValue(rest[1:]) // without the brace or comma before the name
+		if name == "" {                       // an empty object
 			break
 		}
-		value, afterValue := cutValue(afterName[1:])
+		value, afterValue := cutValue(afterName[1:]) // without the colon
 		o = append(o, member{name: unquote(name), value: value})
 		rest = afterValue
 	}

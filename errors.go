@@ -67,14 +67,14 @@ func Permanent(err error) error {
 
 // StatusCode returns the HTTP status with which [Endpoint] responds to an error
 // from [Endpoint.Receive]: 200 for nil and for an error made by [Permanent], 503
-// if it could not be decided, 405, 413, 403 or 400 for the other refusals, and 500
-// for an error of any other kind.
+// for one that wraps [ErrUnavailable], [ErrInProgress] or [ErrStore], 405, 413, 403 or
+// 400 for the refusals, and 500 for an error of any other kind.
 func StatusCode(err error) int {
 	is := func(kind error) bool { return errors.Is(err, kind) }
 	switch {
 	case err == nil || is(ErrPermanent):
 		return http.StatusOK
-	case is(ErrUnavailable): // first: who could not decide has refused nothing
+	case is(ErrUnavailable): // before the refusals, which it may wrap
 		return http.StatusServiceUnavailable
 	case is(ErrForbidden):
 		return http.StatusForbidden

@@ -21,10 +21,10 @@ const (
 	EventBatchExpired   EventType = "batch.expired"   // not finished in time
 	EventBatchCancelled EventType = "batch.cancelled" // canceled by a user
 
-	EventInteractionRequiresAction EventType = "interaction.requires_action" // it waits for you
-	EventInteractionCompleted      EventType = "interaction.completed"       // it is done
-	EventInteractionFailed         EventType = "interaction.failed"          // it had an error
-	EventInteractionCancelled      EventType = "interaction.cancelled"       // by a user
+	EventInteractionRequiresAction EventType = "interaction.requires_action" // waits for you
+	EventInteractionCompleted      EventType = "interaction.completed"       // has finished
+	EventInteractionFailed         EventType = "interaction.failed"          // ended in an error
+	EventInteractionCancelled      EventType = "interaction.cancelled"       // canceled by a user
 
 	EventVideoGenerated EventType = "video.generated" // the video is ready
 )

@@ -37,7 +37,7 @@ var errFull = errors.New("geminihook: MemoryStore is full of events in progress:
 
 // The statuses of an entry.
 const (
-	added = iota
+	added = iota // is about to be claimed
 	claimed
 	released
 	done
@@ -46,7 +46,7 @@ const (
 type entry struct {
 	key            string
 	token          string    // of the claim that has the key or has completed it
-	lease, expires time.Time // when they end, with the monotonic clock's reading
+	lease, expires time.Time // the ends of the lease and of the entry, monotonic
 	before, after  *entry    // in MemoryStore.released or done
 	heapIndex      int       // in MemoryStore.expiry
 	attempt        int32
@@ -140,7 +140,8 @@ func (m *MemoryStore) update(
 	return change(e, now)
 }
 
-// find returns the entry of the key, or nil if it is unknown or has expired.
+// find returns the entry of the key, or nil if it is unknown or has expired. It
+// removes one that has expired.
 func (m *MemoryStore) find(key string, now time.Time) *entry {
 	e := m.entries[key]
 	if e != nil && !e.expires.After(now) {
