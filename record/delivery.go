@@ -63,8 +63,8 @@ type delivery struct {
 	id       string // empty if there is none
 	header   http.Header
 	body     []byte
-	length   int64 // what the body has by its Content-Length
-	complete bool  // it has all three webhook headers
+	length   int64 // the Content-Length, which is more than the body if it was cut
+	complete bool  // whether all three webhook headers are there
 }
 
 func newDelivery(o geminihook.Outcome) *delivery {
@@ -183,14 +183,14 @@ func (d *delivery) headerSize() (size int) {
 	return size
 }
 
-// fileName returns the name of the file. A delivery without an id is known by its
-// signature and body.
+// fileName returns the name of the file. A delivery without an id is identified by
+// its signature and body.
 func (d *delivery) fileName(k kind) string {
-	known := "id " + d.id
+	identity := "id " + d.id
 	if d.id == "" {
-		known = "content " + strings.Join(d.header["Webhook-Signature"], ",") + string(d.body)
+		identity = "content " + strings.Join(d.header["Webhook-Signature"], ",") + string(d.body)
 	}
-	digest := sha256.Sum256([]byte(known))
+	digest := sha256.Sum256([]byte(identity))
 	prefix := string(k) + "-"
 	if k == rejected && !d.complete {
 		prefix = incomplete

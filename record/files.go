@@ -62,8 +62,8 @@ func (r *Recorder) firstAttempt(name string) (time.Time, bool) {
 	return first, err == nil
 }
 
-// save writes a complete file with mode 0600 and the given modification time, or
-// none.
+// save writes a file with mode 0600 and the given modification time. If it fails, no
+// part of the file is there.
 func (r *Recorder) save(name string, content []byte, at time.Time) error {
 	file, err := os.CreateTemp(r.Dir, temporary+"*")
 	if err != nil {
@@ -86,7 +86,7 @@ func (r *Recorder) save(name string, content []byte, at time.Time) error {
 // recorded is a file in the folder.
 type recorded struct {
 	name string
-	at   time.Time // of the last attempt
+	at   time.Time // the time of the last attempt
 	rank int       // files of a lower rank are removed first
 }
 

@@ -1,13 +1,13 @@
 // Package record keeps deliveries as files: those that an endpoint rejected, so that
-// you can find out why, and the events that its function failed at, so that you can
+// you can find out why, and the events on which its function failed, so that you can
 // deliver them again.
 //
 //	recorder := &record.Recorder{Dir: "/var/lib/app/deliveries"}
 //	endpoint := &geminihook.Endpoint{Verifier: verifier, Observe: recorder.Observe}
 //
 // The file of an event that failed has a name that begins with "failed-". It
-// disappears as soon as the event is processed, so the files that are left are what
-// is still to do:
+// disappears as soon as the event is processed, so the files that are left are the
+// work that remains:
 //
 //	geminihook verify failed-*.http
 //	geminihook send -replay failed-5f0d.http -resign https://example.com/gemini
@@ -44,20 +44,22 @@ type Recorder struct {
 	// Several processes may share it.
 	Dir string
 
-	// Results are what is recorded. Nil means Rejected, Failed and Dropped.
+	// Results lists the results whose deliveries are recorded. Nil means Rejected,
+	// Failed and Dropped.
 	Results []geminihook.Result
 
-	// MaxFiles is how many files of each kind are kept, at least one: see
-	// [Recorder.Observe]. The oldest are removed. Zero means 100.
+	// MaxFiles is how many files of each kind are kept: see [Recorder.Observe].
+	// The oldest are removed. Zero means 100, and at least one is kept.
 	MaxFiles int
 
-	// MaxBytes is the size of the largest body that is recorded. A larger one is
-	// not: if it were cut, it could neither be verified nor delivered again. Zero
-	// means 64 KiB; an event has a few hundred bytes.
+	// MaxBytes is the size of the largest body that is recorded, in bytes. A
+	// delivery with a larger body is not recorded: if the body were cut, it could
+	// neither be verified nor delivered again. Zero means 64 KiB; an event has a
+	// few hundred bytes.
 	MaxBytes int64
 
-	// Interval is the minimum time from one file that a stranger has caused to the
-	// next, so that a flood costs little. What arrives in the meantime is not
+	// Interval is the minimum time between files that strangers have caused, so
+	// that a flood costs little. What strangers send in the meantime is not
 	// recorded. It does not apply to verified events. Zero means 10 seconds.
 	Interval time.Duration
 
@@ -71,7 +73,7 @@ type Recorder struct {
 
 	mu      sync.Mutex
 	last    time.Time // when a file that a stranger has caused was last begun
-	writing bool      // such a file is being written
+	writing bool      // whether such a file is being written
 }
 
 // Observe records the outcome if its Result is among Results. Use it as
@@ -86,9 +88,10 @@ type Recorder struct {
 //   - "processed-" is a verified event that was processed.
 //   - "forbidden-" is a genuine delivery that Authorize refused. Anyone can cause
 //     one with a dynamic webhook.
-//   - "rejected-" is everything else: nothing in it is verified. A name that begins
-//     with "rejected-incomplete-" lacks at least one of the three webhook headers;
-//     it never replaces or pushes out one that has them.
+//   - "rejected-" is everything else: nothing in it is verified. If at least one of
+//     the three webhook headers is missing, the name begins with
+//     "rejected-incomplete-"; such a file never replaces or pushes out one that has
+//     them.
 //
 // No kind replaces, removes or pushes out another, except that an event that was
 // processed removes its "failed-" file. An event is known by its ID alone. If several
@@ -106,10 +109,9 @@ type Recorder struct {
 // An event that was given to [geminihook.Endpoint.Process] has no headers. Its file
 // has the event's Raw, and its ID as webhook-id if that is possible in a header, but
 // neither a timestamp nor a signature. If a program has made the event without Raw,
-// the file has no body: it tells of the event, but cannot be delivered.
+// the file has no body: it records what happened, but cannot be delivered.
 //
-// Errors are logged. Observe needs time for the file, and is called after the
-// response.
+// Errors are logged. Writing the file takes time, but does not delay the response.
 func (r *Recorder) Observe(ctx context.Context, o geminihook.Outcome) {
 	if o.Event != nil && o.Result == geminihook.Processed && !r.records(o.Result) {
 		r.forget(ctx, o)
@@ -137,8 +139,8 @@ func (r *Recorder) records(result geminihook.Result) bool {
 	return slices.Contains(results, result)
 }
 
-// begin reports whether a stranger may cause a file now. If so, no other file of that
-// kind is begun before the caller calls end and the Interval is over.
+// begin reports whether a stranger may cause a file now. If so, no other such file is
+// begun before the caller has called end and the Interval is over.
 func (r *Recorder) begin() bool {
 	now := r.now()
 	r.mu.Lock()

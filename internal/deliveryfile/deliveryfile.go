@@ -14,7 +14,7 @@ import (
 const Prefix = "Geminihook-"
 
 // Encode returns the delivery as an HTTP/1.1 request. The length is its
-// Content-Length, which is more than the body has if the body is incomplete.
+// Content-Length, which exceeds the length of the body if the body is incomplete.
 func Encode(header http.Header, body []byte, length int64) []byte {
 	var b bytes.Buffer
 	b.WriteString("POST / HTTP/1.1\r\nHost: localhost\r\n")
