@@ -1,7 +1,7 @@
 // Catchup misses no job, although some of its webhooks do not arrive. It keeps a
-// table of the jobs that it waits for, and states once what to do when a job ends.
-// A webhook and a sweep that asks the API both lead there, and each job has its
-// result once.
+// table of the jobs that it waits for, and has one function for the end of a job.
+// That function is called for webhooks and by a sweep that asks the API, and each job
+// gets its result once.
 //
 //	go run .
 //

@@ -23,8 +23,8 @@ type table struct {
 func (t *table) create(ctx context.Context) error {
 	_, err := t.db.ExecContext(ctx, `
 CREATE TABLE IF NOT EXISTS jobs (
-	task    TEXT PRIMARY KEY, -- the program's own name for it
-	id      TEXT UNIQUE,      -- the API's
+	task    TEXT PRIMARY KEY, -- the program's own name for the job
+	id      TEXT UNIQUE,      -- the API's name for the job
 	kind    TEXT NOT NULL,
 	created INTEGER NOT NULL, -- in Unix seconds
 	ended   INTEGER NOT NULL DEFAULT 0
@@ -78,7 +78,8 @@ func (t *table) waiting(ctx context.Context) iter.Seq2[jobs.Job, error] {
 				return
 			}
 			for _, job := range page {
-				if last = job.ID; !yield(job, nil) {
+				last = job.ID
+				if !yield(job, nil) {
 					return
 				}
 			}

@@ -82,10 +82,10 @@ func run(out io.Writer) error {
 // what it saw, for the table.
 type program struct {
 	mu      sync.Mutex
-	seen    map[string]string // all three by webhook-id
-	runs    map[string]int
-	reasons map[string]string // why an event was refused
-	busy    sync.WaitGroup    // copies that have not had their 503 yet
+	seen    map[string]string // what the function saw, by webhook-id
+	runs    map[string]int    // how often it ran, by webhook-id
+	reasons map[string]string // why an event was refused, by webhook-id
+	busy    sync.WaitGroup    // counts the copies that have not had their 503 yet
 }
 
 // start serves the endpoint, and starts a key server that stands in for Google's.

@@ -49,7 +49,7 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 	}
 	public := strings.TrimSuffix(getenv("PUBLIC_URL"), "/")
 	if !strings.HasPrefix(public, "https://") {
-		return errors.New("with GEMINI_API_KEY, set PUBLIC_URL to the https URL at which Google can reach this program")
+		return errors.New("GEMINI_API_KEY is set: also set PUBLIC_URL, to the https URL at which Google reaches this program")
 	}
 	r := newReceiver(&geminihook.KeySet{}, binding)
 	url, stop, err := listen(cmp.Or(getenv("ADDR"), "127.0.0.1:8087"), r.routes())

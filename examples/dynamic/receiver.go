@@ -19,8 +19,9 @@ type receiver struct {
 }
 
 func newReceiver(keys *geminihook.KeySet, binding *geminihook.Binding) *receiver {
-	static, quiet := &rotating{}, slog.New(slog.DiscardHandler) // the program prints what arrives
-	static.use(&geminihook.HMAC{})                              // verifies nothing until a webhook is registered
+	quiet := slog.New(slog.DiscardHandler) // the program prints what arrives
+	static := &rotating{}
+	static.use(&geminihook.HMAC{}) // accepts nothing until a webhook is registered
 	return &receiver{
 		static:  static,
 		binding: binding,

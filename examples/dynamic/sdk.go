@@ -84,12 +84,11 @@ func (p *program) batch(ctx context.Context, label string) error {
 	if err != nil {
 		return err
 	}
-	job, err := p.client.Batches.Create(ctx, model,
-		&genai.BatchJobSource{InlinedRequests: []*genai.InlinedRequest{{Contents: genai.Text("Why is the sky blue?")}}},
-		&genai.CreateBatchJobConfig{WebhookConfig: &genai.WebhookConfig{
-			Uris:         []string{p.url + "/gemini"},
-			UserMetadata: metadata,
-		}})
+	question := &genai.InlinedRequest{Contents: genai.Text("Why is the sky blue?")}
+	source := &genai.BatchJobSource{InlinedRequests: []*genai.InlinedRequest{question}}
+	webhook := &genai.WebhookConfig{Uris: []string{p.url + "/gemini"}, UserMetadata: metadata}
+	config := &genai.CreateBatchJobConfig{WebhookConfig: webhook}
+	job, err := p.client.Batches.Create(ctx, model, source, config)
 	if err != nil {
 		return fmt.Errorf("Batches.Create: %w", err)
 	}

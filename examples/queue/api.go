@@ -40,8 +40,8 @@ type fake struct {
 	delay time.Duration
 
 	mu    sync.Mutex
-	asked map[string]int
-	ids   int
+	asked map[string]int // how often the client has asked for an id
+	ids   int            // the number of ids in asked
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -74,13 +74,15 @@ func (f *fake) status(id string) int {
 	if f.asked == nil {
 		f.asked = make(map[string]int)
 	}
-	if f.asked[id]++; f.asked[id] == 1 {
+	f.asked[id]++
+	isNew := f.asked[id] == 1
+	if isNew {
 		f.ids++
 	}
 	switch {
 	case strings.Contains(id, "missing"):
 		return http.StatusNotFound
-	case strings.Contains(id, "broken"), f.asked[id] == 1 && f.ids%5 == 1:
+	case strings.Contains(id, "broken"), isNew && f.ids%5 == 1:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusOK

@@ -206,5 +206,7 @@ func (q *queue) wait(ctx context.Context, webhookID string) (*rivertype.JobRow, 
 type backoff struct{}
 
 func (backoff) NextRetry(row *rivertype.JobRow) time.Time {
-	return time.Now().Add(min(5*time.Minute, time.Second<<min(max(0, len(row.Errors)-1), 9)))
+	doublings := min(max(len(row.Errors)-1, 0), 9)
+	wait := min(time.Second<<doublings, 5*time.Minute)
+	return time.Now().Add(wait)
 }

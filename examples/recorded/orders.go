@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/record"
@@ -13,11 +14,12 @@ import (
 
 // Orders keeps the results of jobs.
 type Orders struct {
-	Results map[string]string // by the id of the job
+	mu      sync.Mutex
+	Results map[string]string // by the id of the job; guarded by mu
 }
 
-// Handler returns the handler of an endpoint that records what it rejects and what
-// Handle fails at, in the folder dir.
+// Handler returns the handler of an endpoint that records, in the folder dir, what it
+// rejects and the events on which Handle fails.
 func (o *Orders) Handler(verifier geminihook.Verifier, dir string) http.Handler {
 	recorder := &record.Recorder{Dir: dir}
 	endpoint := &geminihook.Endpoint{Verifier: verifier, Observe: recorder.Observe}
@@ -28,6 +30,8 @@ func (o *Orders) Handler(verifier geminihook.Verifier, dir string) http.Handler 
 // [geminihook.Endpoint.Handler]. It returns a permanent error for an event whose
 // data does not fit its type, because another delivery would not fit either.
 func (o *Orders) Handle(_ context.Context, ev *geminihook.Event) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	switch data := ev.Data.(type) {
 	case *geminihook.BatchSucceeded:
 		o.Results[data.ID] = data.OutputFileURI

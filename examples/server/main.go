@@ -28,7 +28,7 @@ func main() {
 	defer stop()
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if err := run(ctx, logger, os.Getenv); err != nil {
-		logger.Error("server", "error", err)
+		logger.Error("the server has failed", "error", err)
 		os.Exit(1)
 	}
 }
