@@ -75,9 +75,12 @@ func (t *transaction) outcome(state State, err error) Outcome {
 		return outcome(Duplicate, nil)
 	case !ran && err == nil && state == InProgress:
 		return outcome(Busy, ErrInProgress)
-	case err == nil && (!ran || state != Acquired):
-		return unavailable(fmt.Errorf("%w: the Transactor returned %v, which is not what it did",
-			ErrStore, state))
+	case err == nil && !ran:
+		return unavailable(fmt.Errorf(
+			"%w: the Transactor did not run the function, but returned %v", ErrStore, state))
+	case err == nil && state != Acquired:
+		return unavailable(fmt.Errorf(
+			"%w: the Transactor ran the function, but returned %v", ErrStore, state))
 	case !ran || state != Acquired || errors.Is(err, ErrStore):
 		return unavailable(err)
 	case err == nil:
