@@ -16,9 +16,9 @@ const BindingKey = "geminihook_binding"
 
 // Binding tells events about the program's own jobs from events about other
 // people's. The signature of a dynamic webhook proves only that the delivery
-// comes from Google: anyone with an API key can name any URL in the
-// webhook_config of a job of their own. So the program puts a token that only it
-// can make into the user_metadata of each job:
+// comes from Google: anyone with an API key can put any URL into the
+// webhook_config of their own jobs. So the program puts a token that only it can
+// make into the user_metadata of each job:
 //
 //	metadata, err := binding.Metadata("order-1042")
 //
@@ -28,7 +28,7 @@ const BindingKey = "geminihook_binding"
 //
 // A token consists of a label, the time it was made, and an HMAC-SHA256 of both.
 // It does not name the job: whoever learns a token, for example a reader of your
-// job list, can put it into a job of their own, and then passes Authorize for as
+// job list, can put it into other jobs, whose events then pass Authorize for as
 // long as MaxAge allows. If that matters, choose a label that names one job and
 // have the program's function compare [Binding.Label] and [Event.JobID] with its
 // record of the job.
@@ -149,10 +149,10 @@ func (b *Binding) Authorize(_ context.Context, ev *Event) error {
 		return nil
 	}
 	if _, present := ev.UserMetadata[BindingKey]; present {
-		return refuse(ErrForbidden, "the "+BindingKey+" in the event's user_metadata was made "+
+		return withReason(ErrForbidden, "the "+BindingKey+" in the event's user_metadata was made "+
 			"by another program or with a secret that is not in Binding.Secrets, "+
 			"or is older than Binding.MaxAge")
 	}
-	return refuse(ErrForbidden, "the event's user_metadata has no "+BindingKey+": "+
+	return withReason(ErrForbidden, "the event's user_metadata has no "+BindingKey+": "+
 		"it is somebody else's job, or one that was created without Binding.Metadata")
 }

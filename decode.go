@@ -28,7 +28,7 @@ func ParseUnverified(body []byte) (*Event, error) {
 		top = parseObject(string(body))
 	}
 	if top == nil {
-		return nil, refuse(ErrPayload, "the body is not a JSON object")
+		return nil, withReason(ErrPayload, "the body is not a JSON object")
 	}
 	ev := &Event{
 		Type:    EventType(scalar(top.get("type"))),

@@ -44,8 +44,8 @@ var (
 	ErrPermanent = errors.New("geminihook: permanent failure")
 )
 
-// refuse returns one of the errors above with a reason for the log.
-func refuse(kind error, reason string) error { return fmt.Errorf("%w: %s", kind, reason) }
+// withReason returns one of the errors above with a reason for the log.
+func withReason(kind error, reason string) error { return fmt.Errorf("%w: %s", kind, reason) }
 
 // permanentError keeps the text of the error that it wraps.
 type permanentError struct{ err error }

@@ -93,7 +93,7 @@ func single(header http.Header, canonical, lower string) (string, error) {
 	if len(values) == 1 {
 		return values[0], nil
 	}
-	return "", refuse(ErrHeader, fmt.Sprintf(
+	return "", withReason(ErrHeader, fmt.Sprintf(
 		"%s must be present exactly once, but the request has %d: the request is not "+
 			"a Standard Webhooks delivery, or a proxy drops or repeats the header",
 		lower, len(values)))
@@ -166,14 +166,14 @@ func (d *delivery) add(s signature) {
 func (d *delivery) signatures() []signature { return d.list[:d.listed] }
 
 var (
-	errID = refuse(ErrHeader,
+	errID = withReason(ErrHeader,
 		"webhook-id must be 1 to 256 bytes of visible ASCII")
-	errTimestampForm = refuse(ErrHeader,
+	errTimestampForm = withReason(ErrHeader,
 		"webhook-timestamp must be Unix seconds in decimal digits, without a sign or leading zero")
-	errNoSignature = refuse(ErrHeader,
+	errNoSignature = withReason(ErrHeader,
 		"webhook-signature is missing: the request is not a signed delivery, "+
 			"or a proxy drops the header")
-	errMilliseconds = refuse(ErrTimestamp,
+	errMilliseconds = withReason(ErrTimestamp,
 		"webhook-timestamp is in milliseconds, but must be in seconds")
 )
 
@@ -220,7 +220,7 @@ func (d *delivery) parseWithin(
 	if late < 0 {
 		direction = "ahead of"
 	}
-	return refuse(ErrTimestamp, fmt.Sprintf(
+	return withReason(ErrTimestamp, fmt.Sprintf(
 		"the delivery is %v %s this machine's clock, and the tolerance is %v: "+
 			"set the clock, unless the delivery is forged or an old one is replayed "+
 			"(Google signs each retry afresh)",

@@ -129,7 +129,7 @@ func (k *KeySet) Verify(ctx context.Context, header http.Header, body []byte) (P
 		return Proof{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if err != nil {
-		return Proof{}, refuse(ErrSignature, "no v1a entry matches the cached public keys, "+
+		return Proof{}, withReason(ErrSignature, "no v1a entry matches the cached public keys, "+
 			"and they could not be fetched again: "+err.Error())
 	}
 	if name, ok := refreshed.match(message); ok {

@@ -41,7 +41,7 @@ func (k *KeySet) Status() KeySetStatus {
 // error of ctx, too.
 func (k *KeySet) Refresh(ctx context.Context) error {
 	if k == nil {
-		return refuse(ErrUnavailable, "the *KeySet is nil")
+		return withReason(ErrUnavailable, "the *KeySet is nil")
 	}
 	keys, fresh := k.load()
 	if fresh {

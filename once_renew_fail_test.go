@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRenewFails: who cannot prove to hold the key does not go on. The lease counts
+// TestRenewFails: a run that cannot prove that it holds the key ends. The lease counts
 // from the start of the last call that succeeded.
 func TestRenewFails(t *testing.T) {
 	away := func(context.Context, int) error { return errStoreAway }

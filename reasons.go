@@ -7,16 +7,16 @@ import (
 
 // The errors of verifiers that are not configured.
 var (
-	errNoSecret = refuse(ErrUnavailable,
+	errNoSecret = withReason(ErrUnavailable,
 		"no secret is configured: set HMAC.Secrets")
-	errNoPublicKey = refuse(ErrUnavailable,
+	errNoPublicKey = withReason(ErrUnavailable,
 		"no v1a key is configured: use a non-nil KeySet, or set Ed25519.Keys to usable keys")
-	errNoVerifier = refuse(ErrUnavailable,
+	errNoVerifier = withReason(ErrUnavailable,
 		"no verifier is configured: set Endpoint.Verifier, and pass AnyOf non-nil verifiers")
 )
 
 // errPublicKeys means that no public key matches a "v1a" entry.
-var errPublicKeys = refuse(ErrSignature,
+var errPublicKeys = withReason(ErrSignature,
 	"no v1a entry matches the public keys: the delivery is forged, or "+bodyChanged)
 
 const bodyChanged = "the body was changed before it was verified (by a proxy, " +

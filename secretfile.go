@@ -133,7 +133,7 @@ func (f *SecretFile) Status() SecretFileStatus {
 	return f.status
 }
 
-var errNoSecretFile = refuse(ErrUnavailable, "the *SecretFile is nil")
+var errNoSecretFile = withReason(ErrUnavailable, "the *SecretFile is nil")
 
 // current returns a verifier with the secrets in use, after reading the file if
 // needed; mismatch means that the secrets in use did not match a delivery. The

@@ -61,7 +61,8 @@ func (e *Endpoint) serve(
 		out.Elapsed = time.Since(start)
 		e.report(r.Context(), out)
 	}()
-	ev, body, err := e.receive(w, r)
+	var err error
+	ev, body, err = e.receive(w, r)
 	if err != nil {
 		out = refused(err)
 	} else {
@@ -177,7 +178,7 @@ func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request) ([]byte, err
 		return nil, ErrTooLarge
 	}
 	if err != nil {
-		return nil, refuse(ErrPayload, "the sender hung up or was too slow: "+err.Error())
+		return nil, withReason(ErrPayload, "the sender hung up or was too slow: "+err.Error())
 	}
 	return body, nil
 }

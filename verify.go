@@ -233,7 +233,7 @@ func verify(ctx context.Context, v Verifier, header http.Header, body []byte) (P
 	case err == nil:
 		return proof, nil
 	case errors.Is(err, ErrPermanent):
-		return Proof{}, refuse(ErrUnavailable, "the verifier failed: "+err.Error())
+		return Proof{}, withReason(ErrUnavailable, "the verifier failed: "+err.Error())
 	case isRefusal(err) || errors.Is(err, ErrUnavailable):
 		return Proof{}, err
 	}
