@@ -33,13 +33,14 @@ func (d *Delivery) Tampered() *Delivery {
 // Stale returns a copy signed with a timestamp one hour in the past, outside
 // the default tolerance. It panics if the delivery has no signers. A [Sender]
 // sends the copy as it is.
-func (d *Delivery) Stale() *Delivery { return d.late("Stale", -time.Hour) }
+func (d *Delivery) Stale() *Delivery { return d.shifted("Stale", -time.Hour) }
 
 // Future returns a copy signed with a timestamp one hour in the future. It
 // panics if the delivery has no signers. A [Sender] sends the copy as it is.
-func (d *Delivery) Future() *Delivery { return d.late("Future", time.Hour) }
+func (d *Delivery) Future() *Delivery { return d.shifted("Future", time.Hour) }
 
-func (d *Delivery) late(variant string, by time.Duration) *Delivery {
+// shifted returns a copy signed with a timestamp that differs from now.
+func (d *Delivery) shifted(variant string, by time.Duration) *Delivery {
 	c := d.signed(variant).Sign(time.Now().Add(by))
 	c.faulty = true
 	return c
