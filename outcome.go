@@ -223,11 +223,13 @@ func (o *Outcome) attrs() []slog.Attr {
 			attrs = append(attrs, slog.Int("attempt", ev.Attempt))
 		}
 		if !ev.Time.IsZero() {
-			age := max(time.Since(ev.Time), 0)
-			attrs = append(attrs, slog.Float64("age_s", math.Round(age.Seconds()*1e3)/1e3))
+			age := max(time.Since(ev.Time), 0).Seconds()
+			age = math.Round(age*1e3) / 1e3
+			attrs = append(attrs, slog.Float64("age_s", age))
 		}
 	}
-	attrs = append(attrs, slog.Float64("elapsed_ms", float64(o.Elapsed.Microseconds())/1e3))
+	elapsed := float64(o.Elapsed.Microseconds()) / 1e3
+	attrs = append(attrs, slog.Float64("elapsed_ms", elapsed))
 	if o.Err != nil {
 		add("reason", o.Err.Error())
 	}

@@ -29,7 +29,8 @@ type Delivery struct {
 // fresh id, with a fresh webhook-id. Its other data are those of [Body]. The
 // signers sign it with the current time; without any, it is not signed.
 func New(t geminihook.EventType, signers ...Signer) *Delivery {
-	return NewBody(encode(t, time.Now(), example(t, fresh()), nil), signers...)
+	data := example(t, fresh())
+	return NewBody(encode(t, time.Now(), data, nil), signers...)
 }
 
 // fresh returns the end of an id that no other job has: 60 random bits.

@@ -85,6 +85,7 @@ const lineEnds = " (if Git has changed LF to CRLF or back, put the line \"*.http
 // Write writes the delivery as an HTTP/1.1 request with its headers and body
 // unchanged. [Read] reads it back.
 func (d *Delivery) Write(w io.Writer) error {
-	_, err := w.Write(deliveryfile.Encode(d.Header, d.Body, int64(len(d.Body))))
+	content := deliveryfile.Encode(d.Header, d.Body, int64(len(d.Body)))
+	_, err := w.Write(content)
 	return err
 }

@@ -52,8 +52,9 @@ func Static(secret string) Signer {
 // an Ed25519 signature with the key.
 func Dynamic(key ed25519.PrivateKey) Signer {
 	return &signer{func(id string, at time.Time, body []byte) string {
-		message := append([]byte(id+"."+strconv.FormatInt(at.Unix(), 10)+"."), body...)
-		return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(key, message))
+		prefix := id + "." + strconv.FormatInt(at.Unix(), 10) + "."
+		signature := ed25519.Sign(key, append([]byte(prefix), body...))
+		return "v1a," + base64.StdEncoding.EncodeToString(signature)
 	}}
 }
 

@@ -77,7 +77,8 @@ func stranger(s Signer) Signer {
 // delivery has no signers.
 func (d *Delivery) Oversized(n int) *Delivery {
 	c := d.signed("Oversized")
-	c.Body = append(c.Body, bytes.Repeat([]byte{' '}, max(1, n+1-len(c.Body)))...)
+	missing := max(1, n+1-len(c.Body))
+	c.Body = append(c.Body, bytes.Repeat([]byte{' '}, missing)...)
 	return c.Sign(time.Now())
 }
 

@@ -32,7 +32,8 @@ func routes(source Source, handle func(context.Context, *geminihook.Event) error
 	hooks := endpoint.Handler(handle)
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /hooks/{tenant}", func(w http.ResponseWriter, r *http.Request) {
-		hooks.ServeHTTP(w, r.WithContext(withTenant(r.Context(), r.PathValue("tenant"))))
+		ctx := withTenant(r.Context(), r.PathValue("tenant"))
+		hooks.ServeHTTP(w, r.WithContext(ctx))
 	})
 	return mux
 }
