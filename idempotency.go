@@ -108,9 +108,11 @@ type Transactor interface {
 	// If fn ends or restarts the transaction by SQL, such as COMMIT or
 	// ROLLBACK, Transact returns an error, and the key is not Done afterwards.
 	//
-	// Transact does not wait for a transaction that has the same key. It must
-	// return soon after its context ends. The context's deadline bounds the
-	// whole call.
+	// Transact does not wait for a transaction that has the same key. Only an
+	// engine that has one writer at a time, such as SQLite, may wait for a
+	// transaction of another process until the context ends; it then does not
+	// run fn. Transact must return soon after its context ends. The context's
+	// deadline bounds the whole call.
 	Transact(
 		ctx context.Context, key string, keep time.Duration, fn func(ctx context.Context) error,
 	) (State, error)
