@@ -10,7 +10,9 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	client := redis.NewClient(&redis.Options{Addr: testserver.NewRedis(t).Addr})
+	client := redis.NewClient(&redis.Options{
+		Addr: testserver.NewRedis(t).Addr, ContextTimeoutEnabled: true,
+	})
 	defer func() { _ = client.Close() }()
 	deliver(t, &geminihook.Endpoint{Store: redisstore.New(client)})
 }
