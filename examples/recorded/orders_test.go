@@ -3,6 +3,7 @@ package recorded_test
 import (
 	"net/http/httptest"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -60,4 +61,18 @@ func TestPoison(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, kept, 1)
 	assert.Equal(t, body, kept[0].Body)
+}
+
+// TestConcurrent: the server calls Handle for several deliveries at the same time.
+func TestConcurrent(t *testing.T) {
+	orders := &recorded.Orders{Results: map[string]string{}}
+	var wg sync.WaitGroup
+	for _, id := range []string{"batches/1", "batches/2", "batches/3", "batches/4"} {
+		wg.Go(func() {
+			ev := &geminihook.Event{Data: &geminihook.BatchSucceeded{ID: id}}
+			assert.NoError(t, orders.Handle(t.Context(), ev))
+		})
+	}
+	wg.Wait()
+	assert.Len(t, orders.Results, 4)
 }
