@@ -91,8 +91,13 @@ func TestMissing(t *testing.T) {
 	t.Run("function of Process", func(t *testing.T) {
 		out := empty.Process(t.Context(), newEvent(t), nil)
 		assert.Equal(t, 500, out.Status)
-		require.ErrorContains(t, out.Err, "the function is nil")
+		require.ErrorContains(t, out.Err, "the event or the function is nil")
 		assert.Equal(t, out, o.next())
+	})
+	t.Run("event of Process", func(t *testing.T) {
+		out := empty.Process(t.Context(), nil, succeed)
+		assert.Equal(t, 500, out.Status)
+		require.ErrorContains(t, out.Err, "the event or the function is nil")
 	})
 }
 

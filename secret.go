@@ -99,7 +99,7 @@ func parseList(list string) ([]Secret, string) {
 	var secrets []Secret
 	texts := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
 	if len(texts) == 0 {
-		return nil, "secret is empty"
+		return nil, "secret " + emptyText
 	}
 	for i, text := range texts {
 		secret, problem := parseSecret(text)

@@ -160,13 +160,15 @@ func accepted(t *testing.T, secrets []geminihook.Secret, candidates ...string) (
 }
 
 func TestParseSecretsRefuses(t *testing.T) {
+	const empty = "is empty: set it to the whsec_... that Google shows once, " +
+		"when it creates a webhook or rotates its secret"
 	good := webhooktest.RandomSecret()
 	for _, tt := range []struct{ name, list, want string }{
-		{"nothing", "", "geminihook: secret is empty"},
-		{"separators", " ,\n\t", "geminihook: secret is empty"},
+		{"nothing", "", "geminihook: secret " + empty},
+		{"separators", " ,\n\t", "geminihook: secret " + empty},
 		{"a bad one", "whsec_c2hvcnQ=", "geminihook: secret is too short: 5 bytes, at least 24 are needed"},
 		{"a bad one at the end", good + ",whsec_c2hvcnQ=", "geminihook: secret 2 of 2 is too short: 5 bytes, at least 24 are needed"},
-		{"only the prefix", good + ",whsec_," + good, "geminihook: secret 2 of 3 is empty"},
+		{"only the prefix", good + ",whsec_," + good, "geminihook: secret 2 of 3 " + empty},
 		{"a quoted list", `"` + good + "," + good + `"`, "geminihook: secret 1 of 2 is quoted: remove the quotation marks"},
 		{"of a signature", "v1," + good, `geminihook: secret 1 of 2 starts with "v1,", as signatures do: remove everything before "whsec_"`},
 		{"a line of a script", "export S=" + good, `geminihook: secret 1 of 2 has the name of a variable before it: remove everything before "whsec_"`},

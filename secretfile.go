@@ -3,7 +3,6 @@ package geminihook
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -52,7 +51,7 @@ type SecretFile struct {
 	// in either direction. Zero means 5 minutes.
 	Tolerance time.Duration
 	// MinRefresh is the minimum time from one reading to the next of a file that
-	// does not look changed. It must not be negative. Zero means 1 second.
+	// does not look changed. Zero means 1 second.
 	MinRefresh time.Duration
 	// Now is the clock for webhook-timestamp. Nil means time.Now.
 	Now func() time.Time
@@ -151,7 +150,11 @@ func (f *SecretFile) current(mismatch bool) (*HMAC, error) {
 	_, failed := f.inUse()
 	info, _ := os.Stat(f.Path) // an error occurs again when the file is read, and is kept then
 	changed := f.tried.IsZero() || !looksSame(info, f.seen)
-	due := time.Since(f.tried) >= cmp.Or(f.MinRefresh, defaultSecretMinRefresh)
+	pause := f.MinRefresh
+	if pause <= 0 {
+		pause = defaultSecretMinRefresh
+	}
+	due := time.Since(f.tried) >= pause
 	if changed || (due && (mismatch || failed != nil)) {
 		f.read(changed)
 	}
@@ -207,9 +210,6 @@ func (f *SecretFile) load() ([]Secret, error) {
 	f.seen = info
 	if err != nil {
 		return nil, err
-	}
-	if f.MinRefresh < 0 {
-		return nil, errors.New("SecretFile.MinRefresh is negative")
 	}
 	list := strings.TrimPrefix(text, "\ufeff") // a byte order mark, which some editors write
 	if f.Variable != "" {

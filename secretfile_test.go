@@ -111,7 +111,6 @@ func TestSecretFileUnavailable(t *testing.T) {
 		{"a folder", &geminihook.SecretFile{Path: dir}, "is not a regular file"},
 		{"a device", &geminihook.SecretFile{Path: os.DevNull}, "is not a regular file"},
 		{"no such variable", &geminihook.SecretFile{Path: good.Path, Variable: "S"}, "has no line S=..."},
-		{"negative", &geminihook.SecretFile{Path: good.Path, MinRefresh: -1}, "SecretFile.MinRefresh is negative"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.file != nil {

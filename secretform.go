@@ -17,6 +17,9 @@ import (
 // at four characters, "AIza" and "sec_": each applies to one random key in 64^4,
 // which is 17 million.
 
+const emptyText = "is empty: set it to the whsec_... that Google shows once, " +
+	"when it creates a webhook or rotates its secret"
+
 // notSecret returns what is wrong with a text that cannot be a secret, or "" if it
 // may be one. A list has been split before: the first text of "export NAME=whsec_..."
 // is "export", and that of "v1,whsec_..." is "v1".
@@ -25,7 +28,7 @@ func notSecret(s string) string {
 	hasPrefix := text != s
 	switch {
 	case text == "":
-		return "is empty"
+		return emptyText
 	case s == "export" || (!hasPrefix && isAssignment(s)):
 		return `has the name of a variable before it: remove everything before "whsec_"`
 	case strings.ContainsAny(s, "\"'`"):

@@ -80,8 +80,8 @@ func (e *Endpoint) serve(
 // it for events that arrive in another way, such as from a queue. It neither verifies
 // nor authorizes the event, and needs no Verifier. It works on a copy of the event,
 // which is the Event of the Outcome. If there is no key for the event, for example
-// because its ID is empty, fn is not called and the Status is 503. If fn is nil or a
-// field of the Endpoint is invalid, the Status is 500.
+// because its ID is empty, fn is not called and the Status is 503. If ev or fn is nil,
+// or a field of the Endpoint is invalid, the Status is 500.
 //
 // The context of fn does not end when ctx is canceled, but keeps its deadline. If
 // fn panics, the event is released and the panic continues. The Status of the
@@ -90,14 +90,17 @@ func (e *Endpoint) Process(
 	ctx context.Context, ev *Event, fn func(ctx context.Context, ev *Event) error,
 ) (out Outcome) {
 	start := time.Now()
-	copied := *ev
+	var copied Event
+	if ev != nil {
+		copied = *ev
+	}
 	out = outcome(Failed, errPanic) // is reported if anything below panics
 	defer func() {
 		out.ID, out.Event, out.Elapsed = copied.ID, &copied, time.Since(start)
 		e.report(ctx, out)
 	}()
-	if fn == nil {
-		return refused(errors.New("geminihook: Process: the function is nil"))
+	if ev == nil || fn == nil {
+		return refused(errors.New("geminihook: Process: the event or the function is nil"))
 	}
 	if err := e.checkProcess(); err != nil {
 		return refused(err)

@@ -59,7 +59,8 @@ func (t *transaction) call(ctx context.Context) error {
 func (t *transaction) explain(err error) error {
 	text := fmt.Sprintf("the transaction did not end within StoreTimeout (%v)", t.run.storeTimeout)
 	if t.phase == beginning {
-		text = fmt.Sprintf("the transaction did not begin within RunTimeout (%v)", t.run.runTimeout)
+		text = fmt.Sprintf("the transaction did not begin within RunTimeout (%v) "+
+			"or before the deadline of the request", t.run.runTimeout)
 	}
 	return fmt.Errorf("%s: %w", text, err)
 }
