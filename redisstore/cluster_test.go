@@ -26,7 +26,9 @@ import (
 func newCluster(t *testing.T, replicas int, options ...string) []*testserver.Server {
 	t.Helper()
 	var nodes []*testserver.Server
-	args := []string{"--cluster-yes", "--cluster", "create", "--cluster-replicas", strconv.Itoa(replicas)}
+	args := []string{
+		"--cluster-yes", "--cluster", "create", "--cluster-replicas", strconv.Itoa(replicas),
+	}
 	for range 3 * (1 + replicas) {
 		node := testserver.NewRedis(t, append([]string{"--cluster-enabled", "yes"}, options...)...)
 		nodes = append(nodes, node)
@@ -69,7 +71,9 @@ func TestCluster(t *testing.T) {
 	two := clusterClient(t, nodes[2:], redis.ClusterOptions{})
 	storetest.Suite{
 		New: func(t *testing.T) geminihook.Store {
-			flush := func(ctx context.Context, c *redis.Client) error { return c.FlushAll(ctx).Err() }
+			flush := func(ctx context.Context, master *redis.Client) error {
+				return master.FlushAll(ctx).Err()
+			}
 			require.NoError(t, one.ForEachMaster(t.Context(), flush))
 			s := redisstore.New(one)
 			s.Prefix = strings.ReplaceAll(t.Name(), "/", "-") + ":"

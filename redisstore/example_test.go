@@ -24,10 +24,11 @@ func Example() {
 		return
 	}
 	endpoint := &geminihook.Endpoint{Verifier: verifier, Store: store}
-	http.Handle("/webhooks/gemini", endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
+	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		fmt.Println(ev.Type, ev.ID)
 		return nil
-	}))
+	})
+	http.Handle("/webhooks/gemini", handler)
 }
 
 func ExampleNew_cluster() {

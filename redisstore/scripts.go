@@ -67,9 +67,13 @@ const (
 )
 
 var (
-	errNotHeld = fmt.Errorf("redisstore: the token does not have the key: another claim has taken it, "+
-		"or it was completed or released, perhaps by this call if the client sent it twice: %w", geminihook.ErrLeaseLost)
+	errNotHeld = fmt.Errorf(
+		"redisstore: the token does not have the key: another claim has taken it, or it was "+
+			"completed or released, perhaps by this call if the client sent it twice: %w",
+		geminihook.ErrLeaseLost)
 
-	errUnknownKey = fmt.Errorf("redisstore: the server does not have the key: it restarted without its data, "+
-		"failed over to a replica that lacked it or evicted it, or keep has passed: %w", geminihook.ErrLeaseLost)
+	errUnknownKey = fmt.Errorf(
+		"redisstore: the server does not have the key: it restarted without its data, failed "+
+			"over to a replica that lacked it or evicted it, or keep has passed: %w",
+		geminihook.ErrLeaseLost)
 )

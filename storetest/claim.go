@@ -17,7 +17,7 @@ var claimBehaviors = []behavior{
 	},
 	{
 		name: "claim while in progress", test: whileInProgress,
-		why: "Otherwise two runs of one event are active at once, or the sender comes back at once.",
+		why: "Otherwise two runs of one event are active at once, or the sender retries at once.",
 	},
 	{
 		name: "retry in", test: retryIn,
@@ -58,7 +58,8 @@ func whileInProgress(h *harness) {
 	for i := range 4 {
 		c := h.wantState(geminihook.InProgress, h.handle(i), key, "while the lease of another runs")
 		if c.RetryIn <= 0 || c.RetryIn > long {
-			h.t.Fatalf("while a lease of %v runs, Claim returned InProgress with RetryIn %v", long, c.RetryIn)
+			h.t.Fatalf("while a lease of %v runs, Claim returned InProgress with RetryIn %v",
+				long, c.RetryIn)
 		}
 	}
 }
@@ -123,7 +124,8 @@ func longKeep(h *harness) {
 	h.wantNoError(h.first.Complete(h.ctx, key, c.Token, century),
 		"Complete with a keep of a century")
 	if got := h.claim(h.second, key, century, century); got.State != geminihook.Done {
-		h.t.Fatalf("after Complete with a keep of a century, Claim returned %s, want Done", got.State)
+		h.t.Fatalf("after Complete with a keep of a century, Claim returned %s, want Done",
+			got.State)
 	}
 }
 

@@ -38,7 +38,8 @@ func transactEnded(h *harness) {
 				return results[result]
 			})
 			if tx.runs != 1 {
-				h.t.Fatalf("for a new key, Transact ran the function %d times, want 1, and returned %v", tx.runs, tx.err)
+				h.t.Fatalf("for a new key, Transact ran the function %d times, want 1, and returned %v",
+					tx.runs, tx.err)
 			}
 			if tx.err == nil {
 				h.t.Fatalf("%s, Transact returned %s and no error", when, tx.state)

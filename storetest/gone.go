@@ -76,7 +76,8 @@ func (h *harness) wantBounded(what string, call func(ctx context.Context) error)
 			return
 		}
 	}
-	h.t.Fatalf("%d times, %s of a store that is gone had not returned %v after its context had ended", tries, what, patience)
+	h.t.Fatalf("%d times, %s of a store that is gone had not returned %v after its context had ended",
+		tries, what, patience)
 }
 
 func (h *harness) awaitReturn(ctx context.Context, ended <-chan error) (err error, ok bool) {

@@ -124,7 +124,8 @@ func (h *harness) tryLonger(first time.Duration, try func(key string, d time.Dur
 			return
 		}
 	}
-	h.t.Fatalf("the machine or the backend is too slow to tell: two calls in a row took more than %v", limit/2)
+	h.t.Fatalf("the machine or the backend is too slow to tell: two calls in a row took more than %v",
+		limit/2)
 }
 
 // claim must not fail.

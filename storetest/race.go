@@ -37,7 +37,8 @@ func (h *harness) winner(key, kind string, claims []call) (won claim, ok bool) {
 			continue
 		}
 		if ok {
-			h.t.Fatalf("%d callers claimed %s at once, and more than one got Acquired", len(claims), kind)
+			h.t.Fatalf("%d callers claimed %s at once, and more than one got Acquired",
+				len(claims), kind)
 		}
 		won, ok = c.claim, true
 	}
@@ -126,7 +127,8 @@ func (h *harness) checkTakeover(key, what string, want geminihook.State, calls [
 	}
 	switch {
 	case ok && succeeded > 0:
-		h.t.Fatalf("a key whose lease had ended was claimed by another and %s came at the same time: the claim was Acquired, and %s succeeded, too", what, what)
+		h.t.Fatalf("a key whose lease had ended was claimed by another and %s came at the same time: the claim was Acquired, and %s succeeded, too",
+			what, what)
 	case !ok && succeeded < len(own):
 		h.t.Fatalf("a key whose lease had ended was claimed by others and %s came at the same time, %d times: no claim was Acquired, and %s succeeded %d times, want %d",
 			what, len(own), what, succeeded, len(own))
@@ -160,7 +162,8 @@ func releaseRace(h *harness) {
 			}
 			switch {
 			case releases > 1:
-				h.t.Fatalf("one claim was released %d times at the same time, and %d Releases succeeded, want at most 1", racers/2, releases)
+				h.t.Fatalf("one claim was released %d times at the same time, and %d Releases succeeded, want at most 1",
+					racers/2, releases)
 			case releases == 0 && !ok:
 				h.t.Fatalf("a key whose lease had ended was claimed by others and released at the same time: no claim was Acquired, and no Release succeeded")
 			}

@@ -52,7 +52,8 @@ func renewExtends(h *harness) {
 	got := h.wantState(geminihook.InProgress, h.second, key,
 		fmt.Sprintf("after Renew of a lease of %v to %v", short, long))
 	if got.RetryIn <= long/2 || got.RetryIn > long {
-		h.t.Errorf("after Renew to %v, Claim returned InProgress with RetryIn %v", long, got.RetryIn)
+		h.t.Errorf("after Renew to %v, Claim returned InProgress with RetryIn %v",
+			long, got.RetryIn)
 	}
 	h.wantNoError(h.second.Renew(h.ctx, key, c.Token, long), "Renew through the second handle")
 	h.wantNoError(h.first.Release(h.ctx, key, c.Token), "Release of a renewed claim")
@@ -131,7 +132,8 @@ func renewStale(h *harness) {
 	h.pass(short)
 	c := h.wantState(geminihook.InProgress, h.first, key, "while another claim has the key")
 	if c.RetryIn > long {
-		h.t.Errorf("after Renew with a token that does not hold the key, RetryIn is %v, and the lease was %v", c.RetryIn, long)
+		h.t.Errorf("after Renew with a token that does not hold the key, RetryIn is %v, and the lease was %v",
+			c.RetryIn, long)
 	}
 	h.wantNoError(h.second.Release(h.ctx, key, second.Token), "Release")
 	lost(key, second.Token, "Renew after Release")

@@ -52,7 +52,8 @@ func fail(err error) func(context.Context) error {
 func transactError(h *harness) {
 	tx := h.transact(h.ctx, h.firstTransactor, key, long, fail(errOwn))
 	if !errors.Is(tx.err, errOwn) || errors.Is(tx.err, geminihook.ErrStore) {
-		h.t.Errorf("the function returned an error, and Transact returned %v, want the same error", tx.err)
+		h.t.Errorf("the function returned an error, and Transact returned %v, want the same error",
+			tx.err)
 	}
 	if tx.state != geminihook.Acquired {
 		h.t.Errorf("the function returned an error, and the state is %s, want Acquired", tx.state)
@@ -70,7 +71,8 @@ func transactPanic(h *harness) {
 		})
 	}()
 	if recovered != any(errOwn) {
-		h.t.Errorf("the function panicked with %v, and the caller of Transact recovered %v", errOwn, recovered)
+		h.t.Errorf("the function panicked with %v, and the caller of Transact recovered %v",
+			errOwn, recovered)
 	}
 	h.wantCommitted(0, key, "after the function panicked")
 	h.mustTransact(h.secondTransactor, key, long, "after the function panicked")
@@ -96,7 +98,8 @@ func transactOnce(h *harness) {
 	} {
 		tx := h.transact(h.ctx, h.firstTransactor, fmt.Sprint(key, i), long, fail(err))
 		if tx.runs != 1 {
-			h.t.Errorf("the function returns %v: one call of Transact ran it %d times, want 1", err, tx.runs)
+			h.t.Errorf("the function returns %v: one call of Transact ran it %d times, want 1",
+				err, tx.runs)
 		}
 	}
 }
@@ -113,10 +116,12 @@ func (h *harness) permanent(key string, err error) {
 	h.t.Helper()
 	tx := h.transact(h.ctx, h.firstTransactor, key, long, fail(err))
 	if !errors.Is(tx.err, geminihook.ErrPermanent) || !errors.Is(tx.err, errOwn) {
-		h.t.Errorf("the function returned a permanent error, and Transact returned %v, want the same error", tx.err)
+		h.t.Errorf("the function returned a permanent error, and Transact returned %v, want the same error",
+			tx.err)
 	}
 	if tx.state != geminihook.Acquired {
-		h.t.Errorf("the function returned a permanent error, and the state is %s, want Acquired", tx.state)
+		h.t.Errorf("the function returned a permanent error, and the state is %s, want Acquired",
+			tx.state)
 	}
 	h.wantCommitted(0, key, "after the function returned a permanent error")
 	h.wantNoRun(geminihook.Done, h.secondTransactor, key,
@@ -133,7 +138,8 @@ func transactCanceledInside(h *harness) {
 		return ctx.Err()
 	})
 	if tx.err == nil || tx.runs != 1 {
-		h.t.Errorf("the context ended while the function ran, which returned its error: Transact returned %v after %d runs", tx.err, tx.runs)
+		h.t.Errorf("the context ended while the function ran, which returned its error: Transact returned %v after %d runs",
+			tx.err, tx.runs)
 	}
 	h.wantCommitted(0, key, "after the function returned the error of its context")
 	h.mustTransact(h.secondTransactor, key, long,
@@ -147,7 +153,8 @@ func transactCanceledInside(h *harness) {
 		return nil // it has not noticed
 	})
 	if tx.err != nil && !errors.Is(tx.err, geminihook.ErrStore) {
-		h.t.Errorf("the context ended before the commit, and Transact returned %v, want ErrStore or no error", tx.err)
+		h.t.Errorf("the context ended before the commit, and Transact returned %v, want ErrStore or no error",
+			tx.err)
 	}
 	if tx.err == nil {
 		h.wantCommitted(1, k, "after Transact returned no error")

@@ -55,7 +55,9 @@ func transactRespectsClaims(h *harness) {
 	h.wantLeaseLost(h.first.Renew(h.ctx, key+"3", c.Token, long), "Renew"+after)
 	h.wantLeaseLost(h.first.Release(h.ctx, key+"3", c.Token), "Release"+after)
 	if again := h.claimWith(h.first, key+"3", c.Token, long, long); again.State != geminihook.Done {
-		h.t.Fatalf("after a commit, Claim with the token of an earlier claim returned %s, want Done", again.State)
+		h.t.Fatalf(
+			"after a commit, Claim with the token of an earlier claim returned %s, want Done",
+			again.State)
 	}
 }
 
@@ -103,7 +105,8 @@ func claimAfterRollback(h *harness) {
 		}
 		tx := h.transact(h.ctx, h.firstTransactor, k, long, fail(errOwn))
 		if !errors.Is(tx.err, errOwn) {
-			h.t.Fatalf("the function returned an error, and Transact returned %v, want the same error", tx.err)
+			h.t.Fatalf("the function returned an error, and Transact returned %v, want the same error",
+				tx.err)
 		}
 		c := h.claimWhenFree(h.second, k, long, long)
 		h.wantAttempt(attempts+1, c, "after a transaction that was rolled back")

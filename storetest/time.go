@@ -74,7 +74,8 @@ func (h *harness) wantExpiry(x expiring) (key string) {
 		proved := h.now()-before < d
 		switch {
 		case state != x.state && proved:
-			h.t.Fatalf("less than %v after %s of %v began, Claim or Transact returned %s, want %s", d, x.what, d, state, x.state)
+			h.t.Fatalf("less than %v after %s of %v began, Claim or Transact returned %s, want %s",
+				d, x.what, d, state, x.state)
 		case state != x.state:
 			return false
 		}
@@ -131,10 +132,12 @@ func subSecondLease(h *harness) {
 			return
 		}
 		if late++; late == much {
-			h.t.Fatalf("%d times in a row the key was InProgress %v after a claim with a lease of %v", much, 2*lease, lease)
+			h.t.Fatalf("%d times in a row the key was InProgress %v after a claim with a lease of %v",
+				much, 2*lease, lease)
 		}
 	}
-	h.t.Fatalf("the machine or the backend is too slow to tell: two claims never took less than %v", lease)
+	h.t.Fatalf("the machine or the backend is too slow to tell: two claims never took less than %v",
+		lease)
 }
 
 func doneOutlivesLease(h *harness) {
@@ -148,7 +151,8 @@ func doneOutlivesLease(h *harness) {
 		h.wantNoError(err, "Complete")
 		h.pass(3 * d)
 		h.wantState(geminihook.Done, h.second, k,
-			fmt.Sprintf("%v after a claim with a lease and a keep of %v, completed with a keep of %v", 3*d, d, day))
+			fmt.Sprintf("%v after a claim with a lease and a keep of %v, completed with a keep of %v",
+				3*d, d, day))
 		return true
 	})
 }
@@ -207,7 +211,9 @@ func repeatedComplete(h *harness) {
 			return false // it may have been forgotten by then
 		}
 		h.wantNoError(err, "the repeated Complete")
-		forgotten := fmt.Sprintf("a key was forgotten that was completed with a keep of %v, and then again with %v", d, day)
+		forgotten := fmt.Sprintf(
+			"a key was forgotten that was completed with a keep of %v, and then again with %v",
+			d, day)
 		h.eventually(forgotten, func() bool {
 			return h.claim(h.second, k, long, long).State == geminihook.Acquired
 		})
@@ -221,7 +227,8 @@ func leaseLongerThanKeep(h *harness) {
 		h.t.Helper()
 		h.pass(short)
 		h.wantState(geminihook.InProgress, h.second, k,
-			fmt.Sprintf("while a lease of %v runs that was claimed %s with a keep of %v", long, when, keep))
+			fmt.Sprintf("while a lease of %v runs that was claimed %s with a keep of %v",
+				long, when, keep))
 		h.wantNoError(h.first.Complete(h.ctx, k, c.Token, long), "Complete")
 	}
 	check(key, h.mustAcquire(h.first, key, long, keep), "first")
@@ -251,8 +258,10 @@ func claimExtends(h *harness) {
 				return false // it was forgotten before it was claimed again
 			}
 			h.pass(2 * d)
-			h.wantState(geminihook.InProgress, h.second, k+name, fmt.Sprintf(
-				"while a lease of %v runs, %v after a claim that %s of which lease and keep were %v and %v", long, 2*d, name, d/4, d))
+			earlier := fmt.Sprintf("of which lease and keep were %v and %v", d/4, d)
+			h.wantState(geminihook.InProgress, h.second, k+name,
+				fmt.Sprintf("while a lease of %v runs, %v after a claim that %s %s",
+					long, 2*d, name, earlier))
 			h.wantNoError(h.first.Complete(h.ctx, k+name, c.Token, long), "Complete")
 			return true
 		})

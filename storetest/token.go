@@ -53,7 +53,8 @@ func sameToken(h *harness) {
 		h.t.Helper()
 		c := h.claimWith(store, key, token, lease, keep)
 		if c.State != geminihook.Acquired || c.RetryIn != 0 {
-			h.t.Fatalf("%s, Claim with the same token returned %s with RetryIn %v, want Acquired with 0", when, c.State, c.RetryIn)
+			h.t.Fatalf("%s, Claim with the same token returned %s with RetryIn %v, want Acquired with 0",
+				when, c.State, c.RetryIn)
 		}
 		h.wantAttempt(attempt, c, when+" with the same token")
 	}
@@ -87,7 +88,8 @@ func sameToken(h *harness) {
 	again(h.first, k, "after a claim with a shorter lease and keep", 1, long, day)
 	h.pass(2 * short)
 	h.wantState(geminihook.InProgress, h.second, k,
-		fmt.Sprintf("%v after a claim with a lease and a keep of %v that was repeated with %v and %v", 2*short, short, long, day))
+		fmt.Sprintf("%v after a claim with a lease and a keep of %v that was repeated with %v and %v",
+			2*short, short, long, day))
 	h.wantNoError(h.first.Complete(h.ctx, k, token, long), "Complete of a repeated claim")
 }
 
@@ -96,7 +98,8 @@ func sameTokenLate(h *harness) {
 	h.pass(2 * short)
 	again := h.claimWith(h.second, key, first.Token, long, day)
 	if again.State != geminihook.Acquired {
-		h.t.Fatalf("after the lease, Claim with the same token returned %s, want Acquired", again.State)
+		h.t.Fatalf("after the lease, Claim with the same token returned %s, want Acquired",
+			again.State)
 	}
 	h.wantAttempt(1, again, "after the lease, with the same token")
 	h.wantState(geminihook.InProgress, h.first, key, "after a claim with the same token")
@@ -130,7 +133,8 @@ func sameTokenReleased(h *harness) {
 		h.wantNoError(h.first.Release(h.ctx, key, first.Token), "Release")
 		again := h.claimWith(h.second, key, first.Token, long, long)
 		if again.State != geminihook.Acquired {
-			h.t.Fatalf("after Release, Claim with the same token returned %s, want Acquired", again.State)
+			h.t.Fatalf("after Release, Claim with the same token returned %s, want Acquired",
+				again.State)
 		}
 		h.wantAttempt(attempt, again, "after Release, with the same token")
 		h.wantState(geminihook.InProgress, h.first, key,
@@ -144,7 +148,8 @@ func sameTokenCompleted(h *harness) {
 	h.wantNoError(h.first.Complete(h.ctx, key, first.Token, long), "Complete")
 	c := h.claimWith(h.second, key, first.Token, long, long)
 	if c.State != geminihook.Done || c.Attempt != 0 {
-		h.t.Fatalf("after Complete, Claim with the same token returned %s with Attempt %d, want Done with 0", c.State, c.Attempt)
+		h.t.Fatalf("after Complete, Claim with the same token returned %s with Attempt %d, want Done with 0",
+			c.State, c.Attempt)
 	}
 	h.wantNoError(h.first.Complete(h.ctx, key, first.Token, long),
 		"the repeated Complete, after a claim with the same token,")
@@ -156,7 +161,8 @@ func sameTokenTaken(h *harness) {
 	first := h.mustAcquire(h.first, key, short, day)
 	second := h.claimWhenFree(h.second, key, long, day)
 	if c := h.claimWith(h.first, key, first.Token, long, day); c.State != geminihook.InProgress {
-		h.t.Fatalf("after another claim took the key, Claim with the earlier token returned %s, want InProgress", c.State)
+		h.t.Fatalf("after another claim took the key, Claim with the earlier token returned %s, want InProgress",
+			c.State)
 	}
 	h.wantNoError(h.first.Renew(h.ctx, key, second.Token, time.Millisecond),
 		"Renew of the claim that took the key")
@@ -177,7 +183,8 @@ func sameTokenTwoKeys(h *harness) {
 	first := h.mustAcquire(h.first, key, long, long)
 	other := h.claimWith(h.first, key+"2", first.Token, long, long)
 	if other.State != geminihook.Acquired {
-		h.t.Fatalf("Claim of a new key with the token of another key returned %s, want Acquired", other.State)
+		h.t.Fatalf("Claim of a new key with the token of another key returned %s, want Acquired",
+			other.State)
 	}
 	h.wantAttempt(1, other, "for a new key with the token of another")
 	h.wantState(geminihook.InProgress, h.second, key,
@@ -202,7 +209,8 @@ func tokensApart(h *harness) {
 	for i, token := range tokens {
 		k := fmt.Sprint(key, i)
 		if c := h.claimWith(h.first, k, token, long, long); c.State != geminihook.Acquired {
-			h.t.Fatalf("Claim of a new key with the token %q returned %s, want Acquired", token, c.State)
+			h.t.Fatalf("Claim of a new key with the token %q returned %s, want Acquired",
+				token, c.State)
 		}
 		for _, other := range tokens {
 			if other == token {

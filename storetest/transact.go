@@ -166,7 +166,8 @@ func transactValues(h *harness) {
 		h.t.Errorf("a value of the caller's context is %v in the context of the function", value)
 	}
 	if !ended {
-		h.t.Errorf("the caller's context was canceled, and the context of the function did not end: Transact returned %v", tx.err)
+		h.t.Errorf("the caller's context was canceled, and the context of the function did not end: Transact returned %v",
+			tx.err)
 	}
 }
 
@@ -193,7 +194,8 @@ func transactRaces(h *harness) {
 		h.wantNoError(errors.Join(errs...), "Transact in a race")
 		for i, k := range keys {
 			if n := runs[i].Load(); n != 1 {
-				h.t.Fatalf("%d callers transacted a key at once, and the function ran %d times, want 1", racers, n)
+				h.t.Fatalf("%d callers transacted a key at once, and the function ran %d times, want 1",
+					racers, n)
 			}
 			h.wantCommitted(1, k, "after a race")
 		}
@@ -217,7 +219,8 @@ func transactDoesNotWait(h *harness) {
 	const another = "another handle"
 	for handle, got := range map[string]transaction{"the same handle": same, another: other} {
 		if got.runs != 0 {
-			h.t.Fatalf("while a transaction of the key ran, Transact of %s ran the function", handle)
+			h.t.Fatalf("while a transaction of the key ran, Transact of %s ran the function",
+				handle)
 		}
 		if h.waits && handle == another && got.err != nil {
 			continue

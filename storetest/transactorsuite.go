@@ -105,7 +105,8 @@ func (s TransactorSuite) Run(t *testing.T) {
 			h.first = h.firstTransactor.(geminihook.Store)
 			second, ok := h.secondTransactor.(geminihook.Store)
 			if !ok {
-				t.Fatalf("storetest: TransactorSuite.Second returned a %T, which is not a Store, although the first handle is", h.secondTransactor)
+				t.Fatalf("storetest: TransactorSuite.Second returned a %T, which is not a Store, although the first handle is",
+					h.secondTransactor)
 			}
 			h.second = second
 		}
