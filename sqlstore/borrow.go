@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"sync"
 )
 
 // call runs the function with a [sql.Tx] on the connection, on which the store has
@@ -21,6 +22,8 @@ func call(ctx context.Context, conn *sql.Conn, fn func(context.Context) error) (
 		return nil, err
 	}
 	defer giveBack()
+	unused := make(chan struct{})
+	lent.unused = sync.OnceFunc(func() { close(unused) })
 	db := sql.OpenDB(connector{lent})
 	defer func() { _ = db.Close() }()
 	db.SetMaxOpenConns(1)
@@ -28,9 +31,14 @@ func call(ctx context.Context, conn *sql.Conn, fn func(context.Context) error) (
 	if err != nil {
 		return nil, err
 	}
-	// It ends the Tx, with the rows and statements that the function left open,
-	// but not the transaction.
-	defer func() { _ = tx.Rollback() }()
+	// This ends the Tx, with the rows and statements that the function left open,
+	// but not the transaction. If the context has ended, database/sql may still be
+	// about to do so in another goroutine.
+	defer func() {
+		_ = tx.Rollback()
+		_ = db.Close()
+		<-unused
+	}()
 	return fn(context.WithValue(ctx, txKey{}, tx)), nil
 }
 
@@ -38,7 +46,7 @@ func call(ctx context.Context, conn *sql.Conn, fn func(context.Context) error) (
 // it for the duration of a callback, which waits in another goroutine, so that a
 // function that panics does so in its caller's goroutine and outside of
 // database/sql, which would close the connection.
-func borrow(conn *sql.Conn) (lent driver.Conn, giveBack func(), err error) {
+func borrow(conn *sql.Conn) (lent borrowed, giveBack func(), err error) {
 	raw, back, ended := make(chan any), make(chan struct{}), make(chan error, 1)
 	go func() {
 		ended <- conn.Raw(func(c any) error {
@@ -53,35 +61,37 @@ func borrow(conn *sql.Conn) (lent driver.Conn, giveBack func(), err error) {
 	}
 	select {
 	case err := <-ended:
-		return nil, nil, err
+		return borrowed{}, nil, err
 	case c := <-raw:
-		lent, ok := c.(driver.Conn)
+		conn, ok := c.(driver.Conn)
 		if !ok {
 			giveBack()
-			return nil, nil, fmt.Errorf("%T is not a connection of a database/sql driver", c)
+			return borrowed{}, nil, fmt.Errorf("%T is not a connection of a database/sql driver", c)
 		}
-		return lent, giveBack, nil
+		return borrowed{Conn: conn}, giveBack, nil
 	}
 }
 
-// discard closes the connection instead of giving it back to the pool.
-func discard(conn *sql.Conn) {
-	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-}
-
 // connector connects to the one connection that it has.
-type connector struct{ conn driver.Conn }
+type connector struct{ conn borrowed }
 
-func (c connector) Connect(context.Context) (driver.Conn, error) { return borrowed{c.conn}, nil }
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.conn, nil }
 func (c connector) Driver() driver.Driver                        { return c }
-func (c connector) Open(string) (driver.Conn, error)             { return borrowed{c.conn}, nil }
+func (c connector) Open(string) (driver.Conn, error)             { return c.conn, nil }
 
 // borrowed is a driver's connection that stays open and in its transaction
 // whatever the database handle above it does. The optional interfaces that it
 // implements are passed on, or skipped as if the driver did not have them.
-type borrowed struct{ driver.Conn }
+type borrowed struct {
+	driver.Conn
+	unused func() // called when the handle does not use it any more
+}
 
-func (borrowed) Close() error                       { return nil }
+func (b borrowed) Close() error {
+	b.unused()
+	return nil
+}
+
 func (borrowed) ResetSession(context.Context) error { return nil }
 func (borrowed) IsValid() bool                      { return true }
 func (borrowed) Begin() (driver.Tx, error)          { return keptOpen{}, nil }

@@ -8,16 +8,6 @@ import (
 	"time"
 )
 
-const (
-	// %[1]d how many. A row that a transaction has locked is left for the next
-	// time.
-	mysqlExpired = `
-SELECT event_key FROM TABLE WHERE expires <= NOW ORDER BY expires LIMIT %[1]d FOR UPDATE SKIP LOCKED`
-
-	// %[1]s keys in hexadecimal.
-	mysqlPurge = `DELETE FROM TABLE WHERE event_key IN (%[1]s)`
-)
-
 func (e *mysql) purge(ctx context.Context, limit int) (int, error) {
 	s, err := e.statements(ctx)
 	if err != nil {

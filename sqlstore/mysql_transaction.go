@@ -9,37 +9,6 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-const (
-	// The lock is that of the session and outlasts the transaction. A connection
-	// that has vanished without a word keeps it until wait_timeout, which is 8
-	// hours by default. %[1]s lock, %[2]d how long the function may leave its
-	// transaction idle, in seconds.
-	mysqlLock = `
-SET @geminihook_wait = @@SESSION.wait_timeout, @geminihook_locked = GET_LOCK('%[1]s', 0), SESSION wait_timeout = %[2]d`
-
-	mysqlUnlock = `
-SET SESSION wait_timeout = @geminihook_wait, @geminihook_locked = RELEASE_LOCK('%[1]s')`
-
-	// %[1]x key, %[2]d how long a row is kept that is only this. It locks the key's
-	// row and brings back its state, if the lock was taken: 1 if the key is free. A
-	// claim that has seen the lock free a moment ago is now either committed, or
-	// waits for the row until the transaction ends. The row is not the mark: if the
-	// function commits it, the key is as after Release.
-	mysqlTake = `
-INSERT INTO TABLE (event_key, state, attempt, lease, expires)
-SELECT x'%[1]x', 0, 0, 0, NOW + LAST_INSERT_ID(1) - 1 + %[2]d FROM DUAL WHERE @geminihook_locked = 1
-ON DUPLICATE KEY UPDATE attempt = IF(LAST_INSERT_ID(CASE
-	WHEN expires <= NOW OR state = 0 OR (state = 1 AND lease <= NOW) THEN 1
-	WHEN state = 2 THEN 2 ELSE 3 END) > 0, attempt, 0)`
-
-	// %[1]x key, %[2]d keep. The row may be gone: only if the transaction is still
-	// the same, nothing has changed it.
-	mysqlMark = `
-INSERT INTO TABLE (event_key, state, attempt, lease, expires)
-VALUES (x'%[1]x', 2, 1, 0, NOW + %[2]d)
-ON DUPLICATE KEY UPDATE state = 2, token = NULL, attempt = attempt + 1, expires = NOW + %[2]d`
-)
-
 // mysqlTransaction is what one call of Transact holds. A lock is taken first and the
 // mark is written last, so that nothing that the function executes can commit a
 // mark. In between, a savepoint is what tells whether it is still the same

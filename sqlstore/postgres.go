@@ -2,11 +2,8 @@ package sqlstore
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/binary"
 	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,139 +21,7 @@ type postgres struct {
 	purging purging
 }
 
-// postgresStatements are the SQL with the qualified name of the table.
-type postgresStatements struct {
-	claim, state, renew, complete, completed, release string
-	number, look, mark, purge                         string
-}
-
-// $1 is the key, unless the comment says otherwise. newPostgresStatements replaces
-// the names in capitals. The time is that of the statement's work, not that of its
-// transaction, because a statement may have waited for another one.
-const (
-	postgresSchemaOf = `
-SELECT quote_ident(nspname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE pg_class.oid = to_regclass('geminihook_deliveries')`
-
-	postgresFree = `(d.expires <= clock_timestamp() OR d.state = 0 OR (d.state = 1 AND d.lease <= clock_timestamp()))`
-
-	// $3 token.
-	postgresMine = `(d.state = 1 AND d.token = $3::bytea)`
-
-	// When a row that is kept for KEEP seconds expires, rounded up to a step of a
-	// 4,096th of that: see docs/decisions/pgstore-schema.md.
-	postgresExpires = `to_timestamp(ceil((extract(epoch FROM clock_timestamp())::float8 + KEEP) / greatest(KEEP / 4096, 0.001))
-		* greatest(KEEP / 4096, 0.001))`
-
-	// What makes the number of a key's advisory lock that of a key in this table.
-	postgresNumber = `('TABLE'::regclass::oid::bigint << 32)`
-
-	// $2 keep, $3 token, $4 lease, $5 lock. It returns no row if the key is not
-	// free, or if a transaction has its lock, which claims share until they
-	// commit. The first condition only reads: the upsert alone would lock the row
-	// of a key that is not free, which is a write.
-	postgresClaim = `
-INSERT INTO TABLE AS d (key, state, token, attempt, lease, expires)
-SELECT $1::bytea, 1, $3::bytea, 1, clock_timestamp() + $4::float8 * interval '1 second', EXPIRES
-WHERE NOT EXISTS (SELECT FROM TABLE AS d WHERE d.key = $1 AND NOT (FREE OR MINE))
-	AND pg_try_advisory_xact_lock_shared($5::bigint # NUMBER)
-ON CONFLICT (key) DO UPDATE SET state = 1, token = excluded.token, lease = excluded.lease, expires = excluded.expires,
-	attempt = CASE WHEN d.expires <= clock_timestamp() THEN 1 WHEN MINE THEN d.attempt ELSE d.attempt + 1 END
-WHERE FREE OR MINE
-RETURNING attempt`
-
-	// $2 lock. The state is 0 if the key is free. The last column is false if a
-	// transaction of another connection has the key.
-	postgresState = `
-SELECT coalesce(d.state, 0), coalesce(extract(epoch FROM d.lease - clock_timestamp())::float8, 0),
-	pg_try_advisory_xact_lock_shared($2::bigint # NUMBER)
-FROM (SELECT) AS always LEFT JOIN TABLE AS d ON d.key = $1 AND NOT FREE`
-
-	// $2 lease, $3 token.
-	postgresRenew = `
-UPDATE TABLE SET lease = clock_timestamp() + $2::float8 * interval '1 second', expires = greatest(expires, EXPIRES)
-WHERE key = $1 AND token = $3::bytea AND state = 1
-RETURNING attempt`
-
-	// $2 keep, $3 token.
-	postgresComplete = `
-UPDATE TABLE SET state = 2, expires = EXPIRES WHERE key = $1 AND token = $3::bytea AND state = 1
-RETURNING attempt`
-
-	// $2 token. A repeated Complete succeeds and writes nothing.
-	postgresCompleted = `SELECT attempt FROM TABLE WHERE key = $1 AND token = $2::bytea AND state = 2`
-
-	// $2 token.
-	postgresRelease = `
-UPDATE TABLE SET state = 0, token = NULL WHERE key = $1 AND token = $2::bytea AND state = 1
-RETURNING attempt`
-
-	// $1 how many. Unlike clock_timestamp(), now() is a condition of the index. A
-	// row that is being claimed is left for the next time.
-	postgresPurge = `
-DELETE FROM TABLE WHERE ctid = ANY (ARRAY(
-	SELECT ctid FROM TABLE WHERE expires <= now() ORDER BY expires LIMIT $1::bigint FOR UPDATE SKIP LOCKED))`
-)
-
 func newPostgres(db *sql.DB) *postgres { return &postgres{db: db} }
-
-// statements returns the SQL. The first call looks up which schema has the table: a
-// function that runs in a transaction may change the search_path, and the
-// statements that follow must go to the same table.
-func (e *postgres) statements(ctx context.Context) (*postgresStatements, error) {
-	if s := e.sql.Load(); s != nil {
-		return s, nil
-	}
-	var schema string
-	err := e.db.QueryRowContext(ctx, postgresSchemaOf).Scan(&schema)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = errors.New("the table geminihook_deliveries does not exist")
-	}
-	if err != nil {
-		return nil, err
-	}
-	s := newPostgresStatements(schema + ".geminihook_deliveries")
-	e.sql.Store(s)
-	return s, nil
-}
-
-func newPostgresStatements(table string) *postgresStatements {
-	in := func(query, keep string) string {
-		for _, name := range [][2]string{
-			{"NUMBER", strings.ReplaceAll(postgresNumber, "TABLE", strings.ReplaceAll(table, "'", "''"))},
-			{"EXPIRES", strings.ReplaceAll(postgresExpires, "KEEP", keep)},
-			{"FREE", postgresFree},
-			{"MINE", postgresMine},
-			{"TABLE", table},
-		} {
-			query = strings.ReplaceAll(query, name[0], name[1])
-		}
-		return query
-	}
-	const second = "$2::float8"
-	return &postgresStatements{
-		claim:     in(postgresClaim, second),
-		state:     in(postgresState, second),
-		renew:     in(postgresRenew, second),
-		complete:  in(postgresComplete, second),
-		completed: in(postgresCompleted, second),
-		release:   in(postgresRelease, second),
-		number:    in("NUMBER", second),
-		look:      in(postgresLook, second),
-		mark:      in(postgresMark, "%[2]v::float8"),
-		purge:     in(postgresPurge, second),
-	}
-}
-
-// lockOf returns the key's part of the number of its advisory lock. A sender who
-// chooses a key cannot make its lock that of another key.
-func lockOf(key string) int64 {
-	sum := sha256.Sum256([]byte("geminihook\x00" + key))
-	return int64(binary.BigEndian.Uint64(sum[:8]))
-}
-
-// seconds returns a duration as the statements take it, at least a millisecond.
-func seconds(d time.Duration) float64 { return max(d, time.Millisecond).Seconds() }
 
 func (e *postgres) claim(
 	ctx context.Context, key, token string, lease, keep time.Duration,
@@ -165,7 +30,8 @@ func (e *postgres) claim(
 	if err != nil {
 		return geminihook.Claim{}, err
 	}
-	args := []any{[]byte(key), seconds(max(lease, keep)), []byte(token), seconds(lease), lockOf(key)}
+	keepFor := seconds(max(lease, keep))
+	args := []any{[]byte(key), keepFor, []byte(token), seconds(lease), lockOf(key)}
 	var attempt int
 	taken, err := e.row(ctx, s.claim, args, &attempt)
 	if err != nil {
@@ -193,7 +59,9 @@ func (e *postgres) claim(
 	return geminihook.Claim{}, nil
 }
 
-func (e *postgres) renew(ctx context.Context, key, token string, lease time.Duration) (bool, error) {
+func (e *postgres) renew(
+	ctx context.Context, key, token string, lease time.Duration,
+) (bool, error) {
 	s, err := e.statements(ctx)
 	if err != nil {
 		return false, err
@@ -201,7 +69,9 @@ func (e *postgres) renew(ctx context.Context, key, token string, lease time.Dura
 	return e.row(ctx, s.renew, []any{[]byte(key), seconds(lease), []byte(token)}, new(int))
 }
 
-func (e *postgres) complete(ctx context.Context, key, token string, keep time.Duration) (bool, error) {
+func (e *postgres) complete(
+	ctx context.Context, key, token string, keep time.Duration,
+) (bool, error) {
 	s, err := e.statements(ctx)
 	if err != nil {
 		return false, err
@@ -222,7 +92,9 @@ func (e *postgres) release(ctx context.Context, key, token string) (bool, error)
 }
 
 // row runs one statement and scans the row that it returns, if any.
-func (e *postgres) row(ctx context.Context, query string, args []any, into ...any) (found bool, err error) {
+func (e *postgres) row(
+	ctx context.Context, query string, args []any, into ...any,
+) (found bool, err error) {
 	err = e.db.QueryRowContext(ctx, query, args...).Scan(into...)
 	if sqlState(err) == serializationFailure || sqlState(err) == deadlockDetected {
 		err = e.rowReadCommitted(ctx, query, args, into)

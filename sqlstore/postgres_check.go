@@ -34,7 +34,8 @@ func (e *postgres) version(ctx context.Context) (exists bool, err error) {
 	var comment string
 	err = e.db.QueryRowContext(ctx, `
 SELECT to_regclass('geminihook_deliveries') IS NOT NULL,
-	coalesce(obj_description(to_regclass('geminihook_deliveries')::oid, 'pg_class'), '')`).Scan(&exists, &comment)
+	coalesce(obj_description(to_regclass('geminihook_deliveries')::oid, 'pg_class'), '')`,
+	).Scan(&exists, &comment)
 	if err == nil && exists && comment != postgresVersion {
 		err = fmt.Errorf("the table geminihook_deliveries exists, but its comment is %q and not %q: if it is from before v0.1.0, "+
 			"drop it; if its comment was lost, restore the comment; if its version is higher, upgrade the program",
@@ -53,12 +54,13 @@ func (e *postgres) check(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	key, minute := randomKey(), seconds(time.Minute)
-	err = tx.QueryRowContext(ctx, s.claim, key, minute, []byte("check"), minute, lockOf(string(key))).Scan(new(int))
-	if err != nil {
+	key, token, minute := randomKey(), []byte("check"), seconds(time.Minute)
+	claim := tx.QueryRowContext(ctx, s.claim, key, minute, token, minute, lockOf(string(key)))
+	if err := claim.Scan(new(int)); err != nil {
 		return err
 	}
-	if err := tx.QueryRowContext(ctx, s.complete, key, minute, []byte("check")).Scan(new(int)); err != nil {
+	complete := tx.QueryRowContext(ctx, s.complete, key, minute, token)
+	if err := complete.Scan(new(int)); err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, s.purge, 0)

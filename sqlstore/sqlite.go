@@ -20,26 +20,27 @@ type sqlite struct {
 	purging  purging
 
 	mu      sync.Mutex
-	running map[string]struct{} // keys whose function runs, or waits to run, in a transaction of this Store
+	running map[string]struct{} // keys whose function runs in a transaction, or waits to
 }
 
 func newSQLite(db *sql.DB) *sqlite {
-	return &sqlite{db: db, prepared: newPrepared(db), queue: newQueue(), running: map[string]struct{}{}}
+	return &sqlite{
+		db:       db,
+		prepared: newPrepared(db),
+		queue:    newQueue(),
+		running:  map[string]struct{}{},
+	}
 }
-
-// The states of a row.
-const (
-	released = iota
-	claimed
-	done
-)
 
 const (
 	// ?1 key, ?2 token, ?3 end of the lease, ?4 expiry, ?5 now.
 	sqliteClaim = `
-INSERT INTO geminihook_deliveries (key, state, token, attempt, lease, expires) VALUES (?1, 1, ?2, 1, ?3, ?4)
-ON CONFLICT (key) DO UPDATE SET state = 1, token = excluded.token, lease = excluded.lease, expires = excluded.expires,
-	attempt = CASE WHEN expires <= ?5 THEN 1 WHEN state = 1 AND token = ?2 THEN attempt ELSE attempt + 1 END
+INSERT INTO geminihook_deliveries (key, state, token, attempt, lease, expires)
+VALUES (?1, 1, ?2, 1, ?3, ?4)
+ON CONFLICT (key) DO UPDATE
+SET state = 1, token = excluded.token, lease = excluded.lease, expires = excluded.expires,
+	attempt = CASE WHEN expires <= ?5 THEN 1
+		WHEN state = 1 AND token = ?2 THEN attempt ELSE attempt + 1 END
 WHERE expires <= ?5 OR state = 0 OR (state = 1 AND (lease <= ?5 OR token = ?2))
 RETURNING attempt`
 
@@ -89,8 +90,8 @@ func (e *sqlite) claim(
 	}
 	defer leave()
 	now := sqliteNow()
-	err = stmt.QueryRowContext(ctx, []byte(key), []byte(token), after(now, lease), after(now, max(lease, keep)), now).
-		Scan(&c.Attempt)
+	end, expires := after(now, lease), after(now, max(lease, keep))
+	err = stmt.QueryRowContext(ctx, []byte(key), []byte(token), end, expires, now).Scan(&c.Attempt)
 	switch {
 	case errors.Is(err, sql.ErrNoRows): // another process was faster
 		return e.look(ctx, key, token)
@@ -128,7 +129,7 @@ func sqliteLook(ctx context.Context, stmt *sql.Stmt, key, token string) (geminih
 	case state == done:
 		return geminihook.Claim{State: geminihook.Done}, nil
 	}
-	return geminihook.Claim{State: geminihook.InProgress, RetryIn: time.Duration(lease-now) * time.Microsecond}, nil
+	return inProgress(lease - now), nil
 }
 
 func (e *sqlite) isRunning(key string) bool {
@@ -144,7 +145,9 @@ func (e *sqlite) renew(ctx context.Context, key, token string, lease time.Durati
 	})
 }
 
-func (e *sqlite) complete(ctx context.Context, key, token string, keep time.Duration) (bool, error) {
+func (e *sqlite) complete(
+	ctx context.Context, key, token string, keep time.Duration,
+) (bool, error) {
 	return e.update(ctx, sqliteComplete, func(now int64) []any {
 		return []any{[]byte(key), []byte(token), after(now, keep), now}
 	})
@@ -158,7 +161,9 @@ func (e *sqlite) release(ctx context.Context, key, token string) (bool, error) {
 
 // update runs a statement that changes a row if the token has the key. The time is
 // that of its turn to write.
-func (e *sqlite) update(ctx context.Context, query string, args func(now int64) []any) (bool, error) {
+func (e *sqlite) update(
+	ctx context.Context, query string, args func(now int64) []any,
+) (bool, error) {
 	leave, err := e.queue.enterFirst(ctx)
 	if err != nil {
 		return false, err

@@ -44,10 +44,9 @@ func (e *sqlite) check(ctx context.Context) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	now := sqliteNow()
-	var attempt int
-	return tx.StmtContext(ctx, stmt).
-		QueryRowContext(ctx, randomKey(), []byte("check"), after(now, time.Minute), after(now, time.Minute), now).
-		Scan(&attempt)
+	end := after(now, time.Minute)
+	claim := tx.StmtContext(ctx, stmt)
+	return claim.QueryRowContext(ctx, randomKey(), []byte("check"), end, end, now).Scan(new(int))
 }
 
 // checkSettings reads the settings of two connections, because a pragma that was
@@ -73,8 +72,9 @@ func (e *sqlite) checkSettings(ctx context.Context) error {
 func checkConnection(ctx context.Context, conn *sql.Conn) error {
 	var file, mode string
 	var timeout int
+	const fileOf = "SELECT coalesce(file, '') FROM pragma_database_list WHERE name = 'main'"
 	err := errors.Join(
-		conn.QueryRowContext(ctx, "SELECT coalesce(file, '') FROM pragma_database_list WHERE name = 'main'").Scan(&file),
+		conn.QueryRowContext(ctx, fileOf).Scan(&file),
 		conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode),
 		conn.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&timeout),
 	)

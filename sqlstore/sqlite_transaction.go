@@ -17,7 +17,8 @@ const (
 	// ?1 key, ?2 expiry.
 	sqliteMark = `
 INSERT INTO geminihook_deliveries (key, state, attempt, lease, expires) VALUES (?1, 2, 1, 0, ?2)
-ON CONFLICT (key) DO UPDATE SET state = 2, token = NULL, attempt = attempt + 1, expires = excluded.expires`
+ON CONFLICT (key) DO UPDATE
+SET state = 2, token = NULL, attempt = attempt + 1, expires = excluded.expires`
 )
 
 // sqliteTransaction is what one call of Transact holds.
@@ -135,8 +136,8 @@ func (t *sqliteTransaction) commit(ctx context.Context, keep time.Duration, undo
 	if err := t.own(ctx, "RELEASE geminihook"); err != nil {
 		return err
 	}
-	_, err := t.tx.StmtContext(ctx, t.mark).ExecContext(ctx, []byte(t.key), after(sqliteNow(), keep))
-	if err != nil {
+	mark := t.tx.StmtContext(ctx, t.mark)
+	if _, err := mark.ExecContext(ctx, []byte(t.key), after(sqliteNow(), keep)); err != nil {
 		return err
 	}
 	if err := t.tx.Commit(); err != nil {

@@ -28,7 +28,6 @@ package sqlstore
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"fmt"
 	"time"
@@ -55,33 +54,10 @@ func New(db *sql.DB, d Dialect) *Store {
 	panic(fmt.Sprintf("sqlstore: New: %v is not a dialect", d))
 }
 
-// engine is what a dialect does.
-type engine interface {
-	// claim returns the zero Claim if the key changed hands while it was looked at.
-	claim(ctx context.Context, key, token string, lease, keep time.Duration) (geminihook.Claim, error)
-	// These report whether the token had the key.
-	renew(ctx context.Context, key, token string, lease time.Duration) (bool, error)
-	complete(ctx context.Context, key, token string, keep time.Duration) (bool, error)
-	release(ctx context.Context, key, token string) (bool, error)
-
-	// begin begins a transaction that has the lock of the key. If the key is not
-	// free, there is no transaction.
-	begin(ctx context.Context, key string) (transaction, geminihook.State, error)
-
-	// purge removes up to so many rows that have expired.
-	purge(ctx context.Context, limit int) (int, error)
-
-	// migrate creates the table, and check tries whether a key can be claimed.
-	migrate(ctx context.Context) error
-	check(ctx context.Context) error
-}
-
-// tries is how often a call looks at a key that changes hands each time, and
-// repeats a statement that the database gave up because of a deadlock.
-const tries = 10
-
 // Claim implements [geminihook.Store].
-func (s *Store) Claim(ctx context.Context, key, token string, lease, keep time.Duration) (geminihook.Claim, error) {
+func (s *Store) Claim(
+	ctx context.Context, key, token string, lease, keep time.Duration,
+) (geminihook.Claim, error) {
 	for range tries {
 		c, err := s.engine.claim(ctx, key, token, lease, keep)
 		if err != nil {
@@ -126,9 +102,3 @@ func (s *Store) Migrate(ctx context.Context) error { return failure(s.engine.mig
 // has settings with which the store cannot work. It claims a key in a transaction
 // that it rolls back, and with [SQLite] it waits for the writer to do so.
 func (s *Store) Check(ctx context.Context) error { return failure(s.engine.check(ctx)) }
-
-// randomKey returns a key for Check.
-func randomKey() []byte { return []byte("check:" + rand.Text()) }
-
-// micros returns a duration in microseconds, rounded up.
-func micros(d time.Duration) int64 { return max(0, int64((d-1)/time.Microsecond)+1) }

@@ -11,12 +11,14 @@ import (
 // The tests with databases are in the module drivertest.
 
 func TestNewPanics(t *testing.T) {
-	assert.PanicsWithValue(t, "sqlstore: New: Dialect(0) is not a dialect", func() { sqlstore.New(&sql.DB{}, 0) })
+	const want = "sqlstore: New: Dialect(0) is not a dialect"
+	assert.PanicsWithValue(t, want, func() { sqlstore.New(&sql.DB{}, 0) })
 }
 
 func TestDialectString(t *testing.T) {
 	for want, d := range map[string]sqlstore.Dialect{
-		"SQLite": sqlstore.SQLite, "PostgreSQL": sqlstore.PostgreSQL, "MySQL": sqlstore.MySQL, "Dialect(4)": 4,
+		"SQLite": sqlstore.SQLite, "PostgreSQL": sqlstore.PostgreSQL,
+		"MySQL": sqlstore.MySQL, "Dialect(4)": 4,
 	} {
 		assert.Equal(t, want, d.String())
 	}

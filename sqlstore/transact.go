@@ -33,17 +33,6 @@ func Tx(ctx context.Context) (*sql.Tx, error) {
 	return tx, nil
 }
 
-// transaction is one that an engine has begun.
-type transaction interface {
-	// conn is the connection on which it runs.
-	conn() *sql.Conn
-	// commit marks the key as done and commits, unless the function has ended the
-	// transaction. If undo is true, it rolls back what the function wrote first.
-	commit(ctx context.Context, keep time.Duration, undo bool) error
-	// close rolls back what was not committed, and gives the connection back.
-	close(ctx context.Context)
-}
-
 // Transact implements [geminihook.Transactor]. It holds a connection of the pool
 // while the function runs.
 //

@@ -106,8 +106,10 @@ func (b Backend) testStore(t *testing.T) {
 func (b Backend) testTransactor(t *testing.T) {
 	h := b.handles()
 	storetest.TransactorSuite{
-		New:    func(t *testing.T) geminihook.Transactor { return h.first(t) },
-		Second: func(t *testing.T, _ geminihook.Transactor) geminihook.Transactor { return h.second(t) },
+		New: func(t *testing.T) geminihook.Transactor { return h.first(t) },
+		Second: func(t *testing.T, _ geminihook.Transactor) geminihook.Transactor {
+			return h.second(t)
+		},
 		Gone:   func(t *testing.T) geminihook.Transactor { return h.gone(t) },
 		Writes: func(t *testing.T, _ geminihook.Transactor) storetest.Writes { return h.writes(t) },
 		Waits:  b.Waits,
@@ -119,7 +121,9 @@ func (h *handles) writes(t *testing.T) storetest.Writes {
 	t.Helper()
 	h.exec(t, "CREATE TABLE suite_writes (name VARCHAR(16) NOT NULL)")
 	w := storetest.Writes{
-		Write: func(ctx context.Context, name string) error { return execInTx(ctx, h.backend.Insert, name) },
+		Write: func(ctx context.Context, name string) error {
+			return execInTx(ctx, h.backend.Insert, name)
+		},
 		Count: func(ctx context.Context, name string) (n int, err error) {
 			err = h.db.QueryRowContext(ctx, h.backend.Count, name).Scan(&n)
 			return n, err
@@ -165,3 +169,5 @@ func execInTx(ctx context.Context, query string, args ...any) error {
 	_, err = tx.ExecContext(ctx, query, args...)
 	return err
 }
+
+func succeed(context.Context) error { return nil }

@@ -34,11 +34,23 @@ func outcomes(b Backend) []outcome {
 		{"panic", func(*sql.Tx) error { panic("its own") }, 0, 0, processed},
 		{"goexit", func(*sql.Tx) error { runtime.Goexit(); return nil }, 0, 0, processed},
 
-		{"Commit and nil", func(tx *sql.Tx) error { _ = tx.Commit(); return nil }, 200, 1, duplicate},
+		{"Commit and nil", func(tx *sql.Tx) error {
+			_ = tx.Commit()
+			return nil
+		}, 200, 1, duplicate},
 		{"Commit's error", (*sql.Tx).Commit, 500, 0, processed},
-		{"Commit and permanent", func(tx *sql.Tx) error { _ = tx.Commit(); return permanent }, 200, 0, duplicate},
-		{"Commit and panic", func(tx *sql.Tx) error { _ = tx.Commit(); panic("its own") }, 0, 0, processed},
-		{"Rollback and nil", func(tx *sql.Tx) error { _ = tx.Rollback(); return nil }, 200, 1, duplicate},
+		{"Commit and permanent", func(tx *sql.Tx) error {
+			_ = tx.Commit()
+			return permanent
+		}, 200, 0, duplicate},
+		{"Commit and panic", func(tx *sql.Tx) error {
+			_ = tx.Commit()
+			panic("its own")
+		}, 0, 0, processed},
+		{"Rollback and nil", func(tx *sql.Tx) error {
+			_ = tx.Rollback()
+			return nil
+		}, 200, 1, duplicate},
 		{"Rollback's error", (*sql.Tx).Rollback, 500, 0, processed},
 
 		{"rows left open", leaveRowsOpen, 200, 1, duplicate},
@@ -51,11 +63,16 @@ func outcomes(b Backend) []outcome {
 			return err
 		}, 200, 1, duplicate},
 	}
-	ignored := outcome{"failed statement ignored", func(tx *sql.Tx) error { _, _ = tx.Exec("nonsense"); return nil }, 200, 1, duplicate}
+	ignored := outcome{"failed statement ignored", ignoreError, 200, 1, duplicate}
 	if b.Aborts {
 		ignored.status, ignored.effects, ignored.again = 500, 0, processed
 	}
 	return append(all, ignored)
+}
+
+func ignoreError(tx *sql.Tx) error {
+	_, _ = tx.Exec("nonsense")
+	return nil
 }
 
 func leaveRowsOpen(tx *sql.Tx) error {
@@ -74,7 +91,7 @@ func (b Backend) testOutcomes(t *testing.T) {
 			h.exec(t, "INSERT INTO effects VALUES ('first'), ('second')")
 			last := geminihook.Outcome{}
 			first := true
-			deliver := receiver(t, store, &last, func(ctx context.Context, ev *geminihook.Event) error {
+			fn := func(ctx context.Context, ev *geminihook.Event) error {
 				require.NoError(t, execInTx(ctx, b.insertEffect(), ev.ID))
 				if first {
 					first = false
@@ -82,7 +99,8 @@ func (b Backend) testOutcomes(t *testing.T) {
 					return tt.do(tx)
 				}
 				return nil
-			})
+			}
+			deliver := receiver(t, store, &last, fn)
 			assert.Equal(t, tt.status, deliver(), "%v", last.Err)
 			assert.Equal(t, tt.effects, h.count(t, "SELECT count(*) FROM effects")-2)
 			assert.Equal(t, 200, deliver(), "%v", last.Err)
@@ -97,9 +115,10 @@ func (b Backend) testEndings(t *testing.T) {
 	for name, queries := range b.Endings {
 		t.Run(name, func(t *testing.T) {
 			last := geminihook.Outcome{}
-			deliver := receiver(t, b.handles().first(t), &last, func(ctx context.Context, _ *geminihook.Event) error {
+			fn := func(ctx context.Context, _ *geminihook.Event) error {
 				return execAllInTx(ctx, queries)
-			})
+			}
+			deliver := receiver(t, b.handles().first(t), &last, fn)
 			assert.Equal(t, 500, deliver())
 			require.ErrorContains(t, last.Err, "ended the transaction with a statement")
 		})
@@ -109,7 +128,8 @@ func (b Backend) testEndings(t *testing.T) {
 // receiver returns a function that delivers the same event whenever it is called,
 // and returns the status of the response, or zero if there was none.
 func receiver(
-	t *testing.T, store *sqlstore.Store, last *geminihook.Outcome, fn func(context.Context, *geminihook.Event) error,
+	t *testing.T, store *sqlstore.Store, last *geminihook.Outcome,
+	fn func(context.Context, *geminihook.Event) error,
 ) func() int {
 	t.Helper()
 	secret := webhooktest.RandomSecret()

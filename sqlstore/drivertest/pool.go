@@ -68,7 +68,7 @@ func (b Backend) testOneConnection(t *testing.T) {
 	require.NoError(t, store.Migrate(t.Context()))
 	require.NoError(t, store.Check(t.Context()))
 	for _, want := range []geminihook.State{geminihook.Acquired, geminihook.Done} {
-		state, err := store.Transact(t.Context(), "msg_1", time.Hour, func(context.Context) error { return nil })
+		state, err := store.Transact(t.Context(), "msg_1", time.Hour, succeed)
 		require.NoError(t, err)
 		assert.Equal(t, want, state)
 	}
@@ -85,9 +85,15 @@ func (b Backend) testCleanPool(t *testing.T) {
 	h.exec(t, "CREATE TABLE effects (id VARCHAR(100))")
 	h.db.SetMaxOpenConns(1)
 	for name, end := range map[string]func(ctx context.Context, tx *sql.Tx, cancel func()) error{
-		"error":        func(context.Context, *sql.Tx, func()) error { return assert.AnError },
-		"cancel":       func(_ context.Context, _ *sql.Tx, cancel func()) error { cancel(); return nil },
-		"cancel a run": func(ctx context.Context, _ *sql.Tx, cancel func()) error { cancel(); return ctx.Err() },
+		"error": func(context.Context, *sql.Tx, func()) error { return assert.AnError },
+		"cancel": func(_ context.Context, _ *sql.Tx, cancel func()) error {
+			cancel()
+			return nil
+		},
+		"cancel a run": func(ctx context.Context, _ *sql.Tx, cancel func()) error {
+			cancel()
+			return ctx.Err()
+		},
 		"cancel rows": func(ctx context.Context, tx *sql.Tx, cancel func()) error {
 			_, _ = tx.QueryContext(ctx, "SELECT * FROM effects")
 			cancel()
@@ -97,15 +103,18 @@ func (b Backend) testCleanPool(t *testing.T) {
 			_, _ = tx.ExecContext(ctx, "ROLLBACK")
 			return nil
 		},
-		"panic": func(_ context.Context, _ *sql.Tx, cancel func()) error { cancel(); panic("its own") },
+		"panic": func(_ context.Context, _ *sql.Tx, cancel func()) error {
+			cancel()
+			panic("its own")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			func() {
 				defer func() { _ = recover() }()
-				_, err := store.Transact(ctx, "msg_1", time.Hour, func(ctx context.Context) error {
-					if err := execInTx(ctx, b.insertEffect(), "msg_1"); err != nil {
+				_, err := store.Transact(ctx, name, time.Hour, func(ctx context.Context) error {
+					if err := execInTx(ctx, b.insertEffect(), name); err != nil {
 						return err
 					}
 					tx, _ := sqlstore.Tx(ctx)
@@ -117,11 +126,14 @@ func (b Backend) testCleanPool(t *testing.T) {
 			tx, err := h.db.BeginTx(t.Context(), nil) // which fails in SQLite inside a transaction
 			require.NoError(t, err)
 			require.NoError(t, tx.Rollback())
+			// If the connection broke, the server needs a moment to notice.
+			assert.Eventually(t, func() bool {
+				state, err := store.Transact(t.Context(), name, time.Hour, succeed)
+				require.NoError(t, err)
+				return state == geminihook.Acquired
+			}, time.Minute, 10*time.Millisecond)
 		})
 	}
-	state, err := store.Transact(t.Context(), "msg_1", time.Hour, func(context.Context) error { return nil })
-	require.NoError(t, err)
-	assert.Equal(t, geminihook.Acquired, state)
 }
 
 // testAfterReturn tests that the transaction is of no use to a goroutine that

@@ -16,10 +16,14 @@ func Postgres(driver, url string) Backend {
 		Dialect: sqlstore.PostgreSQL,
 		Open: func(t *testing.T) func(*testing.T) *sql.DB {
 			schema := NewSchema(t, driver, url)
-			return func(t *testing.T) *sql.DB { return Connect(t, driver, url+"&search_path="+schema) }
+			return func(t *testing.T) *sql.DB {
+				return Connect(t, driver, url+"&search_path="+schema)
+			}
 		},
 		// lib/pq does not look at the context while it connects.
-		Gone:   func(t *testing.T) *sql.DB { return Connect(t, driver, silent(t, url)+"&connect_timeout=2") },
+		Gone: func(t *testing.T) *sql.DB {
+			return Connect(t, driver, silent(t, url)+"&connect_timeout=2")
+		},
 		Aborts: true,
 		Insert: "INSERT INTO suite_writes VALUES ($1)",
 		Count:  "SELECT count(*) FROM suite_writes WHERE name = $1",

@@ -1,7 +1,6 @@
 package drivertest
 
 import (
-	"context"
 	"database/sql"
 	"testing"
 	"time"
@@ -14,7 +13,9 @@ import (
 
 // RoundTrips tests how many round trips the calls of a store take on a warm
 // connection. The function of Transact takes none.
-func RoundTrips(t *testing.T, db *sql.DB, d sqlstore.Dialect, trips *testserver.RoundTrips, want map[string]int) {
+func RoundTrips(
+	t *testing.T, db *sql.DB, d sqlstore.Dialect, trips *testserver.RoundTrips, want map[string]int,
+) {
 	t.Helper()
 	db.SetMaxOpenConns(1)
 	store := sqlstore.New(db, d)
@@ -28,7 +29,7 @@ func RoundTrips(t *testing.T, db *sql.DB, d sqlstore.Dialect, trips *testserver.
 	}
 	transact := func(key string) func() error {
 		return func() error {
-			_, err := store.Transact(ctx, key, time.Hour, func(context.Context) error { return nil })
+			_, err := store.Transact(ctx, key, time.Hour, succeed)
 			return err
 		}
 	}

@@ -28,7 +28,7 @@ func Vanished(t *testing.T, d sqlstore.Dialect, proxy *testserver.Proxy, proxied
 	_, err := first.Transact(ctx, "msg_1", time.Hour, func(context.Context) error {
 		defer proxy.Hold()()
 		assert.Eventually(t, func() bool {
-			state, err := second.Transact(t.Context(), "msg_1", time.Hour, func(context.Context) error { return nil })
+			state, err := second.Transact(t.Context(), "msg_1", time.Hour, succeed)
 			require.NoError(t, err)
 			return state == geminihook.Acquired
 		}, time.Minute, 100*time.Millisecond)

@@ -29,6 +29,8 @@ func open(t *testing.T) (*sqlstore.Store, *sql.DB) {
 	return store, db
 }
 
+func succeed(context.Context) error { return nil }
+
 func execInTx(ctx context.Context, query string) error {
 	tx, err := sqlstore.Tx(ctx)
 	if err != nil {
@@ -51,9 +53,8 @@ func TestSession(t *testing.T) {
 		t.Run(statement, func(t *testing.T) {
 			store, db := open(t)
 			db.SetMaxOpenConns(1)
-			state, err := store.Transact(t.Context(), "msg_1", time.Hour, func(ctx context.Context) error {
-				return execInTx(ctx, statement)
-			})
+			change := func(ctx context.Context) error { return execInTx(ctx, statement) }
+			state, err := store.Transact(t.Context(), "msg_1", time.Hour, change)
 			require.NoError(t, err)
 			assert.Equal(t, geminihook.Acquired, state)
 			c, err := store.Claim(t.Context(), "msg_1", "token", time.Minute, time.Hour)
@@ -73,21 +74,28 @@ func TestReset(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, own := range []error{nil, assert.AnError} {
-		var inside int
-		_, err = store.Transact(ctx, fmt.Sprint("msg_", own), time.Hour, func(ctx context.Context) error {
+		key := fmt.Sprint("msg_", own)
+		_, err = store.Transact(ctx, key, time.Hour, func(ctx context.Context) error {
 			tx, err := sqlstore.Tx(ctx)
 			require.NoError(t, err)
-			require.NoError(t, tx.QueryRowContext(ctx, "SELECT @@SESSION.wait_timeout").Scan(&inside))
+			inside := number(t, tx, "SELECT @@SESSION.wait_timeout")
+			assert.InDelta(t, 31, inside, 31, "of the minute, what remained")
 			return own
 		})
 		require.ErrorIs(t, err, own)
-		assert.InDelta(t, 31, inside, 31, "of the minute, what remained")
-		var timeout, locks int
-		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT @@SESSION.wait_timeout").Scan(&timeout))
-		assert.Equal(t, 1234, timeout)
-		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT RELEASE_ALL_LOCKS()").Scan(&locks))
-		assert.Zero(t, locks)
+		assert.Equal(t, 1234, number(t, db, "SELECT @@SESSION.wait_timeout"))
+		assert.Zero(t, number(t, db, "SELECT RELEASE_ALL_LOCKS()"))
 	}
+}
+
+type queryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func number(t *testing.T, db queryer, query string) (n int) {
+	t.Helper()
+	require.NoError(t, db.QueryRowContext(t.Context(), query).Scan(&n))
+	return n
 }
 
 // TestIsolation tests that the function does not see the snapshot of an earlier
@@ -100,9 +108,7 @@ func TestIsolation(t *testing.T) {
 		tx, err := sqlstore.Tx(ctx)
 		require.NoError(t, err)
 		for want := range 3 {
-			var n int
-			require.NoError(t, tx.QueryRowContext(ctx, "SELECT count(*) FROM numbers").Scan(&n))
-			assert.Equal(t, want, n)
+			assert.Equal(t, want, number(t, tx, "SELECT count(*) FROM numbers"))
 			_, err := db.ExecContext(ctx, "INSERT INTO numbers VALUES (1)")
 			require.NoError(t, err)
 		}
@@ -113,13 +119,14 @@ func TestIsolation(t *testing.T) {
 
 // TestLongKey tests that a key is never cut off, which would make it another one.
 func TestLongKey(t *testing.T) {
-	db := drivertest.Connect(t, "mysql", drivertest.NewDatabase(t, server.MySQL(t).URL)+"?sql_mode=''")
+	dsn := drivertest.NewDatabase(t, server.MySQL(t).URL) + "?sql_mode=''"
+	db := drivertest.Connect(t, "mysql", dsn)
 	store := sqlstore.New(db, sqlstore.MySQL)
 	require.NoError(t, store.Migrate(t.Context()))
 	long := strings.Repeat("x", 1025)
 	_, err := store.Claim(t.Context(), long, "token", time.Minute, time.Hour)
 	require.ErrorContains(t, err, "1025 bytes")
-	_, err = store.Transact(t.Context(), long, time.Hour, func(context.Context) error { return nil })
+	_, err = store.Transact(t.Context(), long, time.Hour, succeed)
 	require.ErrorContains(t, err, "1025 bytes")
 	_, err = store.Claim(t.Context(), long[1:], "token", time.Minute, time.Hour)
 	require.NoError(t, err)
@@ -130,7 +137,7 @@ func TestTwoDatabases(t *testing.T) {
 	one, _ := open(t)
 	two, _ := open(t)
 	state, err := one.Transact(t.Context(), "msg_1", time.Hour, func(ctx context.Context) error {
-		state, err := two.Transact(ctx, "msg_1", time.Hour, func(context.Context) error { return nil })
+		state, err := two.Transact(ctx, "msg_1", time.Hour, succeed)
 		assert.Equal(t, geminihook.Acquired, state)
 		return err
 	})
@@ -181,7 +188,7 @@ func TestDeadlock(t *testing.T) {
 			return err
 		},
 		"Transact": func() error {
-			_, err := store.Transact(t.Context(), "b", time.Hour, func(context.Context) error { return nil })
+			_, err := store.Transact(t.Context(), "b", time.Hour, succeed)
 			return err
 		},
 		"Purge": func() error {
@@ -216,19 +223,23 @@ type unluckyConn struct {
 func (c unluckyConn) meetsDeadlock(query string) error {
 	locks := strings.Contains(query, "INSERT") || strings.Contains(query, "FOR UPDATE")
 	if locks && c.connector.deadlocks.Add(-1) >= 0 {
-		return &mysql.MySQLError{Number: 1213, SQLState: [5]byte([]byte("40001")), Message: "Deadlock found"}
+		return &mysql.MySQLError{Number: 1213, SQLState: [5]byte([]byte("40001"))}
 	}
 	return nil
 }
 
-func (c unluckyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c unluckyConn) ExecContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (driver.Result, error) {
 	if err := c.meetsDeadlock(query); err != nil {
 		return nil, err
 	}
 	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 }
 
-func (c unluckyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c unluckyConn) QueryContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (driver.Rows, error) {
 	if err := c.meetsDeadlock(query); err != nil {
 		return nil, err
 	}
@@ -245,7 +256,10 @@ func TestRoundTrips(t *testing.T) {
 		return trips.Dial(ctx, "tcp", addr)
 	})
 	dsn := strings.Replace(drivertest.NewDatabase(t, server.MySQL(t).URL), "tcp", "counted", 1)
-	drivertest.RoundTrips(t, drivertest.Connect(t, "mysql", dsn), sqlstore.MySQL, &trips, map[string]int{
-		"Claim": 1, "Renew": 1, "Complete": 1, "duplicate": 1, "Release": 1, "Transact": 9, "duplicate of Transact": 6,
-	})
+	want := map[string]int{
+		"Claim": 1, "Renew": 1, "Complete": 1, "duplicate": 1, "Release": 1,
+		"Transact": 9, "duplicate of Transact": 6,
+	}
+	db := drivertest.Connect(t, "mysql", dsn)
+	drivertest.RoundTrips(t, db, sqlstore.MySQL, &trips, want)
 }

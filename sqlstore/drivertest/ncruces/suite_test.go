@@ -10,5 +10,6 @@ import (
 
 func TestNcruces(t *testing.T) {
 	t.Parallel()
-	drivertest.Run(t, drivertest.SQLite("sqlite3", "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"))
+	const settings = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
+	drivertest.Run(t, drivertest.SQLite("sqlite3", settings))
 }

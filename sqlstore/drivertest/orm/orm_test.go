@@ -31,13 +31,14 @@ type Result struct {
 	ID string `bun:",pk" db:"id" gorm:"primaryKey"`
 }
 
-const createTable = "CREATE TABLE results (id TEXT PRIMARY KEY)"
+// insertFunc inserts a row in the transaction of the context.
+type insertFunc func(ctx context.Context, id string) error
 
 // TestLibraries tests that the writes of each library are committed and rolled back
 // with the transaction, and that a library that begins a transaction inside, as GORM
 // does for each write, does not end the store's.
 func TestLibraries(t *testing.T) {
-	for name, open := range map[string]func(t *testing.T, db *sql.DB) func(ctx context.Context, id string) error{
+	for name, open := range map[string]func(t *testing.T, db *sql.DB) insertFunc{
 		"database/sql": plain,
 		"sqlc":         likeSQLC,
 		"sqlx":         withSQLX,
@@ -47,28 +48,32 @@ func TestLibraries(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const settings = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)"
-			db := drivertest.Connect(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "test.db")+settings)
+			file := filepath.Join(t.TempDir(), "test.db")
+			db := drivertest.Connect(t, "sqlite", "file:"+file+settings)
 			store := sqlstore.New(db, sqlstore.SQLite)
 			require.NoError(t, store.Migrate(t.Context()))
-			_, err := db.ExecContext(t.Context(), createTable)
+			_, err := db.ExecContext(t.Context(), "CREATE TABLE results (id TEXT PRIMARY KEY)")
 			require.NoError(t, err)
 			insert := open(t, db)
-			_, err = store.Transact(t.Context(), "committed", time.Hour, func(ctx context.Context) error {
+			two := func(ctx context.Context) error {
 				return errors.Join(insert(ctx, "1"), insert(ctx, "2"))
-			})
+			}
+			_, err = store.Transact(t.Context(), "msg_1", time.Hour, two)
 			require.NoError(t, err)
-			_, err = store.Transact(t.Context(), "rolled back", time.Hour, func(ctx context.Context) error {
+			failing := func(ctx context.Context) error {
 				return errors.Join(insert(ctx, "3"), assert.AnError)
-			})
+			}
+			_, err = store.Transact(t.Context(), "msg_2", time.Hour, failing)
 			require.ErrorIs(t, err, assert.AnError)
 			var rows int
-			require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM results").Scan(&rows))
+			count := db.QueryRowContext(t.Context(), "SELECT count(*) FROM results")
+			require.NoError(t, count.Scan(&rows))
 			assert.Equal(t, 2, rows)
 		})
 	}
 }
 
-func plain(*testing.T, *sql.DB) func(context.Context, string) error {
+func plain(*testing.T, *sql.DB) insertFunc {
 	return func(ctx context.Context, id string) error {
 		tx, err := sqlstore.Tx(ctx)
 		if err != nil {
@@ -96,7 +101,7 @@ func (q *queries) CreateResult(ctx context.Context, id string) error {
 	return err
 }
 
-func likeSQLC(_ *testing.T, db *sql.DB) func(context.Context, string) error {
+func likeSQLC(_ *testing.T, db *sql.DB) insertFunc {
 	q := &queries{db: db}
 	return func(ctx context.Context, id string) error {
 		tx, err := sqlstore.Tx(ctx)
@@ -107,7 +112,7 @@ func likeSQLC(_ *testing.T, db *sql.DB) func(context.Context, string) error {
 	}
 }
 
-func withSQLX(_ *testing.T, sqlDB *sql.DB) func(context.Context, string) error {
+func withSQLX(_ *testing.T, sqlDB *sql.DB) insertFunc {
 	db := sqlx.NewDb(sqlDB, "sqlite3")
 	return func(ctx context.Context, id string) error {
 		tx, err := sqlstore.Tx(ctx)
@@ -127,7 +132,7 @@ func withSQLX(_ *testing.T, sqlDB *sql.DB) func(context.Context, string) error {
 	}
 }
 
-func withBun(_ *testing.T, sqlDB *sql.DB) func(context.Context, string) error {
+func withBun(_ *testing.T, sqlDB *sql.DB) insertFunc {
 	db := bun.NewDB(sqlDB, sqlitedialect.New())
 	return func(ctx context.Context, id string) error {
 		tx, err := sqlstore.Tx(ctx)
@@ -139,7 +144,7 @@ func withBun(_ *testing.T, sqlDB *sql.DB) func(context.Context, string) error {
 	}
 }
 
-func withGORM(t *testing.T, sqlDB *sql.DB) func(context.Context, string) error {
+func withGORM(t *testing.T, sqlDB *sql.DB) insertFunc {
 	t.Helper()
 	db, err := gorm.Open(sqlite.New(sqlite.Config{Conn: sqlDB}))
 	require.NoError(t, err)
@@ -150,7 +155,9 @@ func withGORM(t *testing.T, sqlDB *sql.DB) func(context.Context, string) error {
 		}
 		orm := db.WithContext(ctx)
 		orm.Statement.ConnPool = tx
-		return orm.Transaction(func(orm *gorm.DB) error { return orm.Create(&Result{ID: id}).Error })
+		return orm.Transaction(func(orm *gorm.DB) error {
+			return orm.Create(&Result{ID: id}).Error
+		})
 	}
 }
 
@@ -160,7 +167,7 @@ type entTx struct{ dialect.Driver }
 func (d entTx) Tx(context.Context) (dialect.Tx, error) { return dialect.NopTx(d), nil }
 
 // withEnt does what a client does that ent generates.
-func withEnt(*testing.T, *sql.DB) func(context.Context, string) error {
+func withEnt(*testing.T, *sql.DB) insertFunc {
 	return func(ctx context.Context, id string) error {
 		tx, err := sqlstore.Tx(ctx)
 		if err != nil {

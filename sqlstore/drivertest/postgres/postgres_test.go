@@ -21,5 +21,6 @@ func TestPgx(t *testing.T) {
 
 func TestPq(t *testing.T) {
 	t.Parallel()
-	drivertest.Run(t, drivertest.Postgres("postgres", server.Postgres(t).URL+"&binary_parameters=yes"))
+	url := server.Postgres(t).URL + "&binary_parameters=yes"
+	drivertest.Run(t, drivertest.Postgres("postgres", url))
 }

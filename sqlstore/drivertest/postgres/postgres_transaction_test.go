@@ -40,14 +40,15 @@ func TestSession(t *testing.T) {
 		t.Run(statement, func(t *testing.T) {
 			store, db := open(t)
 			db.SetMaxOpenConns(1)
-			state, err := store.Transact(t.Context(), "msg_1", time.Hour, func(ctx context.Context) error {
+			change := func(ctx context.Context) error {
 				tx, err := sqlstore.Tx(ctx)
 				if err != nil {
 					return err
 				}
 				_, err = tx.ExecContext(ctx, statement)
 				return err
-			})
+			}
+			state, err := store.Transact(t.Context(), "msg_1", time.Hour, change)
 			require.NoError(t, err)
 			assert.Equal(t, geminihook.Acquired, state)
 			c, err := store.Claim(t.Context(), "msg_1", "token", time.Minute, time.Hour)
@@ -92,7 +93,8 @@ func TestVanished(t *testing.T) {
 
 func TestRoundTrips(t *testing.T) {
 	want := map[string]int{
-		"Claim": 1, "Renew": 1, "Complete": 1, "duplicate": 2, "Release": 1, "Transact": 3, "duplicate of Transact": 3,
+		"Claim": 1, "Renew": 1, "Complete": 1, "duplicate": 2, "Release": 1,
+		"Transact": 3, "duplicate of Transact": 3,
 	}
 	t.Run("pgx", func(t *testing.T) {
 		var trips testserver.RoundTrips
@@ -144,10 +146,11 @@ func TestSerializable(t *testing.T) {
 		assert.NoError(t, err)
 		claimed <- c
 	}()
+	const waits = `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pid IN (
+		SELECT pid FROM pg_locks WHERE relation = 'geminihook_deliveries'::regclass))`
 	require.Eventually(t, func() bool {
 		var waiting bool
-		err := db.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted
-			AND pid IN (SELECT pid FROM pg_locks WHERE relation = 'geminihook_deliveries'::regclass))`).Scan(&waiting)
+		err := db.QueryRowContext(t.Context(), waits).Scan(&waiting)
 		return err == nil && waiting
 	}, time.Minute, 10*time.Millisecond)
 	require.NoError(t, other.Commit())

@@ -45,7 +45,8 @@ func TestPlainDriver(t *testing.T) {
 func TestCanceledRunKeepsConnection(t *testing.T) {
 	store, db := newStore(t)
 	db.SetMaxOpenConns(1)
-	_, err := db.ExecContext(t.Context(), "CREATE TEMP TABLE mine (id TEXT)") // which the connection has
+	// A temporary table is that of the connection.
+	_, err := db.ExecContext(t.Context(), "CREATE TEMP TABLE mine (id TEXT)")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err = store.Transact(ctx, "msg_1", time.Hour, func(ctx context.Context) error {

@@ -30,13 +30,13 @@ func TestPurge(t *testing.T) {
 // TestPurgeRidesOnClaims tests that expired rows go, a batch per minute, if
 // nobody calls Purge.
 func TestPurgeRidesOnClaims(t *testing.T) {
-	for name, call := range map[string]func(ctx context.Context, store *sqlstore.Store, key string) error{
+	for name, call := range map[string]func(context.Context, *sqlstore.Store, string) error{
 		"claim": func(ctx context.Context, store *sqlstore.Store, key string) error {
 			_, err := store.Claim(ctx, key, rand.Text(), time.Minute, time.Hour)
 			return err
 		},
 		"transact": func(ctx context.Context, store *sqlstore.Store, key string) error {
-			_, err := store.Transact(ctx, key, time.Hour, func(context.Context) error { return nil })
+			_, err := store.Transact(ctx, key, time.Hour, succeed)
 			return err
 		},
 	} {
@@ -45,11 +45,13 @@ func TestPurgeRidesOnClaims(t *testing.T) {
 				store, db := newStore(t)
 				defer func() { _ = db.Close() }()
 				fill(t, db, "expired", 250, time.Now().Add(-time.Hour))
+				const expired = `SELECT count(*) FROM geminihook_deliveries
+					WHERE CAST(key AS TEXT) LIKE 'expired%'`
 				for i, left := range []int{150, 50, 0} {
 					for _, pause := range []time.Duration{0, time.Minute - time.Microsecond} {
 						time.Sleep(pause)
 						require.NoError(t, call(t.Context(), store, fmt.Sprint("msg_", i, pause)))
-						assert.Equal(t, left, count(t, db, "SELECT count(*) FROM geminihook_deliveries WHERE CAST(key AS TEXT) LIKE 'expired%'"))
+						assert.Equal(t, left, count(t, db, expired))
 					}
 					time.Sleep(time.Microsecond)
 				}
@@ -57,6 +59,8 @@ func TestPurgeRidesOnClaims(t *testing.T) {
 		})
 	}
 }
+
+func succeed(context.Context) error { return nil }
 
 func rows(t testing.TB, db *sql.DB) int {
 	t.Helper()
@@ -66,7 +70,8 @@ func rows(t testing.TB, db *sql.DB) int {
 // fill makes rows that are done.
 func fill(t testing.TB, db *sql.DB, prefix string, n int, expires time.Time) {
 	t.Helper()
-	_, err := db.ExecContext(t.Context(), `WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i < ?2)
+	_, err := db.ExecContext(t.Context(), `
+		WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i < ?2)
 		INSERT INTO geminihook_deliveries
 		SELECT CAST(?1 || lower(hex(randomblob(16))) AS BLOB), 2, randomblob(26), 1, 0, ?3 FROM c`,
 		prefix, n, expires.UnixMicro())
@@ -106,11 +111,14 @@ func BenchmarkPurge(b *testing.B) {
 	}
 }
 
-func claimUntil(b *testing.B, store *sqlstore.Store, end <-chan error) (claims int, slowest time.Duration) {
+func claimUntil(
+	b *testing.B, store *sqlstore.Store, end <-chan error,
+) (claims int, slowest time.Duration) {
 	b.Helper()
 	for {
 		start := time.Now()
-		_, err := store.Claim(b.Context(), "msg_"+start.String(), rand.Text(), time.Minute, time.Hour)
+		key := "msg_" + start.String()
+		_, err := store.Claim(b.Context(), key, "token", time.Minute, time.Hour)
 		require.NoError(b, err)
 		slowest = max(slowest, time.Since(start))
 		claims++

@@ -16,22 +16,20 @@ import (
 
 // crowd is a writer at work, and others that wait for it.
 type crowd struct {
-	store   *sqlstore.Store
 	proceed chan struct{} // each value lets one function return
-	began   chan struct{} // each value is a function that began
 	ended   chan error    // each value is a transaction that ended
 }
 
 // gather starts n transactions and waits until no more can happen.
 func gather(ctx context.Context, store *sqlstore.Store, prefix string, n int) *crowd {
-	c := &crowd{store: store, proceed: make(chan struct{}, n), began: make(chan struct{}, n), ended: make(chan error, n)}
+	c := &crowd{proceed: make(chan struct{}, n), ended: make(chan error, n)}
 	for i := range n {
 		go func() {
-			_, err := store.Transact(ctx, prefix+strconv.Itoa(i), time.Hour, func(context.Context) error {
-				c.began <- struct{}{}
+			fn := func(context.Context) error {
 				<-c.proceed
 				return nil
-			})
+			}
+			_, err := store.Transact(ctx, prefix+strconv.Itoa(i), time.Hour, fn)
 			c.ended <- err
 		}()
 	}
