@@ -23,6 +23,7 @@ require (
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
+	github.com/geminihook/geminihook/pgstore v0.1.0
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
@@ -52,3 +53,5 @@ replace (
 	github.com/geminihook/geminihook => ../../
 	github.com/geminihook/geminihook/sqlstore => ../
 )
+
+replace github.com/geminihook/geminihook/pgstore => ../../pgstore
