@@ -59,9 +59,11 @@ func (r *run) call(ctx context.Context, end time.Time) error {
 	return err
 }
 
-// callWatched is call, and logs a warning if the function hangs.
+// callWatched is call, and logs a warning if the function hangs. A Transactor may
+// call it again, for example after a conflict with another transaction.
 func (r *run) callWatched(ctx context.Context, end time.Time) error {
-	hang := time.AfterFunc(time.Until(end)+grace, func() { r.hangs(ctx) })
+	r.returned.Store(false)
+	hang := time.AfterFunc(time.Until(end.Add(grace)), func() { r.hangs(ctx) })
 	defer hang.Stop()
 	return r.call(ctx, end)
 }

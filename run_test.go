@@ -3,6 +3,7 @@ package geminihook_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -162,6 +163,24 @@ func TestHangingFunction(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestNoRunTimeout: the greatest durations stand for none and do not overflow.
+func TestNoRunTimeout(t *testing.T) {
+	for name, e := range endpoints() {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				o := observe(t, e)
+				e.RunTimeout, e.StoreTimeout = math.MaxInt64, math.MaxInt64
+				e.Lease, e.Keep = math.MaxInt64, math.MaxInt64
+				out := e.Process(t.Context(), newEvent(t), work(24*time.Hour))
+				assert.Equal(t, geminihook.Processed, out.Result)
+				assert.Equal(t, 1, countLines(o.log(), ""), o.log())
+				again := e.Process(t.Context(), newEvent(t), succeed)
+				assert.Equal(t, e.Transactor == nil, again.Result == geminihook.Duplicate)
+			})
+		})
 	}
 }
 
