@@ -59,12 +59,13 @@ type SecretFile struct {
 	// slog.Default().
 	Logger *slog.Logger
 
-	fileMu sync.Mutex  // held by the one delivery that looks at the file; guards tried and seen
-	tried  time.Time   // when the file was last read, with or without success
-	seen   fs.FileInfo // what the file looked like at that time; nil if there was none
+	tried time.Time   // when the file was last read, with or without success
+	seen  fs.FileInfo // what the file looked like at that time; nil if there was none
 
-	mu       sync.Mutex // guards verifier and status
-	verifier *HMAC      // has the secrets in use; nil before the first success
+	mu       sync.Mutex    // guards what follows
+	looking  chan struct{} // has room for the one delivery that looks; guards tried and seen
+	looks    int           // counts the looks without which a delivery could not go on
+	verifier *HMAC         // has the secrets in use; nil before the first success
 	status   SecretFileStatus
 }
 
@@ -88,7 +89,7 @@ func (f *SecretFile) Verify(ctx context.Context, header http.Header, body []byte
 	if d.found.hmac == 0 { // no secret in the file can verify it, so the file is not read
 		return Proof{}, &schemeError{scheme: SchemeHMAC, found: d.found}
 	}
-	verifier, err := f.current(false)
+	verifier, err := f.current(ctx, false)
 	if verifier == nil {
 		return Proof{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -96,8 +97,11 @@ func (f *SecretFile) Verify(ctx context.Context, header http.Header, body []byte
 	if mismatch == nil {
 		return proof, nil
 	}
-	newer, _ := f.current(true) // the secret may have been rotated
-	if newer == verifier {
+	newer, err := f.current(ctx, true) // the secret may have been rotated
+	switch newer {
+	case nil:
+		return Proof{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case verifier:
 		return Proof{}, mismatch
 	}
 	return newer.Verify(ctx, header, body)
@@ -115,7 +119,7 @@ func (f *SecretFile) Refresh(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if verifier, err := f.current(false); verifier == nil {
+	if verifier, err := f.current(ctx, false); verifier == nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return nil
@@ -136,17 +140,31 @@ var errNoSecretFile = withReason(ErrUnavailable, "the *SecretFile is nil")
 
 // current returns a verifier with the secrets in use, after reading the file if
 // needed; mismatch means that the secrets in use did not match a delivery. The
-// verifier is nil if there are no secrets. The error is that of the last reading.
-func (f *SecretFile) current(mismatch bool) (*HMAC, error) {
-	verifier, _ := f.inUse()
-	if verifier == nil || mismatch {
-		f.fileMu.Lock()
-	} else if !f.fileMu.TryLock() {
-		// Another delivery is looking at the file, which can take a while if it
-		// comes over a network. This one need not wait unless no secret matches.
-		return verifier, nil
+// verifier is nil if there are no secrets, or if ctx ended before the file could be
+// looked at. Otherwise the error is that of the last reading.
+func (f *SecretFile) current(ctx context.Context, mismatch bool) (*HMAC, error) {
+	verifier, looking, looks := f.begin()
+	wait := verifier == nil || mismatch
+	select {
+	case looking <- struct{}{}:
+	default:
+		if !wait {
+			// Another delivery is looking at the file, which can take a while if it
+			// comes over a network. This one need not wait unless no secret matches.
+			return verifier, nil
+		}
+		select {
+		case looking <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	defer f.fileMu.Unlock()
+	defer func() { <-looking }()
+	if wait && !f.isNext(looks) {
+		// If each of a flood of forged deliveries looked at a slow file, one after the
+		// other, they would pile up. Another one has looked for this one, too.
+		return f.inUse()
+	}
 	_, failed := f.inUse()
 	info, _ := os.Stat(f.Path) // an error occurs again when the file is read, and is kept then
 	changed := f.tried.IsZero() || !looksSame(info, f.seen)
@@ -159,6 +177,29 @@ func (f *SecretFile) current(mismatch bool) (*HMAC, error) {
 		f.read(changed)
 	}
 	return f.inUse()
+}
+
+// begin returns the verifier in use, or nil, and what a delivery needs to wait for its
+// turn to look at the file.
+func (f *SecretFile) begin() (verifier *HMAC, looking chan struct{}, looks int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.looking == nil {
+		f.looking = make(chan struct{}, 1)
+	}
+	return f.verifier, f.looking, f.looks
+}
+
+// isNext reports whether none of those who waited has looked since begin. If so, the
+// caller looks now.
+func (f *SecretFile) isNext(looks int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.looks != looks {
+		return false
+	}
+	f.looks++
+	return true
 }
 
 // inUse returns a verifier with the secrets in use, or nil, and the error of the last

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,4 +167,102 @@ func (h *slowHandler) Handle(context.Context, slog.Record) error {
 	close(h.logging)
 	<-h.release
 	return nil
+}
+
+// TestSecretFileFlood: of the forged deliveries that wait while another one looks at
+// the file, one looks again for all of them. If each did, they would pile up before a
+// slow disk, and before a genuine one that is signed with a new secret.
+func TestSecretFileFlood(t *testing.T) {
+	const flood = 100
+	f, _ := newSecretFile(t, webhooktest.RandomSecret())
+	f.MinRefresh = time.Nanosecond
+	require.NoError(t, f.Refresh(t.Context()))
+	writeSecrets(t, f.Path, "bad")
+	logging, release := make(chan struct{}), make(chan struct{})
+	f.Logger = slog.New(&slowHandler{
+		Handler: slog.DiscardHandler, logging: logging, release: release,
+	})
+
+	forged := webhooktest.RandomSecret()
+	var wg sync.WaitGroup
+	send := func() { assert.ErrorIs(t, verifySigned(f, forged), geminihook.ErrSignature) }
+	wg.Go(send)
+	<-logging // it is looking
+	for range flood {
+		wg.Go(send)
+	}
+	for goroutinesIn("[select", "(*SecretFile).current") < flood {
+		runtime.Gosched()
+	}
+	close(release)
+	wg.Wait()
+	// The first one looks twice, because no secret matches.
+	assert.LessOrEqual(t, f.Status().Failures, 3)
+}
+
+// goroutinesIn returns how many goroutines have all of the texts in their stack.
+func goroutinesIn(texts ...string) (n int) {
+	stacks := make([]byte, 8<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		missing := func(text string) bool { return !strings.Contains(stack, text) }
+		if !slices.ContainsFunc(texts, missing) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestSecretFileHangs: if the disk hangs, a delivery that waits for it ends with its
+// request, and it is not decided about.
+func TestSecretFileHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secret := webhooktest.RandomSecret()
+		f, _ := newSecretFile(t, secret)
+		logging, release := make(chan struct{}), make(chan struct{})
+		f.Logger = slog.New(&slowHandler{
+			Handler: slog.DiscardHandler, logging: logging, release: release,
+		})
+		go func() { _ = f.Refresh(t.Context()) }()
+		<-logging // it is looking, and hangs
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		d := webhooktest.New(geminihook.EventBatchSucceeded, webhooktest.Static(secret))
+		_, err := f.Verify(ctx, d.Header, d.Body)
+		require.NoError(t, err, "the secrets are in use already")
+		_, err = f.Verify(ctx, d.WrongSecret().Header, d.Body)
+		require.ErrorIs(t, err, geminihook.ErrUnavailable)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		close(release)
+	})
+}
+
+// TestSecretFileChangesDuringRead: what changes while the file is read is noticed at
+// the next delivery, even if MinRefresh has not passed.
+func TestSecretFileChangesDuringRead(t *testing.T) {
+	text := webhooktest.RandomSecret() + strings.Repeat("\n", 60_000)
+	f, _ := newSecretFile(t, text)
+	f.MinRefresh = 24 * time.Hour
+	file, err := os.OpenFile(f.Path, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer file.Close()
+	size := int64(len(text))
+	shorten := func() error {
+		size--
+		return file.Truncate(size)
+	}
+	for range 300 {
+		fresh := webhooktest.RandomSecret()
+		require.NoError(t, shorten()) // it looks changed, so it is read
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = f.Refresh(t.Context()) })
+		wg.Go(func() {
+			for range rand.IntN(100_000) { // until some time during the reading
+			}
+			_, err := file.WriteAt([]byte(fresh), 0)
+			assert.NoError(t, errors.Join(err, shorten()))
+		})
+		wg.Wait()
+		require.NoError(t, verifySigned(f, fresh))
+	}
 }
