@@ -117,24 +117,32 @@ func TestSenderHangsUpInTheBody(t *testing.T) {
 	})
 }
 
-// TestReadTimeoutIsCleared: a run that takes longer than ReadTimeout does not make
-// the server take the sender for disconnected, and the connection serves the next
-// delivery.
+// deadlineRecorder notes the read deadlines that are set.
+type deadlineRecorder struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlineRecorder) SetReadDeadline(at time.Time) error {
+	d.set = append(d.set, at)
+	return nil
+}
+
+// TestReadTimeoutIsCleared: the deadline is cleared before the function runs, so that a
+// run that takes longer does not make the server take the sender for disconnected.
+// net/http clears it itself for HTTP/1; other servers do not.
 func TestReadTimeoutIsCleared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &geminihook.Endpoint{ReadTimeout: time.Second}
-		ended := make(chan error, 1) // the request's context ends when the sender disconnects
 		observe(t, e)
+		w := &deadlineRecorder{ResponseRecorder: httptest.NewRecorder()}
+		start := time.Now()
 		h := e.Handler(func(context.Context, *geminihook.Event) error {
-			letPass(10 * time.Second)
+			assert.Equal(t, []time.Time{start.Add(time.Second), {}}, w.set)
 			return nil
 		})
-		s := servePipe(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			h.ServeHTTP(w, r)
-			ended <- r.Context().Err()
-		}))
-		assert.Equal(t, 200, s.send(t, newBatch()).status)
-		require.NoError(t, <-ended)
+		h.ServeHTTP(w, newBatch().Request("/"))
+		assert.Equal(t, 200, w.Code)
 	})
 }
 
