@@ -181,6 +181,9 @@ func (u Unknown) String() string { return fmt.Sprintf("unknown data (%d bytes)",
 // Format writes the same as String, whatever the verb.
 func (u Unknown) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, u.String()) }
 
+// LogValue returns the same as String for slog.
+func (u Unknown) LogValue() slog.Value { return slog.StringValue(u.String()) }
+
 func (b *BatchSucceeded) jobID() string            { return b.ID }
 func (b *BatchFailed) jobID() string               { return b.ID }
 func (b *BatchExpired) jobID() string              { return b.ID }

@@ -22,7 +22,9 @@ func TestEventShowsNoBody(t *testing.T) {
 	require.NoError(t, err)
 	ev.ID = d.ID()
 	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "event", ev, "value", *ev)
+	attrs := []any{"event", ev, "value", *ev, "data", ev.Data}
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", attrs...)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", attrs...)
 	for _, s := range []string{
 		log.String(), fmt.Sprintf("%v", ev), fmt.Sprintf("%+v", *ev), fmt.Sprintf("%#v", ev),
 		fmt.Sprintf("%s %q", ev, ev), fmt.Sprintf("%x", ev),
