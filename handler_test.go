@@ -78,6 +78,7 @@ func TestMissing(t *testing.T) {
 	}{
 		{"function", func() { e.Handler(nil) }, "geminihook: Handler: the function is nil"},
 		{"handler", func() { e.Middleware(nil) }, "geminihook: Middleware: the handler is nil"},
+		{"HandlerFunc", func() { e.Middleware(http.HandlerFunc(nil)) }, "geminihook: Middleware: the handler is nil"},
 		{"Verifier of Handler", func() { empty.Handler(succeed) }, "Endpoint.Verifier is nil"},
 		{"Verifier of Middleware", func() { empty.Middleware(http.NotFoundHandler()) }, "Endpoint.Verifier is nil"},
 	} {
