@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,15 +29,14 @@ func (r *run) transact(ctx context.Context, transactor Transactor) Outcome {
 // transaction follows one call of Transact through its phases.
 type transaction struct {
 	run   *run
-	phase phase
-	limit *time.Timer // ends the context if the store takes too long to begin or to end
-	fnErr error       // what the function returned
+	limit *time.Timer  // ends the context if the store takes too long to begin or to end
+	phase atomic.Int32 // the store may call the function from another goroutine
+	fnErr error        // of the function; not to be read before it has returned
 }
 
-type phase int
-
+// The phases of a transaction.
 const (
-	beginning phase = iota
+	beginning int32 = iota
 	running
 	ending
 )
@@ -46,9 +46,11 @@ func (t *transaction) call(ctx context.Context) error {
 	if !t.limit.Stop() || ctx.Err() != nil {
 		return fmt.Errorf("%w: the transaction began too late", ErrStore)
 	}
-	t.phase = running
-	defer func() { // also after a panic
-		t.phase = ending
+	t.phase.Store(running)
+	// If the function panics or exits, and the store recovers, nothing was handled.
+	t.fnErr = errPanic
+	defer func() {
+		t.phase.Store(ending)
 		t.limit.Reset(t.run.storeTimeout)
 	}()
 	t.fnErr = t.run.callWatched(ctx, t.run.ends(time.Now()))
@@ -58,7 +60,7 @@ func (t *transaction) call(ctx context.Context) error {
 // explain extends an error of the store with the phase that took too long.
 func (t *transaction) explain(err error) error {
 	text := fmt.Sprintf("the transaction did not end within StoreTimeout (%v)", t.run.storeTimeout)
-	if t.phase == beginning {
+	if t.phase.Load() == beginning {
 		text = fmt.Sprintf("the transaction did not begin within RunTimeout (%v) "+
 			"or before the deadline of the request", t.run.runTimeout)
 	}
@@ -67,11 +69,15 @@ func (t *transaction) explain(err error) error {
 
 // outcome returns the Outcome, given what Transact returned.
 func (t *transaction) outcome(state State, err error) Outcome {
-	ran := t.phase != beginning
-	if ran && err == nil {
+	phase := t.phase.Load()
+	ran := phase != beginning
+	if phase == ending && err == nil {
 		err = t.fnErr // in case the store lost it
 	}
 	switch {
+	case phase == running:
+		returned := fmt.Errorf("%w: the Transactor returned before the function did", ErrStore)
+		return unavailable(errors.Join(returned, err))
 	case !ran && err == nil && state == Done:
 		return outcome(Duplicate, nil)
 	case !ran && err == nil && state == InProgress:
