@@ -36,7 +36,7 @@ func kindOf(o geminihook.Outcome) kind {
 	switch {
 	case o.Event == nil:
 		return rejected
-	case o.Result == geminihook.Forbidden:
+	case o.Result == geminihook.Forbidden || o.Result == geminihook.Ignored:
 		return forbidden
 	case o.Result == geminihook.Processed:
 		return processed

@@ -84,10 +84,10 @@ type Recorder struct {
 // Processed. The name of a file is its kind and a hash of the webhook-id, never the
 // id itself. These are the kinds:
 //
-//   - "failed-" is a verified event, unless it was processed or forbidden.
+//   - "failed-" is a verified event, unless it was processed, forbidden or ignored.
 //   - "processed-" is a verified event that was processed.
-//   - "forbidden-" is a genuine delivery that Authorize refused. Anyone can cause
-//     one with a dynamic webhook.
+//   - "forbidden-" is a genuine delivery that Authorize refused or ignored. Anyone
+//     can cause one with a dynamic webhook.
 //   - "rejected-" is everything else: nothing in it is verified. If at least one of
 //     the three webhook headers is missing, the name begins with
 //     "rejected-incomplete-"; such a file never replaces or pushes out one that has

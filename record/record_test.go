@@ -132,21 +132,26 @@ func TestProcessed(t *testing.T) {
 	assert.Equal(t, g.delivery("msg_1").Header, loaded[0].Header)
 }
 
-// TestForbidden: anyone can cause a forbidden delivery with a dynamic webhook, so it
-// must not push out an event that failed.
+// TestForbidden: anyone can cause a delivery that Authorize refuses or ignores with a
+// dynamic webhook, so it must not push out an event that failed.
 func TestForbidden(t *testing.T) {
-	g := newRig(t, &record.Recorder{
-		MaxFiles: 1, Results: []geminihook.Result{geminihook.Failed, geminihook.Forbidden},
-	})
-	g.post(g.delivery("msg_1"), errPoison)
-	g.endpoint.Authorize = func(context.Context, *geminihook.Event) error {
-		return geminihook.ErrForbidden
+	for result, err := range map[geminihook.Result]error{
+		geminihook.Forbidden: geminihook.ErrForbidden,
+		geminihook.Ignored:   geminihook.Permanent(errPoison),
+	} {
+		t.Run(string(result), func(t *testing.T) {
+			results := []geminihook.Result{geminihook.Failed, result}
+			g := newRig(t, &record.Recorder{MaxFiles: 1, Results: results})
+			g.post(g.delivery("msg_1"), errPoison)
+			g.endpoint.Authorize = func(context.Context, *geminihook.Event) error { return err }
+			for i := range 3 {
+				g.post(g.delivery("msg_"+strconv.Itoa(i)), nil)
+			}
+			assert.Equal(t, "failed 1, forbidden 1", g.kinds(t))
+			recorded := strings.Count(g.logs.String(), "result="+string(result))
+			assert.Equal(t, 1, recorded, "the Interval applies")
+		})
 	}
-	for i := range 3 {
-		g.post(g.delivery("msg_"+strconv.Itoa(i)), nil)
-	}
-	assert.Equal(t, "failed 1, forbidden 1", g.kinds(t))
-	assert.Equal(t, 1, strings.Count(g.logs.String(), "result=forbidden"), "the Interval applies")
 }
 
 // TestInterval: what strangers send is written at most once per Interval, and what is
