@@ -153,7 +153,7 @@ func (e *Endpoint) log(ctx context.Context, o Outcome) {
 	if !logger.Enabled(ctx, level) {
 		return
 	}
-	if o.Event == nil {
+	if o.fromStranger() {
 		allowed, leftOut := e.lines.take(time.Now())
 		if leftOut > 0 {
 			logger.WarnContext(ctx, leftOutText, "count", leftOut)
@@ -165,7 +165,14 @@ func (e *Endpoint) log(ctx context.Context, o Outcome) {
 	logger.LogAttrs(ctx, level, "gemini webhook", o.attrs()...)
 }
 
-const leftOutText = "gemini webhook: lines about requests without a verified event were left out"
+const leftOutText = "gemini webhook: lines about requests without an authorized event were left out"
+
+// fromStranger reports whether a stranger may have caused the outcome. Whoever has an
+// API key can have Google sign the event of a dynamic webhook, and send it here again
+// and again.
+func (o *Outcome) fromStranger() bool {
+	return o.Event == nil || o.Result == Forbidden || o.Result == Ignored
+}
 
 // logLimit bounds the log lines that strangers can cause to 10 in any second.
 type logLimit struct {

@@ -184,7 +184,34 @@ func assertRate(t *testing.T, log string) {
 	}
 }
 
-// TestLogOfVerified: no line about a verified event is left out.
+// TestLogFloodOfReplays: a stranger can have Google sign an event of their own, and
+// send it again and again.
+func TestLogFloodOfReplays(t *testing.T) {
+	for result, err := range map[geminihook.Result]error{
+		geminihook.Forbidden: geminihook.ErrForbidden,
+		geminihook.Ignored:   geminihook.Permanent(errDisk),
+	} {
+		t.Run(string(result), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := &geminihook.Endpoint{}
+				e.Authorize = func(context.Context, *geminihook.Event) error { return err }
+				o := observe(t, e)
+				h := e.Handler(succeed)
+				d := newBatch()
+				for range 1000 {
+					h.ServeHTTP(&discard{header: http.Header{}}, d.Request("/"))
+					assert.Equal(t, result, o.next().Result)
+				}
+				assert.Equal(t, 10, countLines(o.log(), "result="+string(result)))
+				letPass(time.Second)
+				flood(h, 1, 0)
+				assert.Equal(t, 990, leftOut(t, o.log()))
+			})
+		})
+	}
+}
+
+// TestLogOfVerified: no line about a verified and authorized event is left out.
 func TestLogOfVerified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &geminihook.Endpoint{}

@@ -136,9 +136,9 @@ type Endpoint struct {
 
 	// Logger gets one line per request or event, with the texts of errors that
 	// the program returned, but without a body or a secret. Strangers can cause
-	// requests without a verified event: for these, it gets at most 10 lines per
-	// second, and then one line with the number of lines that were left out. Nil
-	// means slog.Default().
+	// requests without a verified event, and events that Authorize refuses or
+	// ignores: for these, it gets at most 10 lines per second, and then one line
+	// with the number of lines that were left out. Nil means slog.Default().
 	Logger *slog.Logger
 
 	// Observe is called once per request or event, for metrics and records,
