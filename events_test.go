@@ -35,6 +35,7 @@ func TestEventShowsNoBody(t *testing.T) {
 		assert.NotContains(t, s, "99 111 110 102", "nor as a list of bytes")
 	}
 	assert.Contains(t, fmt.Sprint(ev), d.ID())
+	assert.Contains(t, log.String(), `"event":{"id":"`+d.ID()+`","type":"new","attempt":0}`)
 }
 
 func TestJobID(t *testing.T) {
