@@ -77,6 +77,7 @@ func TestTransact(t *testing.T) {
 			assert.Equal(t, statusOf(tt.result), got.status)
 			assert.Equal(t, got.status == 503, got.header.Get("Retry-After") != "")
 			require.ErrorIs(t, out.Err, tt.err)
+			assert.NotContains(t, rc.log(), "%!", "the reason is complete")
 		})
 	}
 }
