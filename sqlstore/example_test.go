@@ -22,7 +22,8 @@ func Example() {
 }
 
 func serve(ctx context.Context, verifier geminihook.Verifier) error {
-	db, err := sql.Open("sqlite", "file:app.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)")
+	const settings = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)"
+	db, err := sql.Open("sqlite", "file:app.db"+settings)
 	if err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func serve(ctx context.Context, verifier geminihook.Verifier) error {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "INSERT INTO results (id) VALUES (?)", ev.ID)
-		return err // nil commits the row together with the event
+		return err // nil commits the row together with the mark
 	})
 	return http.ListenAndServe("127.0.0.1:8080", handler)
 }

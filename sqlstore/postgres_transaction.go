@@ -80,11 +80,13 @@ func (t *postgresTransaction) commit(ctx context.Context, keep time.Duration, un
 	case state == noSavepoint || state == noTransaction:
 		return &functionError{text: endedText, err: err}
 	case state == transactionAborted:
-		return &functionError{text: "the function did not return an SQL error that aborted its transaction", err: err}
+		const text = "the function did not return an SQL error that aborted its transaction"
+		return &functionError{text: text, err: err}
 	case state == notNull && strings.Contains(err.Error(), "geminihook_deliveries"):
 		return errors.New("a claim whose lease had ended was renewed or completed while the function ran")
 	case strings.HasPrefix(state, "23") || strings.HasPrefix(state, "P0"):
-		return &functionError{text: "the commit was refused because of what the function wrote", err: err}
+		const text = "the commit was refused because of what the function wrote"
+		return &functionError{text: text, err: err}
 	}
 	return fmt.Errorf("the commit failed, or its result is unknown: %w", err)
 }

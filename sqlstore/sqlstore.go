@@ -4,7 +4,8 @@
 // mark that the event was handled: exactly once. The function gets a [sql.Tx] from
 // [Tx], which GORM, ent, bun, sqlx and sqlc accept as their own:
 //
-//	db, err := sql.Open("sqlite", "file:app.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)")
+//	const settings = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)"
+//	db, err := sql.Open("sqlite", "file:app.db"+settings)
 //	if err != nil {
 //		return err
 //	}
@@ -67,7 +68,8 @@ func (s *Store) Claim(
 			return c, nil
 		}
 	}
-	return geminihook.Claim{}, fmt.Errorf("sqlstore: the key changed hands each of the %d times it was looked at", tries)
+	return geminihook.Claim{}, fmt.Errorf(
+		"sqlstore: the key changed hands each of the %d times it was looked at", tries)
 }
 
 // Renew implements [geminihook.Store].

@@ -64,7 +64,8 @@ func end(ctx context.Context, tx transaction, keep time.Duration, own error) err
 		return own
 	}
 	if ctx.Err() != nil {
-		late := fmt.Errorf("rolled back, because the time was over when the function returned: %w", context.Cause(ctx))
+		late := fmt.Errorf("rolled back, because the time was over when the function returned: %w",
+			context.Cause(ctx))
 		return errors.Join(storeFailed(late), own)
 	}
 	err := tx.commit(ctx, keep, permanent)
