@@ -256,7 +256,7 @@ func (f *SecretFile) load() ([]Secret, error) {
 	if f.Variable != "" {
 		value, ok := variableIn(list, f.Variable)
 		if !ok {
-			return nil, fmt.Errorf("%s has no line %s=...", f.Path, f.Variable)
+			return nil, fmt.Errorf("%s has no line that sets %s", f.Path, f.Variable)
 		}
 		list = value
 	}

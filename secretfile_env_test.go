@@ -52,9 +52,9 @@ func TestSecretFileVariable(t *testing.T) {
 func TestSecretFileVariableRefuses(t *testing.T) {
 	good := webhooktest.RandomSecret()
 	for _, tt := range []struct{ name, text, want string }{
-		{"not set", "X=" + good, "has no line S=..."},
-		{"in a comment", "# S=" + good, "has no line S=..."},
-		{"no sign", "S " + good, "has no line S=..."},
+		{"not set", "X=" + good, "has no line that sets S"},
+		{"in a comment", "# S=" + good, "has no line that sets S"},
+		{"no sign", "S " + good, "has no line that sets S"},
 		{"empty", "S=\n", "secret is empty"},
 		{"empty in the last line", "S=" + good + "\nS=\n", "secret is empty"},
 		{"one quotation mark", `S="` + good, "secret is quoted"},

@@ -107,14 +107,3 @@ func (e *mysql) exec(ctx context.Context, query string) (id int64, err error) {
 		return result.LastInsertId()
 	})
 }
-
-// retryDeadlock repeats what the database gave up because of another transaction.
-func retryDeadlock[T any](do func() (T, error)) (result T, err error) {
-	for range tries {
-		result, err = do()
-		if number := mysqlNumber(err); number != mysqlDeadlock && number != mysqlChanged {
-			break
-		}
-	}
-	return result, err
-}

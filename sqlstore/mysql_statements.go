@@ -165,3 +165,14 @@ func fits(key string) error {
 	}
 	return nil
 }
+
+// retryDeadlock repeats what the database gave up because of another transaction.
+func retryDeadlock[T any](do func() (T, error)) (result T, err error) {
+	for range tries {
+		result, err = do()
+		if number := mysqlNumber(err); number != mysqlDeadlock && number != mysqlChanged {
+			break
+		}
+	}
+	return result, err
+}
