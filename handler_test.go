@@ -97,6 +97,7 @@ func TestMissing(t *testing.T) {
 	})
 	t.Run("event of Process", func(t *testing.T) {
 		out := empty.Process(t.Context(), nil, succeed)
+		assert.Nil(t, out.Event, "there is none to report or to record")
 		assert.Equal(t, 500, out.Status)
 		require.ErrorContains(t, out.Err, "the event or the function is nil")
 	})

@@ -96,7 +96,10 @@ func (e *Endpoint) Process(
 	}
 	out = outcome(Failed, errPanic) // is reported if anything below panics
 	defer func() {
-		out.ID, out.Event, out.Elapsed = copied.ID, &copied, time.Since(start)
+		out.Elapsed = time.Since(start)
+		if ev != nil {
+			out.ID, out.Event = copied.ID, &copied
+		}
 		e.report(ctx, out)
 	}()
 	if ev == nil || fn == nil {
