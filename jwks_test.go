@@ -2,8 +2,10 @@ package geminihook_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -56,15 +58,17 @@ func TestKeySetRefuses(t *testing.T) {
 			assert.Contains(t, unquote(ks.logs), `reason="`+tt.reason+`"`)
 		})
 	}
-	t.Run("status 500", func(t *testing.T) {
-		ks := newTestKeySet(t)
-		ks.source.set(func(*http.Request) (*http.Response, error) {
-			return httpResponse(500, jwks(1)), nil
+	for _, status := range []int{203, 206, 304, 500} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			ks := newTestKeySet(t)
+			ks.source.set(func(*http.Request) (*http.Response, error) {
+				return httpResponse(status, jwks(1)), nil
+			})
+			_, err := ks.verify(1)
+			reason := fmt.Sprintf("the key server responded with %d %s", status, http.StatusText(status))
+			requireVerdict(t, err, geminihook.ErrUnavailable, reason)
 		})
-		_, err := ks.verify(1)
-		requireVerdict(t, err, geminihook.ErrUnavailable,
-			"the key server responded with 500 Internal Server Error")
-	})
+	}
 	t.Run("after a good set", func(t *testing.T) {
 		ks := newTestKeySet(t, 1)
 		ks.requireAccepts(t, 1)
