@@ -65,8 +65,8 @@ func TestKeySetRefuses(t *testing.T) {
 				return httpResponse(status, jwks(1)), nil
 			})
 			_, err := ks.verify(1)
-			reason := fmt.Sprintf("the key server responded with %d %s", status, http.StatusText(status))
-			requireVerdict(t, err, geminihook.ErrUnavailable, reason)
+			text := fmt.Sprintf("%d %s", status, http.StatusText(status))
+			requireVerdict(t, err, geminihook.ErrUnavailable, "the key server responded with "+text)
 		})
 	}
 	t.Run("after a good set", func(t *testing.T) {
