@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"strconv"
 	"sync"
@@ -230,17 +229,24 @@ func (o *Outcome) attrs() []slog.Attr {
 			attrs = append(attrs, slog.Int("attempt", ev.Attempt))
 		}
 		if !ev.Time.IsZero() {
-			age := max(time.Since(ev.Time), 0).Seconds()
-			age = math.Round(age*1e3) / 1e3
-			attrs = append(attrs, slog.Float64("age_s", age))
+			age := max(time.Since(ev.Time), 0)
+			attrs = append(attrs, number("age_s", float64(age.Milliseconds())/1e3))
 		}
 	}
-	elapsed := float64(o.Elapsed.Microseconds()) / 1e3
-	attrs = append(attrs, slog.Float64("elapsed_ms", elapsed))
+	attrs = append(attrs, number("elapsed_ms", float64(o.Elapsed.Microseconds())/1e3))
 	if o.Err != nil {
 		add("reason", o.Err.Error())
 	}
 	return attrs
+}
+
+// number returns an attribute with a fraction, unless slog's TextHandler would write
+// it with an exponent.
+func number(name string, value float64) slog.Attr {
+	if value >= 1e6 {
+		return slog.Int64(name, int64(value))
+	}
+	return slog.Float64(name, value)
 }
 
 // String returns the result, the status and the ID.

@@ -30,9 +30,11 @@ func TestLogLine(t *testing.T) {
 	}
 	// The bubble begins at midnight.
 	ended := time.Date(1999, 12, 31, 23, 59, 30, 250_000_000, time.UTC)
-	slow := func(context.Context, *geminihook.Event) error {
-		letPass(1500 * time.Millisecond)
-		return nil
+	slow := func(d time.Duration) function {
+		return func(context.Context, *geminihook.Event) error {
+			letPass(d)
+			return nil
+		}
 	}
 	const event = "type=batch.expired job=batches/abc scheme=v1 signed_by=whsec_...MDAx "
 	for _, tt := range []struct {
@@ -46,8 +48,12 @@ func TestLogLine(t *testing.T) {
 			"result=processed status=200 webhook_id=msg_1 " + event + "attempt=1 age_s=29.75 elapsed_ms=0",
 		},
 		{
-			"slow", body(ended.Format(time.RFC3339Nano)), slow,
+			"slow", body(ended.Format(time.RFC3339Nano)), slow(1500 * time.Millisecond),
 			"result=processed status=200 webhook_id=msg_1 " + event + "attempt=1 age_s=31.25 elapsed_ms=1500",
+		},
+		{
+			"large numbers", body("1999-12-01T00:00:00Z"), slow(20 * time.Minute),
+			"result=processed status=200 webhook_id=msg_1 " + event + "attempt=1 age_s=2679600 elapsed_ms=1200000",
 		},
 		{
 			"failed, without a time", body(""), failWith(errDisk),

@@ -59,12 +59,16 @@ func (t *transaction) call(ctx context.Context) error {
 
 // explain extends an error of the store with the phase that took too long.
 func (t *transaction) explain(err error) error {
-	text := fmt.Sprintf("the transaction did not end within StoreTimeout (%v)", t.run.storeTimeout)
-	if t.phase.Load() == beginning {
-		text = fmt.Sprintf("the transaction did not begin within RunTimeout (%v) "+
-			"or before the deadline of the request", t.run.runTimeout)
+	phase := t.phase.Load()
+	switch {
+	case phase == beginning:
+		return fmt.Errorf("the transaction did not begin within RunTimeout (%v) "+
+			"or before the deadline of the request: %w", t.run.runTimeout, err)
+	case phase == ending && t.fnErr == nil:
+		return fmt.Errorf("the transaction did not end within StoreTimeout (%v): %w",
+			t.run.storeTimeout, err)
 	}
-	return fmt.Errorf("%s: %w", text, err)
+	return err // of the function
 }
 
 // outcome returns the Outcome, given what Transact returned.
