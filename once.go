@@ -3,9 +3,10 @@ package geminihook
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func (e *Endpoint) once(
 	if e.Transactor != nil {
 		return c.transact(ctx, e.Transactor)
 	}
-	c.store, c.token, c.lease = e.Store, rand.Text(), cmp.Or(e.Lease, 30*time.Second)
+	c.store, c.token, c.lease = e.Store, newToken(), cmp.Or(e.Lease, 30*time.Second)
 	if e.Store == nil {
 		c.store, c.inMemory = &e.memory, true
 	}
@@ -46,6 +47,9 @@ type claimedRun struct {
 	token    string // of the claim
 	lease    time.Duration
 }
+
+// newToken has 64 random bits: a token only has to differ from the others of its key.
+func newToken() string { return strconv.FormatUint(rand.Uint64(), 36) }
 
 // limited returns a context for one call to the store. A call to a MemoryStore takes
 // less time than a timer would.
@@ -66,8 +70,7 @@ func (c *claimedRun) claim(ctx context.Context) Outcome {
 	limited, cancel := c.limited(ctx)
 	claim, err := c.store.Claim(limited, c.key, c.token, hold, c.keep)
 	cancel()
-	now := time.Now()
-	if err == nil && claim.State == Acquired && now.Sub(began) >= hold {
+	if err == nil && claim.State == Acquired && time.Since(began) >= hold {
 		err = errors.New("the claim took longer than its lease")
 	}
 	switch {
@@ -90,19 +93,19 @@ func (c *claimedRun) claim(ctx context.Context) Outcome {
 			ErrStore, claim.State))
 	}
 	c.event.Attempt = claim.Attempt
-	return c.settle(ctx, began, now)
+	return c.settle(ctx, began)
 }
 
 // settle runs the function and then completes or releases the claim, which began at
-// the given time. The current time is a parameter so that the clock is not read again.
-func (c *claimedRun) settle(ctx context.Context, began, now time.Time) Outcome {
+// the given time.
+func (c *claimedRun) settle(ctx context.Context, began time.Time) Outcome {
 	returned := false
 	defer func() {
 		if !returned { // a panic or runtime.Goexit, which continues
 			_ = c.release(ctx)
 		}
 	}()
-	err := c.callRenewing(ctx, began, now)
+	err := c.callRenewing(ctx, began)
 	returned = true
 	if err != nil && !errors.Is(err, ErrPermanent) {
 		if storeErr := c.release(ctx); storeErr != nil {
@@ -122,11 +125,12 @@ func (c *claimedRun) settle(ctx context.Context, began, now time.Time) Outcome {
 
 // callRenewing calls the function and renews the lease meanwhile. A claim in the
 // endpoint's MemoryStore holds for the whole run.
-func (c *claimedRun) callRenewing(ctx context.Context, began, now time.Time) error {
-	end := c.ends(now)
+func (c *claimedRun) callRenewing(ctx context.Context, began time.Time) error {
 	if c.inMemory {
-		return c.callWatched(ctx, end)
+		return c.callWatched(ctx)
 	}
+	now := time.Now()
+	end := c.ends(now)
 	held, lose := context.WithCancelCause(ctx) // lose ends held if the lease is lost
 	defer lose(nil)
 	first := earlier(began.Add(c.lease/3), end) // most functions return before that

@@ -61,9 +61,11 @@ func (r *run) call(ctx context.Context, end time.Time) error {
 
 // callWatched is call, and logs a warning if the function hangs. A Transactor may
 // call it again, for example after a conflict with another transaction.
-func (r *run) callWatched(ctx context.Context, end time.Time) error {
+func (r *run) callWatched(ctx context.Context) error {
 	r.returned.Store(false)
-	hang := time.AfterFunc(time.Until(end.Add(grace)), func() { r.hangs(ctx) })
+	now := time.Now()
+	end := r.ends(now)
+	hang := time.AfterFunc(end.Add(grace).Sub(now), func() { r.hangs(ctx) })
 	defer hang.Stop()
 	return r.call(ctx, end)
 }

@@ -53,7 +53,7 @@ func (t *transaction) call(ctx context.Context) error {
 		t.phase.Store(ending)
 		t.limit.Reset(t.run.storeTimeout)
 	}()
-	t.fnErr = t.run.callWatched(ctx, t.run.ends(time.Now()))
+	t.fnErr = t.run.callWatched(ctx)
 	return t.fnErr
 }
 
