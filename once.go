@@ -44,7 +44,7 @@ type claimedRun struct {
 	run
 	store    Store
 	inMemory bool   // the store is the endpoint's MemoryStore, which ends with the process
-	token    string // of the claim
+	token    string // proves that the claim is this run's
 	lease    time.Duration
 }
 
@@ -154,10 +154,10 @@ func (c *claimedRun) watch(
 	time.AfterFunc(time.Until(ended.Add(grace)), func() { c.hangs(held) })
 }
 
-// renew renews the lease at every third of it, until held ends or the given time.
-// As soon as the lease is not known to be held, it calls lose. Whether a call
-// succeeded is known only afterward, so the lease counts from the start of the last
-// call that did, which at first is the claim.
+// renew renews the lease whenever a third of it has passed. It returns when held ends
+// or at the given time. As soon as the lease is not known to be held, it calls lose.
+// Whether a call succeeded is known only afterward, so the lease counts from the start
+// of the last call that did, which at first is the claim.
 func (c *claimedRun) renew(
 	held context.Context, lose context.CancelCauseFunc, claimed, until time.Time,
 ) {
@@ -204,7 +204,7 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 	}
 }
 
-var errExpired = fmt.Errorf("%w: it could not be renewed before it expired", ErrLeaseLost)
+var errExpired = fmt.Errorf("%w: the lease could not be renewed before it expired", ErrLeaseLost)
 
 // complete marks the event as done. If the store fails, it tries again after a pause
 // of 0.1 seconds and after another of 0.4: the function has run, and without the mark

@@ -13,11 +13,11 @@ import (
 // the function.
 func (r *run) transact(ctx context.Context, transactor Transactor) Outcome {
 	now := time.Now()
-	begin := r.ends(now) // at the latest
-	end := now.Add(r.runTimeout).Add(r.runTimeout).Add(r.storeTimeout)
-	ctx, cancel := context.WithDeadline(ctx, end)
+	latestBegin := r.ends(now) // to begin may take as long as to run the function
+	latestEnd := now.Add(r.runTimeout).Add(r.runTimeout).Add(r.storeTimeout)
+	ctx, cancel := context.WithDeadline(ctx, latestEnd)
 	defer cancel()
-	t := &transaction{run: r, limit: time.AfterFunc(time.Until(begin), cancel)}
+	t := &transaction{run: r, limit: time.AfterFunc(time.Until(latestBegin), cancel)}
 	defer t.limit.Stop()
 	state, err := transactor.Transact(ctx, r.key, r.keep, t.call)
 	if err != nil && ctx.Err() != nil {
@@ -31,7 +31,7 @@ type transaction struct {
 	run   *run
 	limit *time.Timer  // ends the context if the store takes too long to begin or to end
 	phase atomic.Int32 // the store may call the function from another goroutine
-	fnErr error        // of the function; not to be read before it has returned
+	fnErr error        // what the function returned; read only in the phase ending
 }
 
 // The phases of a transaction.
@@ -68,7 +68,7 @@ func (t *transaction) explain(err error) error {
 		return fmt.Errorf("the transaction did not end within StoreTimeout (%v): %w",
 			t.run.storeTimeout, err)
 	}
-	return err // of the function
+	return err // the function still runs, or its own error already has the cause
 }
 
 // outcome returns the Outcome, given what Transact returned.
@@ -86,13 +86,13 @@ func (t *transaction) outcome(state State, err error) Outcome {
 		return outcome(Duplicate, nil)
 	case !ran && err == nil && state == InProgress:
 		return outcome(Busy, ErrInProgress)
-	case err == nil && !ran:
+	case !ran && err == nil:
 		return unavailable(fmt.Errorf(
 			"%w: the Transactor did not run the function, but returned %v", ErrStore, state))
-	case err == nil && state != Acquired:
+	case ran && err == nil && state != Acquired:
 		return unavailable(fmt.Errorf(
 			"%w: the Transactor ran the function, but returned %v", ErrStore, state))
-	case !ran || state != Acquired || errors.Is(err, ErrStore):
+	case !ran || state != Acquired || errors.Is(err, ErrStore): // err is not nil
 		return unavailable(err)
 	case err == nil:
 		return outcome(Processed, nil)

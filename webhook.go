@@ -116,8 +116,9 @@ type Endpoint struct {
 	// means 1 minute.
 	RunTimeout time.Duration
 
-	// StoreTimeout bounds each call to the Store, except for renewals, and the
-	// end of a transaction after the function. Zero means 3 seconds.
+	// StoreTimeout bounds each call to the Store. It also bounds the end of a
+	// transaction, after the function has returned. It does not bound renewals,
+	// which may take until the lease expires. Zero means 3 seconds.
 	StoreTimeout time.Duration
 
 	// Lease is how long a claim holds. It is renewed at every third of Lease
@@ -148,5 +149,5 @@ type Endpoint struct {
 
 	memory        MemoryStore // takes the place of a nil Store
 	warnUnlimited sync.Once   // logs that ReadTimeout cannot be enforced
-	lines         logLimit    // of log lines that strangers can cause
+	lines         logLimit    // bounds the log lines that strangers can cause
 }
