@@ -15,7 +15,7 @@ import (
 // UnmarshalBinary must go on reading this one.
 const binaryVersion = 1
 
-// The kinds of data in the binary form that are not an EventType.
+// The kinds of data in the binary form, besides the event types.
 const (
 	kindNone       EventType = ""           // Data is nil
 	kindUnknown    EventType = "unknown"    // an Unknown without Err

@@ -22,7 +22,7 @@ const BindingKey = "geminihook_binding"
 //
 //	metadata, err := binding.Metadata("order-1042")
 //
-// The endpoint then accepts no dynamic event without one:
+// The endpoint then accepts no dynamic event without such a token:
 //
 //	endpoint.Authorize = binding.Authorize
 //
@@ -52,8 +52,9 @@ type Binding struct {
 	Now func() time.Time
 }
 
-// NewBinding makes a Binding from secrets that [ParseSecret] reads. It fails if
-// there are none or if one is refused.
+// NewBinding makes a Binding from secrets that [ParseSecrets] reads: each argument
+// is a secret or a list of secrets, the newest first. It fails if there is no
+// argument, if one is empty, or if a secret is refused.
 func NewBinding(secrets ...string) (*Binding, error) {
 	parsed, err := parseSecrets(secrets)
 	if err != nil {

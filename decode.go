@@ -47,8 +47,8 @@ func ParseUnverified(body []byte) (*Event, error) {
 	return ev, nil
 }
 
-// parseTime returns the time of an RFC 3339 timestamp, or the zero time if the text
-// is none. It accepts what the RFC allows and time.Parse refuses: lower-case
+// parseTime returns the time of an RFC 3339 timestamp, or the zero time if the text is
+// not one. It accepts what the RFC allows and time.Parse refuses: lower-case
 // letters, a space in place of the T, and leap seconds.
 func parseTime(text string) time.Time {
 	t, err := time.Parse(time.RFC3339, text)

@@ -85,7 +85,7 @@ func (ev *Event) JobID() string {
 }
 
 // EndsJob reports whether the event is the end of its job: true for every type
-// of Data but *[InteractionRequiresAction], after which the interaction goes on,
+// of Data except *[InteractionRequiresAction], after which the interaction goes on,
 // and *[Unknown].
 func (ev *Event) EndsJob() bool {
 	switch ev.Data.(type) {

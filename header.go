@@ -41,8 +41,8 @@ type delivery struct {
 	sentAt        int64  // timestamp in Unix seconds
 	found         counts
 	list          [maxSignatures]signature
-	listed        int // entries of list
-	seen          int // entries of webhook-signature, also those that list leaves out
+	listed        int // the number of entries in list
+	seen          int // the number of entries that were read, including those left out of list
 }
 
 // signature is one entry of webhook-signature, "<scheme>,<value>".
@@ -77,26 +77,26 @@ func (d *delivery) parse(header http.Header) error {
 
 // values returns the values of a header that may be present in either form.
 func values(header http.Header, canonical, lower string) []string {
-	values, inLower := header[canonical], header[lower]
+	inCanonical, inLower := header[canonical], header[lower]
 	switch {
 	case len(inLower) == 0:
-		return values
-	case len(values) == 0:
+		return inCanonical
+	case len(inCanonical) == 0:
 		return inLower
 	}
-	return slices.Concat(values, inLower)
+	return slices.Concat(inCanonical, inLower)
 }
 
 // single returns the value of a header that must be present exactly once.
 func single(header http.Header, canonical, lower string) (string, error) {
-	values := values(header, canonical, lower)
-	if len(values) == 1 {
-		return values[0], nil
+	all := values(header, canonical, lower)
+	if len(all) == 1 {
+		return all[0], nil
 	}
 	return "", withReason(ErrHeader, fmt.Sprintf(
 		"%s must be present exactly once, but the request has %d: the request is not "+
 			"a Standard Webhooks delivery, or a proxy drops or repeats the header",
-		lower, len(values)))
+		lower, len(all)))
 }
 
 // parseSignatures reads the list of "<scheme>,<value>" entries, which spaces
@@ -136,8 +136,8 @@ func (d *delivery) parsePart(part string) {
 		}
 		s.value, part, _ = strings.Cut(part, ",")
 		d.seen++
-		// If a single word is left, as in "v1,AAAA,more", the value is not "AAAA" and
-		// matches nothing.
+		// In "v1,AAAA,more", a single word is left. The value is then "AAAA,more", which
+		// matches nothing, so the entry is left out.
 		if part == "" || strings.Contains(part, ",") {
 			d.add(s)
 		}

@@ -96,7 +96,8 @@ func (k *KeySet) maxAge(header http.Header) time.Duration {
 			return time.Minute
 		case "max-age":
 			seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 63)
-			if err == nil || errors.Is(err, strconv.ErrRange) { // then it is the largest number
+			// If the number is out of range, seconds is the largest one.
+			if err == nil || errors.Is(err, strconv.ErrRange) {
 				return time.Duration(min(max(seconds, 60), 24*60*60)) * time.Second
 			}
 		}

@@ -45,10 +45,10 @@ const (
 
 type entry struct {
 	key            string
-	token          string    // of the claim that has the key or has completed it
+	token          string    // the token of the claim that has the key or has completed it
 	lease, expires time.Time // the ends of the lease and of the entry, monotonic
-	before, after  *entry    // in MemoryStore.released or done
-	heapIndex      int       // in MemoryStore.expiry
+	before, after  *entry    // the neighbors in MemoryStore.released or done
+	heapIndex      int       // the index in MemoryStore.expiry
 	attempt        int32
 	status         uint8
 }

@@ -31,8 +31,8 @@ type Secret struct{ inner *secret }
 // fields of a struct that holds a Secret without asking Secret's methods.
 type secret struct {
 	name      string
-	macs      sync.Pool // of *mac
-	published bool      // everybody can read the key
+	macs      sync.Pool // holds *mac
+	published bool      // whether everybody can read the key
 }
 
 // mac is the working memory of one verification.
@@ -94,7 +94,7 @@ func parseSecrets(lists []string) ([]Secret, error) {
 	return all, nil
 }
 
-// parseList is [ParseSecrets] with the text of the error, or "".
+// parseList is [ParseSecrets], but returns the text of an error, or "" if there is none.
 func parseList(list string) ([]Secret, string) {
 	var secrets []Secret
 	texts := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
@@ -115,7 +115,8 @@ func parseList(list string) ([]Secret, string) {
 	return secrets, ""
 }
 
-// parseSecret is [ParseSecret] with the end of a sentence about the secret, or "".
+// parseSecret is [ParseSecret], but in place of an error it returns what is wrong with
+// the secret, in words that continue a sentence about it, or "" if nothing is.
 func parseSecret(s string) (Secret, string) {
 	if problem := notSecret(s); problem != "" {
 		return Secret{}, problem

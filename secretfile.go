@@ -63,8 +63,8 @@ type SecretFile struct {
 	seen  fs.FileInfo // what the file looked like at that time; nil if there was none
 
 	mu       sync.Mutex    // guards what follows
-	looking  chan struct{} // has room for the one delivery that looks; guards tried and seen
-	looks    int           // counts the looks without which a delivery could not go on
+	looking  chan struct{} // is full while a delivery looks at the file; guards tried and seen
+	looks    int           // how many deliveries have looked that could not go on without it
 	verifier *HMAC         // has the secrets in use; nil before the first success
 	status   SecretFileStatus
 }
@@ -161,8 +161,9 @@ func (f *SecretFile) current(ctx context.Context, mismatch bool) (*HMAC, error) 
 	}
 	defer func() { <-looking }()
 	if wait && !f.isNext(looks) {
-		// If each of a flood of forged deliveries looked at a slow file, one after the
-		// other, they would pile up. Another one has looked for this one, too.
+		// Since this delivery began to wait, another one that waited has looked, which is
+		// enough. If each of a flood of forged deliveries looked at a slow file, one after
+		// the other, they would pile up.
 		return f.inUse()
 	}
 	_, failed := f.inUse()
@@ -190,8 +191,8 @@ func (f *SecretFile) begin() (verifier *HMAC, looking chan struct{}, looks int) 
 	return f.verifier, f.looking, f.looks
 }
 
-// isNext reports whether none of those who waited has looked since begin. If so, the
-// caller looks now.
+// isNext reports whether no delivery that waited has looked since begin. If so, the
+// caller must look now.
 func (f *SecretFile) isNext(looks int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -269,7 +270,7 @@ func (f *SecretFile) load() ([]Secret, error) {
 
 // readRegular reads a regular file of at most maxSecretFile bytes. It also returns
 // what the file looked like before it was read, so that a change meanwhile is
-// noticed at the next delivery. That is nil if there is no file.
+// noticed at the next delivery. The FileInfo is nil if there is no file.
 func readRegular(path string) (string, fs.FileInfo, error) {
 	info, err := os.Stat(path) // before os.Open, which waits for the writer of a pipe
 	if err != nil {

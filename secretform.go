@@ -95,7 +95,7 @@ func isAssignment(s string) bool {
 }
 
 // otherPrefixes are those of other senders and of people who type from memory, and
-// "whsec_" without one of its characters or more. Behind such a prefix, a genuine
+// "whsec_" without one or more of its characters. Behind such a prefix, a genuine
 // secret would still be base64, and its name would end in the four characters that
 // Google lists, so nobody would notice the mistake.
 var otherPrefixes = []string{

@@ -189,7 +189,7 @@ func (d *delivery) ed25519Mismatch() error {
 // that one endpoint receives static and dynamic webhooks. It asks them in order and
 // returns the Proof of the first that accepts. If none does, its error wraps theirs;
 // if one of them failed, it also wraps [ErrUnavailable]. A nil verifier counts as
-// failed, and so does a list without any.
+// failed, and so does an empty list.
 func AnyOf(verifiers ...Verifier) Verifier {
 	return anyOf(slices.Clone(verifiers))
 }

@@ -58,9 +58,10 @@ type Recorder struct {
 	// few hundred bytes.
 	MaxBytes int64
 
-	// Interval is the minimum time between files that strangers have caused, so
-	// that a flood costs little. What strangers send in the meantime is not
-	// recorded. It does not apply to verified events. Zero means 10 seconds.
+	// Interval is the minimum time between files that strangers can cause, so that
+	// a flood costs little. These are the kinds "rejected-" and "forbidden-".
+	// Deliveries of these kinds that arrive in the meantime are not recorded. Zero
+	// means 10 seconds.
 	Interval time.Duration
 
 	// Now is the clock. Nil means time.Now.
