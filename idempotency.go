@@ -106,7 +106,7 @@ type Transactor interface {
 	// the panic or exit continues.
 	//
 	// If fn ends or restarts the transaction by SQL, such as COMMIT or
-	// ROLLBACK, Transact returns an error, and the key is not Done afterwards.
+	// ROLLBACK, Transact returns an error, and the key is not Done afterward.
 	//
 	// Transact does not wait for a transaction that has the same key. Only an
 	// engine that has one writer at a time, such as SQLite, may wait for a

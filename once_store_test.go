@@ -30,7 +30,7 @@ func TestStoreFails(t *testing.T) {
 		before func(context.Context, string) error
 		fnErr  error
 		want   result
-		again  int // the status of an attempt right afterwards
+		again  int // the status of an attempt right afterward
 	}{
 		{"Claim", failing("Claim", 1), nil, unavailable, 200},
 		{"Complete once", failing("Complete", 1), nil, processed, 200},

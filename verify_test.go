@@ -82,7 +82,7 @@ func TestAnyOf(t *testing.T) {
 		{"all refuse, one with ErrTimestamp", geminihook.AnyOf(other, fixedVerifier{err: geminihook.ErrTimestamp}), 400},
 		{"all refuse, one with ErrHeader", geminihook.AnyOf(other, fixedVerifier{err: geminihook.ErrHeader}), 400},
 		{"one failed", geminihook.AnyOf(other, failing), 503},
-		{"one failed, another refuses afterwards", geminihook.AnyOf(failing, refusing), 503},
+		{"one failed, another refuses afterward", geminihook.AnyOf(failing, refusing), 503},
 		{"one failed, nested", geminihook.AnyOf(other, geminihook.AnyOf(failing)), 503},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
