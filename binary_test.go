@@ -113,7 +113,7 @@ func TestMarshalBinary(t *testing.T) {
 }
 
 // TestUnmarshalBinaryVersion: what programs have written since version 1 is read
-// for ever. The file has an event for each value of everyData, in hexadecimal.
+// forever. The file has an event for each value of everyData, in hexadecimal.
 func TestUnmarshalBinaryVersion(t *testing.T) {
 	golden, err := os.ReadFile("testdata/events/v1.txt")
 	require.NoError(t, err)

@@ -77,7 +77,7 @@ func TestBindingChecks(t *testing.T) {
 	}
 }
 
-// TestBindingWithoutSecret makes no token and accepts none.
+// TestBindingWithoutSecret: a Binding without a secret makes no token and accepts none.
 func TestBindingWithoutSecret(t *testing.T) {
 	token, err := newBinding(t, bindingSecret).Token("job")
 	require.NoError(t, err)
@@ -241,7 +241,8 @@ func TestBindingMaxAge(t *testing.T) {
 	}
 }
 
-// TestTokenIsNotShown when an event is printed, logged or encoded, or if that fails.
+// TestTokenIsNotShown: printing, logging or encoding an event shows no token, not even
+// if the encoding fails.
 func TestTokenIsNotShown(t *testing.T) {
 	token, err := newBinding(t, bindingSecret).Token("order-1042")
 	require.NoError(t, err)

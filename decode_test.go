@@ -216,7 +216,7 @@ func FuzzParseUnverified(f *testing.F) {
 	})
 }
 
-// allStrings is the data as JSON decodes it again: all its strings.
+// allStrings returns the values of all fields of the data.
 func allStrings(d geminihook.Data) []string {
 	b, _ := json.Marshal(d)
 	var fields map[string]string

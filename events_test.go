@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEventShowsNoBody in fmt and in slog, by itself and inside an Outcome.
+// TestEventShowsNoBody: neither fmt nor slog shows the body of an event, whether it is
+// by itself or inside an Outcome.
 func TestEventShowsNoBody(t *testing.T) {
 	body := `{"type":"new","data":{"x":"confidential"},"user_metadata":{"y":"confidential"}}`
 	d := webhooktest.NewBody([]byte(body), signer)
@@ -92,8 +93,8 @@ func TestEventInAnyVerb(t *testing.T) {
 	}
 }
 
-// TestEventJSON: neither an event nor anything that has one inside is encoded as
-// JSON without its body, or with it in a log.
+// TestEventJSON: an event cannot be encoded as JSON, neither by itself nor inside
+// another value, because its body would be missing, or would end up in a log.
 func TestEventJSON(t *testing.T) {
 	ev := newEvent(t)
 	type task struct{ Event geminihook.Event }

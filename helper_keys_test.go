@@ -66,7 +66,7 @@ func httpResponse(status int, body string, header ...string) *http.Response {
 	return r
 }
 
-// publicKeys returns the given of webhooktest's keys.
+// publicKeys returns webhooktest's keys with the given numbers.
 func publicKeys(n ...int) []ed25519.PublicKey {
 	keys := make([]ed25519.PublicKey, len(n))
 	for i, n := range n {
@@ -75,7 +75,7 @@ func publicKeys(n ...int) []ed25519.PublicKey {
 	return keys
 }
 
-// jwks is a key set as Google serves it, of webhooktest's keys.
+// jwks is a key set as Google serves it, of webhooktest's keys with the given numbers.
 func jwks(n ...int) string { return string(webhooktest.JWKS(publicKeys(n...)...)) }
 
 // newDynamic is a dynamic delivery that was signed at a time with one of
@@ -85,7 +85,7 @@ func newDynamic(key int, at time.Time) *webhooktest.Delivery {
 		Sign(at, webhooktest.Dynamic(webhooktest.Key(key)))
 }
 
-// testKeySet is a KeySet with a clock and a key server that the test holds.
+// testKeySet is a KeySet whose clock and key server the test sets.
 type testKeySet struct {
 	keys   *geminihook.KeySet
 	clock  *testClock
@@ -202,7 +202,7 @@ func vectors(t testing.TB) []vector {
 	return file.Cases
 }
 
-// newKeySet fetches the given of webhooktest's keys, without a network.
+// newKeySet fetches webhooktest's keys with the given numbers, without a network.
 func newKeySet(n ...int) *geminihook.KeySet {
 	source := &keySource{}
 	source.serveKeys(n...)

@@ -59,8 +59,9 @@ func servePipe(t testing.TB, h http.Handler) *server {
 	return s
 }
 
-// newFeed is a body that stops after some bytes until feed is called.
-func newFeed(start []byte) (body io.ReadCloser, feed func()) {
+// newStalledBody is a body of which nothing comes after the start. Call end when the
+// test needs it no longer.
+func newStalledBody(start []byte) (body io.ReadCloser, end func()) {
 	r, w := io.Pipe()
 	go func() { _, _ = w.Write(start) }()
 	return r, func() { _ = w.CloseWithError(io.ErrUnexpectedEOF) }

@@ -63,8 +63,8 @@ type observer struct {
 	noted    chan struct{} // one for each outcome
 }
 
-// observe completes the endpoint: it has a verifier, and its outcomes and its log
-// are noted.
+// observe gives the endpoint a verifier, unless it has one, and notes its outcomes and
+// its log.
 func observe(t testing.TB, e *geminihook.Endpoint) *observer {
 	o := &observer{noted: make(chan struct{}, 10_000)}
 	if e.Verifier == nil {

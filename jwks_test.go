@@ -31,7 +31,7 @@ const (
 	x25519Key = `{"kty":"OKP","crv":"X25519","x":"AAAA"}`
 )
 
-// TestKeySetRefuses what a broken or hostile key server may serve.
+// TestKeySetRefuses: a KeySet refuses what a broken or hostile key server may serve.
 func TestKeySetRefuses(t *testing.T) {
 	const notList = `the key set is not JSON with a list "keys"`
 	for _, tt := range []struct {

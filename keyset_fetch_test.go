@@ -79,7 +79,8 @@ func TestKeySetSlowServer(t *testing.T) {
 	})
 }
 
-// TestKeySetReadsNoMore than its bound, however long the response is.
+// TestKeySetReadsNoMore: a KeySet stops reading near its bound, however long the
+// response is.
 func TestKeySetReadsNoMore(t *testing.T) {
 	ks := newTestKeySet(t)
 	counted := &zeroBody{}

@@ -92,7 +92,7 @@ func TestKeySetOutage(t *testing.T) {
 	ks.requireRefuses(t, 1, geminihook.ErrUnavailable)
 	ks.source.serveKeys(1)
 	ks.requireRefuses(t, 1, geminihook.ErrUnavailable)
-	assert.EqualValues(t, 1, ks.source.fetches.Load(), "not asked again within the minute")
+	assert.EqualValues(t, 1, ks.source.fetches.Load(), "too early for another fetch")
 	ks.clock.advance(time.Minute)
 	ks.requireAccepts(t, 1)
 
@@ -110,7 +110,7 @@ func TestKeySetOutage(t *testing.T) {
 	assert.Contains(t, ks.logs.String(), "connection refused")
 }
 
-// TestKeySetUnavailable is what the sender sees.
+// TestKeySetUnavailable: without any keys, the sender gets a 503.
 func TestKeySetUnavailable(t *testing.T) {
 	source := &keySource{}
 	source.fail()

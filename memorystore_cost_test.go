@@ -78,7 +78,8 @@ func heapSize() uint64 {
 	return s.HeapAlloc
 }
 
-func TestMemoryStoreAllocates(t *testing.T) {
+// TestMemoryStoreAllocatesNothing: what arrives again allocates nothing.
+func TestMemoryStoreAllocatesNothing(t *testing.T) {
 	m := &geminihook.MemoryStore{}
 	claim := func() { _, _ = m.Claim(t.Context(), "x", "another", time.Minute, time.Hour) }
 	_, err := m.Claim(t.Context(), "x", "token", time.Minute, time.Hour)

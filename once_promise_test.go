@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// trouble is a store for two endpoints that is cut off, slow and hung at random. A
+// trouble is a store for two endpoints that is cut off, is slow or hangs at random. A
 // call may fail before or after the store has carried it out, and take longer than
 // a lease.
 type trouble struct {

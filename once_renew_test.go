@@ -2,7 +2,6 @@ package geminihook_test
 
 import (
 	"context"
-	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,29 +12,32 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// timesOf collects times.
-type timesOf struct {
+// durationList is a list of durations to which several goroutines may add.
+type durationList struct {
 	mu   sync.Mutex
 	list []time.Duration
 }
 
-func (t *timesOf) add(d time.Duration) (n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.list = append(t.list, d)
-	return len(t.list)
+// add adds a duration and returns how many there are.
+func (l *durationList) add(d time.Duration) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, d)
+	return len(l.list)
 }
 
-// all returns the times, which may be none.
-func (t *timesOf) all() []time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return append([]time.Duration{}, t.list...)
+// all returns a copy of the list, which is never nil.
+func (l *durationList) all() []time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]time.Duration{}, l.list...)
 }
 
-// renewals returns a store, and when a lease was renewed in it.
-func renewals(renew func(ctx context.Context, n int) error) (*hookedStore, *timesOf) {
-	start, times := time.Now(), &timesOf{}
+// renewals returns a store, and a list of the times at which it was asked to renew a
+// lease, counted from now. Unless it is nil, renew is called first, with the number of
+// the call.
+func renewals(renew func(ctx context.Context, n int) error) (*hookedStore, *durationList) {
+	start, times := time.Now(), &durationList{}
 	return &hookedStore{before: func(ctx context.Context, method string) error {
 		if method != "Renew" {
 			return nil
@@ -133,7 +135,7 @@ func TestRenewKeepsOthersAway(t *testing.T) {
 // last.
 func TestRenewDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var left timesOf
+		var left durationList
 		store, times := renewals(func(ctx context.Context, _ int) error {
 			deadline, _ := ctx.Deadline()
 			left.add(time.Until(deadline))
@@ -193,23 +195,4 @@ func TestRenewTinyLease(t *testing.T) {
 		e.Process(t.Context(), newEvent(t), work(10*time.Millisecond))
 		assert.LessOrEqual(t, len(times.all()), 12)
 	})
-}
-
-// TestEndless: the longest durations mean no limit, and do not overflow into the
-// past.
-func TestEndless(t *testing.T) {
-	const endless = math.MaxInt64
-	for name, e := range map[string]*geminihook.Endpoint{
-		"own memory": {},
-		"store":      {Store: &geminihook.MemoryStore{}},
-		"transactor": {Transactor: scriptedTransactor(committing)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			observe(t, e)
-			e.RunTimeout, e.StoreTimeout, e.Lease, e.Keep = endless, endless, endless, endless
-			out := e.Process(t.Context(), newEvent(t), work(0))
-			require.NoError(t, out.Err)
-			assert.Equal(t, geminihook.Processed, out.Result)
-		})
-	}
 }

@@ -166,7 +166,8 @@ func TestHangingFunction(t *testing.T) {
 	}
 }
 
-// TestNoRunTimeout: the greatest durations stand for none and do not overflow.
+// TestNoRunTimeout: the greatest durations mean no limit, and do not overflow into the
+// past.
 func TestNoRunTimeout(t *testing.T) {
 	for name, e := range endpoints() {
 		t.Run(name, func(t *testing.T) {
@@ -184,7 +185,22 @@ func TestNoRunTimeout(t *testing.T) {
 	}
 }
 
-// TestHangingFunctions: each of the runs that hang is told. Later attempts run
+// TestNoRunTimeoutMonotonic does the same by the machine's clock. Unlike synctest's, it
+// has a monotonic reading, which overflows in another way.
+func TestNoRunTimeoutMonotonic(t *testing.T) {
+	const longest = math.MaxInt64
+	for name, e := range endpoints() {
+		t.Run(name, func(t *testing.T) {
+			observe(t, e)
+			e.RunTimeout, e.StoreTimeout, e.Lease, e.Keep = longest, longest, longest, longest
+			out := e.Process(t.Context(), newEvent(t), succeed)
+			require.NoError(t, out.Err)
+			assert.Equal(t, geminihook.Processed, out.Result)
+		})
+	}
+}
+
+// TestHangingFunctions: each of the runs that hang is logged. Later attempts run
 // beside them, because the lease is no longer renewed.
 func TestHangingFunctions(t *testing.T) {
 	for name, store := range map[string]geminihook.Store{

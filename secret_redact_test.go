@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSecretShowsItsName alone, whoever prints it, and whatever holds it.
+// TestSecretShowsItsName: a secret shows its name alone, whoever prints it, and
+// whatever holds it.
 func TestSecretShowsItsName(t *testing.T) {
 	const name = "whsec_...MDAx"
 	secret, err := geminihook.ParseSecret(webhooktest.TestSecret)

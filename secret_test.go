@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzParseSecret: no secret is made of nothing, no error and no name shows
-// more than four characters of it, and what is accepted verifies.
+// FuzzParseSecret: no text makes a secret of an empty key, no error shows the text, and
+// no name shows more than four characters of it.
 func FuzzParseSecret(f *testing.F) {
 	for _, s := range []string{
 		"", "whsec_", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "whsec_...3frh", `"whsec_"`,
@@ -108,7 +108,8 @@ func TestNewSecretRefuses(t *testing.T) {
 	}
 }
 
-// TestNewSecretAccepts what only a text can be: a raw key may be anything.
+// TestNewSecretAccepts: a raw key may be anything, such as what ParseSecret refuses
+// in a text.
 func TestNewSecretAccepts(t *testing.T) {
 	for _, key := range []string{
 		"aaaaaaaaaaaaaaaaaaaaaaaa", "your_gemini_webhook_secret", webhooktest.TestSecret,
@@ -211,7 +212,8 @@ func TestNewHMACRefuses(t *testing.T) {
 	assert.Equal(t, []string{a, b}, accepted(t, v.Secrets, a, b))
 }
 
-// TestNewHMACWarns in slog's default log about secrets that everybody can read.
+// TestNewHMACWarns: slog's default log has a warning about each secret that everybody
+// can read.
 func TestNewHMACWarns(t *testing.T) {
 	const warning = "anyone can sign with this secret"
 	for _, tt := range []struct {

@@ -82,7 +82,7 @@ func TestSecretFileReadsBadFileAgain(t *testing.T) {
 	})
 }
 
-// TestSecretFileWarns about a secret that everybody can read, once.
+// TestSecretFileWarns: a secret that everybody can read gives one warning.
 func TestSecretFileWarns(t *testing.T) {
 	f, log := newSecretFile(t, webhooktest.TestSecret)
 	for range 3 {

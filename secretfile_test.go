@@ -132,7 +132,7 @@ func TestSecretFileUnavailable(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// TestSecretFileBad files leave the old secrets in use, and are logged once.
+// TestSecretFileBad: a bad file leaves the old secrets in use, and is logged once.
 func TestSecretFileBad(t *testing.T) {
 	old, fresh := webhooktest.RandomSecret(), webhooktest.RandomSecret()
 	for _, tt := range []struct{ name, text, want string }{
@@ -195,8 +195,8 @@ func TestSecretFileMissing(t *testing.T) {
 	assert.Equal(t, 2, log.count("level=ERROR"), log.text())
 }
 
-// TestSecretFileRefusesFirst what no secret could verify, without looking at the
-// file: a missing file is not a reason to respond with 503 to it.
+// TestSecretFileRefusesFirst: what no secret could verify is refused without looking at
+// the file. That the file is missing is no reason to respond with 503.
 func TestSecretFileRefusesFirst(t *testing.T) {
 	f := &geminihook.SecretFile{
 		Path: filepath.Join(t.TempDir(), "missing"), Logger: slog.New(slog.DiscardHandler),
@@ -219,7 +219,7 @@ func TestSecretFileRefusesFirst(t *testing.T) {
 	}
 }
 
-// TestSecretFileTolerance and clock are those of the SecretFile.
+// TestSecretFileTolerance: the tolerance and the clock are those of the SecretFile.
 func TestSecretFileTolerance(t *testing.T) {
 	f, _ := newSecretFile(t, webhooktest.TestSecret)
 	f.Now = func() time.Time { return at }

@@ -53,7 +53,7 @@ func TestAnnouncedBody(t *testing.T) {
 		name            string
 		maxBody, length int64
 		sent            int
-		bytes           uint64
+		bytes           uint64 // that may be allocated
 	}{
 		{"an event", 0, 300, 300, 4 << 10},
 		{"1 MiB", 0, 1 << 20, 1 << 20, 5 << 20},
@@ -92,14 +92,14 @@ func (c counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestSenderHangsUpInTheBody: nothing is claimed, and the next attempt runs.
-func TestSenderHangsUpInTheBody(t *testing.T) {
+// TestSenderStallsInTheBody: nothing is claimed, and the next attempt runs.
+func TestSenderStallsInTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rc := newPipeReceiver(t, &geminihook.Endpoint{ReadTimeout: time.Second}, succeed)
 		d := newBatch()
 		req, err := d.ClientRequest(rc.url)
 		require.NoError(t, err)
-		body, feed := newFeed(d.Body[:10])
+		body, end := newStalledBody(d.Body[:10])
 		req.Body, req.ContentLength = body, int64(len(d.Body))
 		start := time.Now()
 		resp, err := rc.client.Do(req)
@@ -108,7 +108,7 @@ func TestSenderHangsUpInTheBody(t *testing.T) {
 			assert.Equal(t, 400, resp.StatusCode)
 		}
 		out := rc.next()
-		feed()
+		end()
 		require.ErrorIs(t, out.Err, geminihook.ErrPayload)
 		assert.Nil(t, out.Body, "it was not read completely")
 		assert.Equal(t, time.Second, time.Since(start), "ReadTimeout ends the wait for a slow body")
@@ -147,7 +147,7 @@ func TestReadTimeoutIsCleared(t *testing.T) {
 }
 
 // TestReadTimeoutOfRefused: net/http reads the rest of a small body before it
-// responds, so that ReadTimeout must hold for what the endpoint does not read.
+// responds, so ReadTimeout must hold for what the endpoint does not read, too.
 // Without it, nothing would ever end in this bubble.
 func TestReadTimeoutOfRefused(t *testing.T) {
 	for _, tt := range []struct {
@@ -165,7 +165,7 @@ func TestReadTimeoutOfRefused(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := &geminihook.Endpoint{ReadTimeout: 7 * time.Second, MaxBody: 4000}
 				rc := newPipeReceiver(t, e, succeed)
-				body, feed := newFeed([]byte("{"))
+				body, end := newStalledBody([]byte("{"))
 				req, err := http.NewRequestWithContext(t.Context(), tt.method, rc.url, body)
 				require.NoError(t, err)
 				req.ContentLength = tt.length
@@ -179,7 +179,7 @@ func TestReadTimeoutOfRefused(t *testing.T) {
 				}
 				assert.Equal(t, tt.status, rc.next().Status)
 				assert.Equal(t, 7*time.Second, time.Since(start))
-				feed()
+				end()
 			})
 		})
 	}

@@ -20,13 +20,15 @@ var update = flag.Bool("update", false, "write testdata/deliveries anew")
 // oldSecret is the secret before the rotation in rotated-secret.http.
 const oldSecret = "whsec_Z2VtaW5paG9vay10ZXN0LXNlY3JldC1vbGQwMDAx"
 
-// recorded is what testdata/deliveries holds, and what an endpoint that has
-// the secret and the keys responds at the time at.
-func recorded() []struct {
+// recordedDelivery is a file in testdata/deliveries.
+type recordedDelivery struct {
 	name     string
 	delivery *webhooktest.Delivery
-	want     error
-} {
+	want     error // of an endpoint that has the secret and the keys, when it was sent
+}
+
+// recorded returns what testdata/deliveries holds.
+func recorded() []recordedDelivery {
 	n := 0
 	body := func(b []byte) *webhooktest.Delivery {
 		n++
@@ -35,21 +37,17 @@ func recorded() []struct {
 		return d
 	}
 	of := func(t geminihook.EventType) *webhooktest.Delivery { return body(webhooktest.Body(t)) }
-	type row = struct {
-		name     string
-		delivery *webhooktest.Delivery
-		want     error
-	}
-	var rows []row
+	var rows []recordedDelivery
 	for _, t := range webhooktest.Types() {
-		rows = append(rows, row{string(t), of(t).Sign(at, signer), nil})
+		row := recordedDelivery{name: string(t), delivery: of(t).Sign(at, signer)}
+		rows = append(rows, row)
 	}
 	duplicate := rows[0].delivery.Clone().Sign(at.Add(30*time.Second), signer)
 	jwt := of(geminihook.EventVideoGenerated).Sign(at)
 	jwt.Header.Set("webhook-signature", "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJleGFtcGxlIn0.bm90LWEtc2lnbmF0dXJl")
 	spaces := bytes.Repeat([]byte{' '}, 1<<20)
 	big := append(webhooktest.Body(geminihook.EventBatchSucceeded), spaces...)
-	return append(rows, []row{
+	return append(rows, []recordedDelivery{
 		{"duplicate", duplicate, nil},
 		{"dynamic", of(geminihook.EventVideoGenerated).Sign(at, webhooktest.Dynamic(webhooktest.Key(1))), nil},
 		{"jwt", jwt, geminihook.ErrSignature},
@@ -63,8 +61,8 @@ func recorded() []struct {
 	}...)
 }
 
-// TestRecordedDeliveries reads the files as a user would and gives them to an
-// endpoint whose clock stands where they were sent.
+// TestRecordedDeliveries reads the files as a user would, and gives them to an endpoint
+// whose clock shows the time at which they were sent.
 func TestRecordedDeliveries(t *testing.T) {
 	const dir = "testdata/deliveries"
 	rows := recorded()

@@ -102,9 +102,9 @@ func TestTransactPhases(t *testing.T) {
 	const most = 2*time.Minute + 3*time.Second
 	for _, tt := range []struct {
 		name   string
-		begin  time.Duration // that the store takes; a negative one never ends
+		begin  time.Duration // that the store takes; negative means forever
 		run    time.Duration
-		end    time.Duration // as begin
+		end    time.Duration // that the store takes; negative means forever
 		result geminihook.Result
 	}{
 		{"quick", 0, 0, 0, geminihook.Processed},

@@ -249,9 +249,9 @@ func TestNothingIsBorrowed(t *testing.T) {
 	}
 }
 
-// TestVerifyAllocates nothing: neither for one secret nor for the second of
-// two, whatever the body's size, so the body is copied nowhere.
-func TestVerifyAllocates(t *testing.T) {
+// TestVerifyAllocatesNothing: verification allocates nothing, even if the second of two
+// secrets matches, and whatever the body's size, so the body is copied nowhere.
+func TestVerifyAllocatesNothing(t *testing.T) {
 	other, err := geminihook.ParseSecret(webhooktest.RandomSecret())
 	require.NoError(t, err)
 	v := newVerifier(t)
@@ -277,7 +277,7 @@ func TestVerifyAllocates(t *testing.T) {
 			assert.Zero(t, allocs)
 		})
 	}
-	t.Run("but the error", func(t *testing.T) {
+	t.Run("only the error of a forgery", func(t *testing.T) {
 		d := webhooktest.New(geminihook.EventBatchFailed, signer).Tampered()
 		v, ctx := newVerifier(t), context.Background()
 		allocs := leastAllocs(100, func() { _, _ = v.Verify(ctx, d.Header, d.Body) })

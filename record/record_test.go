@@ -154,8 +154,8 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
-// TestInterval: what strangers send is written at most once per Interval, and what is
-// verified always.
+// TestInterval: what strangers send is written at most once per Interval, and an event
+// that failed is always written.
 func TestInterval(t *testing.T) {
 	g := newRig(t, &record.Recorder{})
 	forge := func(id string) { g.post(g.delivery(id).WrongSecret(), nil) }
@@ -257,7 +257,7 @@ func TestHangingDisk(t *testing.T) {
 	assert.Equal(t, "rejected 2", g.kinds(t))
 }
 
-// TestErrors are logged and nothing else.
+// TestErrors: an error is logged, and has no other effect.
 func TestErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
