@@ -139,9 +139,9 @@ func (f *SecretFile) Status() SecretFileStatus {
 var errNoSecretFile = withReason(ErrUnavailable, "the *SecretFile is nil")
 
 // current returns a verifier with the secrets in use, after reading the file if
-// needed; mismatch means that the secrets in use did not match a delivery. The
-// verifier is nil if there are no secrets, or if ctx ended before the file could be
-// looked at. Otherwise the error is that of the last reading.
+// needed; mismatch means that the secrets in use did not match a delivery. If there
+// are no secrets, it returns nil and the error of the last reading. If ctx ends
+// before the file can be looked at, it returns nil and the error of ctx.
 func (f *SecretFile) current(ctx context.Context, mismatch bool) (*HMAC, error) {
 	verifier, looking, looks := f.begin()
 	wait := verifier == nil || mismatch

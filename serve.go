@@ -130,7 +130,7 @@ func (e *Endpoint) receive(w http.ResponseWriter, r *http.Request) (*Event, []by
 	if err := e.checkReceive(); err != nil {
 		return nil, nil, err
 	}
-	// First of all, because net/http reads the rest of the body even after an error.
+	// This comes first, because net/http reads the rest of the body even after an error.
 	clearDeadline := e.limitRead(w, r)
 	if r.Method != http.MethodPost {
 		return nil, nil, ErrMethod

@@ -140,15 +140,15 @@ func (e *Ed25519) Verify(_ context.Context, header http.Header, body []byte) (Pr
 	return Proof{}, d.ed25519Mismatch()
 }
 
-// ed25519Message is what a "v1a" delivery signs, in one piece, as ed25519.Verify
-// needs it, and the signatures to try. Without a signature, message is nil, so that
-// the body is not copied for nothing.
+// ed25519Message has the signed bytes of a "v1a" delivery in one piece, as
+// ed25519.Verify needs them, and the signatures to try. Without a signature, message
+// is nil, so that the body is not copied for nothing.
 type ed25519Message struct {
 	message    []byte
 	signatures [][]byte
 }
 
-// ed25519Message returns what the delivery signs, and its well-formed signatures.
+// ed25519Message returns the delivery's signed bytes and well-formed signatures.
 func (d *delivery) ed25519Message(body []byte) *ed25519Message {
 	m := &ed25519Message{}
 	for _, s := range d.signatures() {
