@@ -48,7 +48,8 @@ type claimedRun struct {
 	lease    time.Duration
 }
 
-// newToken has 64 random bits: a token only has to differ from the others of its key.
+// newToken returns 64 random bits as text. A token is no secret: it only has to differ
+// from the other tokens of its key.
 func newToken() string { return strconv.FormatUint(rand.Uint64(), 36) }
 
 // limited returns a context for one call to the store. A call to a MemoryStore takes

@@ -59,8 +59,8 @@ func (r *run) call(ctx context.Context, end time.Time) error {
 	return err
 }
 
-// callWatched is call, and logs a warning if the function hangs. A Transactor may
-// call it again, for example after a conflict with another transaction.
+// callWatched calls the function now, as call does, and logs a warning if it hangs. A
+// Transactor may call it again, for example after a conflict with another transaction.
 func (r *run) callWatched(ctx context.Context) error {
 	r.returned.Store(false)
 	now := time.Now()

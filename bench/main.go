@@ -91,8 +91,9 @@ func (r *results) markdown() string {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n%s", title, text, t.markdown())
 	}
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench` on %s. %s.\n", today(), machine())
-	part("In short", "Each row is a ratio of times. What must be hashed or committed in any case is the "+
-		"denominator of the first and of the last rows.", shortTable(r))
+	part("In short", "Each row is a ratio of times. The first row and the rows of the stores compare "+
+		"with the least work that verification and a commit need; the others compare with the handler "+
+		"of Google's page.", shortTable(r))
 	b.WriteString("\nIn the tables below, \"× floor\" and \"× empty\" are ratios to the first row.\n")
 	b.WriteString("\n![The times of the first table as multiples of the floor](verify.svg)\n\n![Deliveries per second over TCP](receive.svg)\n")
 	for _, v := range r.verify {
