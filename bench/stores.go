@@ -124,6 +124,8 @@ func storage(rounds, n int, kind storeKind, idCounts []int) storeCosts {
 		last.trips.Count()
 		expect(last.handle(ctx, "counted"), geminihook.Acquired)
 		costs.tripsEvent = last.trips.Count()
+		expect(last.handle(ctx, "counted"), geminihook.Done) // prepares its statements
+		last.trips.Count()
 		expect(last.handle(ctx, "counted"), geminihook.Done)
 		costs.tripsAgain = last.trips.Count()
 	}
