@@ -74,7 +74,7 @@ func TestMigrateVersion(t *testing.T) {
 	acquire(t, store, "msg_1", time.Hour, time.Hour)
 }
 
-// TestNames: stores with tables of their own are apart, down to their locks.
+// TestNames: stores with different tables are apart, down to their locks.
 func TestNames(t *testing.T) {
 	pool := connect(t, server.Postgres(t).URL)
 	one, two := newSchema(t, pool), newSchema(t, pool)

@@ -55,9 +55,9 @@ type Store struct {
 	// MaxConns, but at least one.
 	MaxTransactions int
 
-	// PurgeInterval is the least time between two removals, each of up to 1,000
-	// expired rows, that claims start in the background. Zero means one minute.
-	// If it is negative, only Purge removes rows.
+	// PurgeInterval is how often claims and transactions remove up to 1,000 expired
+	// rows in the background, at most. Zero means once per minute. If it is
+	// negative, only Purge removes rows.
 	PurgeInterval time.Duration
 
 	pool      *pgxpool.Pool
@@ -71,11 +71,12 @@ type Store struct {
 // creates the table.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-// tries is how often a call looks at a key that changes hands each time between
-// two of its statements.
-const tries = 10
+// claimTries is how many times Claim looks at a key that changes hands each time
+// between two of its statements.
+const claimTries = 10
 
-var errRestless = errors.New("pgstore: the key changed hands each time it was looked at")
+var errChangesHands = errors.New("pgstore: the key changed hands each time Claim looked at it: " +
+	"if this error persists, look for leases of a few milliseconds, and for a trigger or rule on the table that discards rows")
 
 // Claim implements [geminihook.Store]. It takes one round trip for a new key, two
 // if the key is not free, and three if it was claimed before. If a transaction has
@@ -87,7 +88,7 @@ func (s *Store) Claim(ctx context.Context, key, token string, lease, keep time.D
 	if err != nil {
 		return geminihook.Claim{}, failure(ctx, err)
 	}
-	for range tries {
+	for range claimTries {
 		c, err := s.claim(ctx, sql, key, token, lease, keep)
 		if err != nil {
 			return geminihook.Claim{}, failure(ctx, err)
@@ -99,12 +100,13 @@ func (s *Store) Claim(ctx context.Context, key, token string, lease, keep time.D
 			return c, nil
 		}
 	}
-	return geminihook.Claim{}, errRestless
+	return geminihook.Claim{}, errChangesHands
 }
 
-// claim claims the key if it is new. Otherwise it looks at who has it, because that
-// writes nothing, and claims it if it is free. The state is zero if the key was not
-// free at first and free afterwards, or the other way round.
+// claim tries once to claim the key. First it inserts a row, which succeeds if the
+// key is new. Otherwise it reads who has the key, because that writes nothing, and
+// updates the row if the key is free. It returns the zero Claim, and should be
+// called again, if the key changed hands between two of these statements.
 func (s *Store) claim(
 	ctx context.Context, sql *statements, key, token string, lease, keep time.Duration,
 ) (geminihook.Claim, error) {

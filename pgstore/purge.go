@@ -23,8 +23,8 @@ const (
 type purgeState struct {
 	mu    sync.Mutex
 	last  time.Time // when a claim last started one
-	from  time.Time // nothing that expired before is left
-	since time.Time // when from was last the beginning of time
+	from  time.Time // the lower bound of the scan: no row is left that expired before
+	since time.Time // when the lower bound was last set back to zero
 }
 
 // Purge removes up to limit rows that have expired, the oldest first, in

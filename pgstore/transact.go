@@ -57,8 +57,8 @@ func (s *Store) transact(
 	if state != geminihook.Acquired {
 		return state, nil
 	}
-	own := t.call(ctx, fn, freeSlot)
-	return geminihook.Acquired, t.end(ctx, own, keep)
+	fnErr := t.call(ctx, fn, freeSlot)
+	return geminihook.Acquired, t.end(ctx, fnErr, keep)
 }
 
 // slot waits until another transaction may run.

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// hangs is how long after the end of its context a function may still use the
-	// transaction.
-	hangs = time.Second
+	// gracePeriod is how long after the end of its context a function may still use
+	// the transaction. A function that takes longer hangs.
+	gracePeriod = time.Second
 	// rollbackTimeout bounds a rollback, because the context may have ended.
 	rollbackTimeout = 3 * time.Second
 )
@@ -51,7 +51,7 @@ type transaction struct {
 	conn *pgxpool.Conn
 	key  []byte
 	lock int64
-	mark string // the statement
+	mark string // the statement that writes the mark; it depends on whether the key has a row
 
 	tx        pgx.Tx // nil until it has begun
 	ended     atomic.Bool
@@ -120,7 +120,7 @@ func (t *transaction) call(
 		defer close(watched)
 		select {
 		case <-returned:
-		case <-time.After(hangs):
+		case <-time.After(gracePeriod):
 			t.abandon()
 			freeSlot()
 		}
@@ -143,48 +143,48 @@ func (t *transaction) abandon() {
 	_ = t.abandoned.PgConn().Conn().Close()
 }
 
-// end commits or rolls back, by the error of the function.
-func (t *transaction) end(ctx context.Context, own error, keep time.Duration) error {
+// end commits or rolls back, depending on the error that the function returned.
+func (t *transaction) end(ctx context.Context, fnErr error, keep time.Duration) error {
 	t.ended.Store(true)
 	if t.abandoned != nil {
-		return both(storeFailed(ctx, errHangs), own)
+		return both(storeFailed(ctx, errHangs), fnErr)
 	}
-	permanent := errors.Is(own, geminihook.ErrPermanent)
-	failed := own != nil && !permanent
+	permanent := errors.Is(fnErr, geminihook.ErrPermanent)
+	failed := fnErr != nil && !permanent
 	pg := t.conn.Conn().PgConn()
 	switch {
 	case pg.IsClosed() && !failed:
-		return both(storeFailed(ctx, errBroken), own)
+		return both(storeFailed(ctx, errBroken), fnErr)
 	case pg.IsClosed():
-		return own
+		return fnErr
 	case pg.IsBusy():
-		return both(errBusy, own)
+		return both(errBusy, fnErr)
 	case failed:
-		return own
+		return fnErr
 	case pg.TxStatus() == 'E' && !permanent:
 		return errAborted
 	}
 	if permanent {
 		if _, err := t.tx.Exec(ctx, "ROLLBACK TO SAVEPOINT geminihook"); err != nil {
-			return both(t.commitFailed(ctx, err), own)
+			return both(t.commitFailed(ctx, err), fnErr)
 		}
 	}
 	if err := t.commit(ctx, keep); err != nil {
-		return both(err, own)
+		return both(err, fnErr)
 	}
-	return own
+	return fnErr
 }
 
 // both returns an error of the transaction together with that of the function. A
 // Permanent error would mean that the mark is committed, so only its text remains.
-func both(err, own error) error {
+func both(err, fnErr error) error {
 	switch {
-	case own == nil:
+	case fnErr == nil:
 		return err
-	case errors.Is(own, geminihook.ErrPermanent):
-		return fmt.Errorf("%w (the function returned: %v)", err, own)
+	case errors.Is(fnErr, geminihook.ErrPermanent):
+		return fmt.Errorf("%w (the function returned: %v)", err, fnErr)
 	}
-	return fmt.Errorf("%w (the function returned: %w)", err, own)
+	return fmt.Errorf("%w (the function returned: %w)", err, fnErr)
 }
 
 // commit writes the mark and commits, in one round trip. If the savepoint is gone,
@@ -206,8 +206,9 @@ func (t *transaction) commit(ctx context.Context, keep time.Duration) error {
 	return nil
 }
 
-// commitFailed says what an error at the end means. In all of these cases but the
-// last, everything that was not committed by the function itself is rolled back.
+// commitFailed returns the error that says what a failure at the end means. In all of
+// these cases except the last, everything is rolled back that the function has not
+// committed itself.
 func (t *transaction) commitFailed(ctx context.Context, err error) error {
 	class := code(err)
 	refusesData := strings.HasPrefix(class, "23") || strings.HasPrefix(class, "P0")
@@ -223,9 +224,9 @@ func (t *transaction) commitFailed(ctx context.Context, err error) error {
 	return storeFailed(ctx, fmt.Errorf("the commit failed, or its result is unknown: %w", err))
 }
 
-// rollback ends the transaction if it has not ended. The context of the call may
-// have ended, and the locks should not wait for the server to notice a closed
-// connection. If it fails, the connection is closed.
+// rollback ends the transaction unless it has ended. It works although the context
+// may have ended, because closing the connection instead would keep the locks until
+// the server notices. If the rollback fails, pgx closes the connection.
 func (t *transaction) rollback(ctx context.Context) {
 	t.ended.Store(true)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
