@@ -9,14 +9,16 @@ import (
 )
 
 // call runs the function with a [sql.Tx] on the connection, on which the store has
-// begun a transaction, and returns the function's error apart from the store's. The
-// Tx is that of a database handle that exists for this run alone, and whose Commit
-// and Rollback never reach the database.
+// begun a transaction. It returns the function's error and the store's apart. The Tx
+// belongs to a database handle that exists for this run alone, so its Commit and
+// Rollback never reach the database.
 //
 // The function cannot have the Tx of an ordinary BeginTx: its Commit would commit
 // before the outcome is known, and the deferred Rollback that is customary in Go
 // would undo an event that was handled.
-func call(ctx context.Context, conn *sql.Conn, fn func(context.Context) error) (own, err error) {
+func call(
+	ctx context.Context, conn *sql.Conn, fn func(context.Context) error,
+) (fnErr, err error) {
 	lent, giveBack, err := borrow(conn)
 	if err != nil {
 		return nil, err
@@ -84,7 +86,7 @@ func (c connector) Open(string) (driver.Conn, error)             { return c.conn
 // implements are passed on, or skipped as if the driver did not have them.
 type borrowed struct {
 	driver.Conn
-	unused func() // called when the handle does not use it any more
+	unused func() // called when the handle no longer uses the connection
 }
 
 func (b borrowed) Close() error {
@@ -132,7 +134,8 @@ func (b borrowed) CheckNamedValue(v *driver.NamedValue) error {
 	return driver.ErrSkip
 }
 
-// keptOpen is the end of a transaction that the store ends.
+// keptOpen is a transaction whose Commit and Rollback do nothing, because the store
+// ends it.
 type keptOpen struct{}
 
 func (keptOpen) Commit() error   { return errKeptOpen }

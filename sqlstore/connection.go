@@ -13,7 +13,8 @@ func discard(conn *sql.Conn) {
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 }
 
-// execLate executes a statement after the context may have ended.
+// execLate executes a statement even if the context has ended, and reports whether it
+// succeeded.
 func execLate(ctx context.Context, conn *sql.Conn, query string) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()

@@ -9,13 +9,14 @@ import (
 	"github.com/geminihook/geminihook"
 )
 
-// engine is what a dialect does.
+// engine is a Store and a Transactor in one dialect.
 type engine interface {
-	// claim returns the zero Claim if the key changed hands while it was looked at.
+	// claim claims the key. It returns the zero Claim, and should be called again, if
+	// the key changed hands between two of its statements.
 	claim(
 		ctx context.Context, key, token string, lease, keep time.Duration,
 	) (geminihook.Claim, error)
-	// These report whether the token had the key.
+	// renew, complete and release report whether the token had the key.
 	renew(ctx context.Context, key, token string, lease time.Duration) (bool, error)
 	complete(ctx context.Context, key, token string, keep time.Duration) (bool, error)
 	release(ctx context.Context, key, token string) (bool, error)
@@ -24,19 +25,20 @@ type engine interface {
 	// free, there is no transaction.
 	begin(ctx context.Context, key string) (transaction, geminihook.State, error)
 
-	// purge removes up to so many rows that have expired.
+	// purge removes up to limit expired rows and returns how many it removed.
 	purge(ctx context.Context, limit int) (int, error)
 
-	// migrate creates the table, and check tries whether a key can be claimed.
+	// migrate creates the table unless it exists.
 	migrate(ctx context.Context) error
+	// check tests whether a key can be claimed.
 	check(ctx context.Context) error
 }
 
-// tries is how often a call looks at a key that changes hands each time, and
-// repeats a statement that the database gave up because of a deadlock.
+// tries is how many times Claim looks at a key that changes hands each time, and how
+// many times a statement is executed that the database aborts because of a deadlock.
 const tries = 10
 
-// transaction is one that an engine has begun.
+// transaction is a transaction that an engine has begun.
 type transaction interface {
 	// conn is the connection on which it runs.
 	conn() *sql.Conn
@@ -60,7 +62,7 @@ func randomKey() []byte { return []byte("check:" + rand.Text()) }
 // micros returns a duration in microseconds, rounded up.
 func micros(d time.Duration) int64 { return max(0, int64((d-1)/time.Microsecond)+1) }
 
-// inProgress returns the claim of a key whose lease lasts for so many microseconds.
+// inProgress returns the Claim for a key whose lease ends in left microseconds.
 func inProgress(left int64) geminihook.Claim {
 	return geminihook.Claim{
 		State:   geminihook.InProgress,

@@ -58,6 +58,7 @@ func mysqlNumber(err error) (number int) {
 	return 0
 }
 
+// failure completes the error of a call to the database.
 func failure(err error) error {
 	if err == nil {
 		return nil
@@ -69,7 +70,7 @@ func failure(err error) error {
 	return fmt.Errorf("sqlstore: %w", err)
 }
 
-// missesTable knows how the databases say that the table does not exist.
+// missesTable reports whether a database's error says that the table does not exist.
 func missesTable(text string) bool {
 	if !strings.Contains(text, "geminihook_deliveries") {
 		return false

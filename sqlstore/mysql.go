@@ -15,9 +15,9 @@ import (
 //
 // Values are written into the statements, keys and tokens in hexadecimal: as
 // parameters they would cost another round trip, unless the data source name has
-// interpolateParams. What a statement did comes back through
-// LAST_INSERT_ID(expression), because MySQL has no RETURNING, and the number of rows
-// depends on the data source name, too.
+// interpolateParams. A statement tells what it did through
+// LAST_INSERT_ID(expression), because MySQL has no RETURNING, and because the data
+// source name decides how the affected rows are counted.
 type mysql struct {
 	db      *sql.DB
 	sql     atomic.Pointer[mysqlStatements] // nil until the name of the database is known
@@ -36,12 +36,12 @@ func (e *mysql) claim(
 	if err := fits(key); err != nil {
 		return geminihook.Claim{}, err
 	}
-	claim := fmt.Sprintf(s.claim, key, token, micros(lease), micros(max(lease, keep)), s.lock(key))
-	id, err := e.exec(ctx, claim)
+	keepFor := micros(max(lease, keep))
+	id, err := e.exec(ctx, fmt.Sprintf(s.claim, key, token, micros(lease), keepFor, s.lock(key)))
 	if err != nil {
 		return geminihook.Claim{}, err
 	}
-	switch id % 4 {
+	switch id % 4 { // mysqlAcquired says what the remainder and the quotient mean
 	case mysqlAcquired:
 		e.purgeSome(ctx)
 		return geminihook.Claim{State: geminihook.Acquired, Attempt: int(id / 4)}, nil
@@ -75,7 +75,8 @@ func (e *mysql) renew(ctx context.Context, key, token string, lease time.Duratio
 	if err != nil {
 		return false, err
 	}
-	id, err := e.exec(ctx, fmt.Sprintf(s.renew, key, token, micros(lease)))
+	renew := fmt.Sprintf(s.renew, key, token, micros(lease))
+	id, err := e.exec(ctx, renew)
 	return id > 0, err
 }
 
@@ -84,7 +85,8 @@ func (e *mysql) complete(ctx context.Context, key, token string, keep time.Durat
 	if err != nil {
 		return false, err
 	}
-	id, err := e.exec(ctx, fmt.Sprintf(s.complete, key, token, micros(keep)))
+	complete := fmt.Sprintf(s.complete, key, token, micros(keep))
+	id, err := e.exec(ctx, complete)
 	return id > 0, err
 }
 

@@ -26,7 +26,8 @@ func (e *mysql) purgeOnce(ctx context.Context, s *mysqlStatements, limit int) (i
 	if err != nil || len(keys) == 0 {
 		return 0, err
 	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf(s.purge, strings.Join(keys, ", "))); err != nil {
+	purge := fmt.Sprintf(s.purge, strings.Join(keys, ", "))
+	if _, err := tx.ExecContext(ctx, purge); err != nil {
 		return 0, err
 	}
 	return len(keys), tx.Commit()
@@ -48,7 +49,7 @@ func expiredKeys(ctx context.Context, tx *sql.Tx, query string) (keys []string, 
 	return keys, rows.Err()
 }
 
-// purgeSome takes about ten milliseconds.
+// purgeSome removes some expired rows, which takes about ten milliseconds.
 func (e *mysql) purgeSome(ctx context.Context) {
 	if !e.purging.due() {
 		return

@@ -17,15 +17,15 @@ type mysqlStatements struct {
 	take, mark, expired, purge             string
 }
 
-// What comes back from a claim is one of these, and four times the number that
-// belongs to it. It is zero if a transaction has the lock of the key.
+// A claim returns one of these plus four times the number that belongs to it. It
+// returns zero if a transaction has the lock of the key.
 const (
 	mysqlAcquired   = 1 // the attempt
 	mysqlDone       = 2
 	mysqlInProgress = 3 // the rest of the other lease, in microseconds
 )
 
-// newMySQLStatements replaces the names in capitals.
+// The statements. newMySQLStatements replaces the names in capitals.
 const (
 	mysqlNow = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`
 
@@ -96,8 +96,8 @@ SET @geminihook_wait = @@SESSION.wait_timeout, @geminihook_locked = GET_LOCK('%[
 	mysqlUnlock = `
 SET SESSION wait_timeout = @geminihook_wait, @geminihook_locked = RELEASE_LOCK('%[1]s')`
 
-	// %[1]x key, %[2]d how long a row is kept that is only this. It locks the key's
-	// row and brings back its state, if the lock was taken: 1 if the key is free. A
+	// %[1]x key, %[2]d how long a row is kept that nothing else writes. If the lock
+	// was taken, it locks the key's row and returns the state: 1 if the key is free. A
 	// claim that has seen the lock free a moment ago is now either committed, or
 	// waits for the row until the transaction ends. The row is not the mark: if the
 	// function commits it, the key is as after Release.
@@ -158,7 +158,8 @@ func (s *mysqlStatements) lock(key string) string {
 	return fmt.Sprintf("geminihook:%x", sum[:20])
 }
 
-// fits refuses a key that the database would cut off if its mode is not strict.
+// fits returns an error for a key that is too long: a database whose mode is not
+// strict would truncate it.
 func fits(key string) error {
 	if len(key) > 1024 {
 		return fmt.Errorf("a key of %d bytes: the table has room for 1024", len(key))
@@ -166,7 +167,7 @@ func fits(key string) error {
 	return nil
 }
 
-// retryDeadlock repeats what the database gave up because of another transaction.
+// retryDeadlock repeats what the database aborted because of another transaction.
 func retryDeadlock[T any](do func() (T, error)) (result T, err error) {
 	for range tries {
 		result, err = do()

@@ -43,7 +43,8 @@ func (e *mysql) begin(ctx context.Context, key string) (transaction, geminihook.
 
 func (t *mysqlTransaction) begin(ctx context.Context) (geminihook.State, error) {
 	idle := remaining(ctx).Round(time.Second) + time.Second
-	if err := t.exec(ctx, fmt.Sprintf(mysqlLock, t.lock, int64(idle.Seconds()))); err != nil {
+	lock := fmt.Sprintf(mysqlLock, t.lock, int64(idle.Seconds()))
+	if err := t.exec(ctx, lock); err != nil {
 		return 0, err
 	}
 	state, err := retryDeadlock(func() (geminihook.State, error) { return t.take(ctx) })
@@ -59,7 +60,8 @@ func (t *mysqlTransaction) take(ctx context.Context) (geminihook.State, error) {
 	if err != nil {
 		return 0, err
 	}
-	result, err := t.connection.ExecContext(ctx, fmt.Sprintf(t.sql.take, t.key, micros(time.Hour)))
+	take := fmt.Sprintf(t.sql.take, t.key, micros(time.Hour))
+	result, err := t.connection.ExecContext(ctx, take)
 	if err != nil {
 		_ = t.exec(ctx, "ROLLBACK") // before another try
 		return 0, err
@@ -90,18 +92,19 @@ func (t *mysqlTransaction) exec(ctx context.Context, queries ...string) error {
 func (t *mysqlTransaction) conn() *sql.Conn { return t.connection }
 
 func (t *mysqlTransaction) commit(ctx context.Context, keep time.Duration, undo bool) error {
-	release := []string{"RELEASE SAVEPOINT geminihook"}
+	queries := []string{"RELEASE SAVEPOINT geminihook"}
 	if undo {
-		release = []string{"ROLLBACK TO SAVEPOINT geminihook", "RELEASE SAVEPOINT geminihook"}
+		queries = []string{"ROLLBACK TO SAVEPOINT geminihook", "RELEASE SAVEPOINT geminihook"}
 	}
-	err := t.exec(ctx, release...)
+	err := t.exec(ctx, queries...)
 	if mysqlNumber(err) == mysqlNoSavepoint {
 		return &functionError{text: endedText, err: err}
 	}
 	if err != nil {
 		return err
 	}
-	if err := t.exec(ctx, fmt.Sprintf(t.sql.mark, t.key, micros(keep))); err != nil {
+	mark := fmt.Sprintf(t.sql.mark, t.key, micros(keep))
+	if err := t.exec(ctx, mark); err != nil {
 		return err
 	}
 	if err := t.exec(ctx, "COMMIT"); err != nil {

@@ -13,8 +13,8 @@ import (
 // postgres is the engine of [PostgreSQL]. Table, statements and locks are those of
 // package pgstore: change both.
 //
-// It leaves preparing to the driver: pgx does it by itself, and a program behind a
-// pooler turns it off.
+// It does not prepare statements: pgx does so by itself, unless a program behind a
+// pooler turns that off.
 type postgres struct {
 	db      *sql.DB
 	sql     atomic.Pointer[postgresStatements] // nil until the schema of the table is known
@@ -106,9 +106,9 @@ func (e *postgres) row(
 }
 
 // rowReadCommitted repeats a statement that met another one, if the database's
-// default isolation level is stricter. At this one, it waits for the other one and
-// goes on with what that has committed. Stating the level each time would cost two
-// more round trips.
+// default isolation level is stricter than READ COMMITTED. At that level, the
+// statement waits for the other one and goes on with what that has committed. Stating
+// the level each time would cost two more round trips.
 func (e *postgres) rowReadCommitted(ctx context.Context, query string, args, into []any) error {
 	tx, err := e.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
 	if err != nil {
@@ -134,7 +134,7 @@ func (e *postgres) purge(ctx context.Context, limit int) (int, error) {
 	return int(n), err
 }
 
-// purgeSome takes about ten milliseconds.
+// purgeSome removes some expired rows, which takes about ten milliseconds.
 func (e *postgres) purgeSome(ctx context.Context) {
 	if !e.purging.due() {
 		return

@@ -36,7 +36,8 @@ WHERE pg_class.oid = to_regclass('geminihook_deliveries')`
 	ceil((extract(epoch FROM clock_timestamp())::float8 + KEEP) / greatest(KEEP / 4096, 0.001))
 		* greatest(KEEP / 4096, 0.001))`
 
-	// What makes the number of a key's advisory lock that of a key in this table.
+	// The number of a key's advisory lock is lockOf XOR this, so that a key has another
+	// lock in each table.
 	postgresNumber = `('TABLE'::regclass::oid::bigint << 32)`
 
 	// $2 keep, $3 token, $4 lease, $5 lock. It returns no row if the key is not

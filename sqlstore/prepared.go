@@ -36,7 +36,8 @@ func (p *prepared) find(query string) *sql.Stmt {
 	return p.stmts[query]
 }
 
-// keep keeps the first of those that were prepared at the same time.
+// keep remembers the statement, or closes it and returns the first one if several
+// goroutines have prepared it at the same time.
 func (p *prepared) keep(query string, stmt *sql.Stmt) *sql.Stmt {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -45,7 +45,7 @@ WHERE expires <= ?5 OR state = 0 OR (state = 1 AND (lease <= ?5 OR token = ?2))
 RETURNING attempt`
 
 	// ?1 key, ?2 now, ?3 the token of a claim, which may take the key that it
-	// already has, or null.
+	// already has, or noToken.
 	sqliteState = `
 SELECT state, lease FROM geminihook_deliveries
 WHERE key = ?1 AND expires > ?2 AND (state = 2 OR (state = 1 AND lease > ?2 AND token IS NOT ?3))`
@@ -90,8 +90,9 @@ func (e *sqlite) claim(
 	}
 	defer leave()
 	now := sqliteNow()
-	end, expires := after(now, lease), after(now, max(lease, keep))
-	err = stmt.QueryRowContext(ctx, []byte(key), []byte(token), end, expires, now).Scan(&c.Attempt)
+	leaseEnd, expires := after(now, lease), after(now, max(lease, keep))
+	row := stmt.QueryRowContext(ctx, []byte(key), []byte(token), leaseEnd, expires, now)
+	err = row.Scan(&c.Attempt)
 	switch {
 	case errors.Is(err, sql.ErrNoRows): // another process was faster
 		return e.look(ctx, key, token)
@@ -103,8 +104,11 @@ func (e *sqlite) claim(
 	return c, nil
 }
 
-// look returns the state of a key that is done or in progress, and the zero Claim
-// for one that is free.
+// noToken is the token of a transaction, which makes no claim.
+const noToken = ""
+
+// look returns the state of a key that is done or in progress. It returns the zero
+// Claim if the key is free, or has been claimed with this token.
 func (e *sqlite) look(ctx context.Context, key, token string) (geminihook.Claim, error) {
 	if e.isRunning(key) {
 		return geminihook.Claim{State: geminihook.InProgress}, nil
@@ -173,7 +177,7 @@ func (e *sqlite) update(
 	return n > 0, err
 }
 
-// exec is for whoever is the writer.
+// exec executes a statement that writes. The caller must be the writer.
 func (e *sqlite) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	stmt, err := e.prepared.get(ctx, query)
 	if err != nil {
@@ -196,9 +200,9 @@ func (e *sqlite) purge(ctx context.Context, limit int) (int, error) {
 	return int(n), err
 }
 
-// purgeSome is for whoever is the writer and has the result of its own call. It
-// gives up after 100 milliseconds, so that a slow disk delays a claim by no more
-// than that: the rows of random keys are on as many pages.
+// purgeSome removes some expired rows at the end of a call that is still the writer.
+// It stops after 100 milliseconds, so that a slow disk delays a claim by no more than
+// that: rows with random keys are scattered over the file.
 func (e *sqlite) purgeSome(ctx context.Context) {
 	if !e.purging.due() {
 		return
@@ -208,10 +212,10 @@ func (e *sqlite) purgeSome(ctx context.Context) {
 	_, _ = e.exec(ctx, sqlitePurge, sqliteNow(), 100)
 }
 
-// sqliteNow returns the time as the table has it, in microseconds.
+// sqliteNow returns the time in the table's unit, microseconds since 1970.
 func sqliteNow() int64 { return time.Now().UnixMicro() }
 
-// after saturates instead of overflowing.
+// after returns the time d after now. It saturates instead of overflowing.
 func after(now int64, d time.Duration) int64 {
 	end := now + micros(d)
 	if end < now {

@@ -44,9 +44,10 @@ func (e *sqlite) check(ctx context.Context) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	now := sqliteNow()
-	end := after(now, time.Minute)
+	minute := after(now, time.Minute)
 	claim := tx.StmtContext(ctx, stmt)
-	return claim.QueryRowContext(ctx, randomKey(), []byte("check"), end, end, now).Scan(new(int))
+	row := claim.QueryRowContext(ctx, randomKey(), []byte("check"), minute, minute, now)
+	return row.Scan(new(int))
 }
 
 // checkSettings reads the settings of two connections, because a pragma that was

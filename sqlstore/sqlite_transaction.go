@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// It changes nothing, but being a write it makes the connection the writer,
-	// as BEGIN IMMEDIATE would, which database/sql cannot send.
+	// sqliteLock deletes nothing. But it is a write, so SQLite makes the connection
+	// the writer, as BEGIN IMMEDIATE would, which database/sql cannot send.
 	sqliteLock = `DELETE FROM geminihook_deliveries WHERE false`
 
 	// ?1 key, ?2 expiry.
@@ -25,18 +25,18 @@ SET state = 2, token = NULL, attempt = attempt + 1, expires = excluded.expires`
 type sqliteTransaction struct {
 	engine *sqlite
 	key    string
-	leave  func() // the queue
+	leave  func() // leaves the queue; nil while the transaction waits in it
 
 	state, lock, mark *sql.Stmt
 
 	connection *sql.Conn
 	tx         *sql.Tx
-	end        context.CancelFunc // of the context of tx
+	cancelTx   context.CancelFunc // ends the context with which tx was begun
 	committed  bool
 }
 
 func (e *sqlite) begin(ctx context.Context, key string) (transaction, geminihook.State, error) {
-	c, err := e.look(ctx, key, "")
+	c, err := e.look(ctx, key, noToken)
 	switch {
 	case err != nil:
 		return nil, 0, err
@@ -87,7 +87,7 @@ func (t *sqliteTransaction) begin(ctx context.Context) (geminihook.State, error)
 	if _, err := t.tx.StmtContext(ctx, t.lock).ExecContext(ctx); err != nil {
 		return 0, fmt.Errorf("waited for the writers of other processes: %w", err)
 	}
-	c, err := sqliteLook(ctx, t.tx.StmtContext(ctx, t.state), t.key, "")
+	c, err := sqliteLook(ctx, t.tx.StmtContext(ctx, t.state), t.key, noToken)
 	if err != nil || c.State != 0 { // another process was faster
 		return c.State, err
 	}
@@ -97,7 +97,8 @@ func (t *sqliteTransaction) begin(ctx context.Context) (geminihook.State, error)
 	return geminihook.Acquired, nil
 }
 
-// prepare comes before the transaction has a connection of the pool.
+// prepare prepares the statements. It is called before the transaction has a
+// connection of the pool, because preparing takes one, too.
 func (t *sqliteTransaction) prepare(ctx context.Context) (err error) {
 	if t.state, err = t.engine.prepared.get(ctx, sqliteState); err != nil {
 		return err
@@ -109,13 +110,13 @@ func (t *sqliteTransaction) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// beginTx begins the transaction with a context that ends together with ctx until
-// it has begun, and only with the transaction from then on: database/sql would roll
-// back on its own, even while close commits.
+// beginTx begins the transaction. Its context ends together with ctx only until the
+// transaction has begun. Later, database/sql would roll back when ctx ends, even in the
+// middle of commit.
 func (t *sqliteTransaction) beginTx(ctx context.Context) error {
-	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, end)
-	t.end = end
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	t.cancelTx = cancel
 	tx, err := t.connection.BeginTx(lasting, nil)
 	stop()
 	t.tx = tx
@@ -124,16 +125,16 @@ func (t *sqliteTransaction) beginTx(ctx context.Context) error {
 
 func (t *sqliteTransaction) conn() *sql.Conn { return t.connection }
 
-// commit takes milliseconds, and the end of the context would only leave the
-// outcome unknown.
+// commit ignores the end of the context: committing takes milliseconds, and to give
+// up in the middle would leave the outcome unknown.
 func (t *sqliteTransaction) commit(ctx context.Context, keep time.Duration, undo bool) error {
 	ctx = context.WithoutCancel(ctx)
 	if undo {
-		if err := t.own(ctx, "ROLLBACK TO geminihook"); err != nil {
+		if err := t.execOnSavepoint(ctx, "ROLLBACK TO geminihook"); err != nil {
 			return err
 		}
 	}
-	if err := t.own(ctx, "RELEASE geminihook"); err != nil {
+	if err := t.execOnSavepoint(ctx, "RELEASE geminihook"); err != nil {
 		return err
 	}
 	mark := t.tx.StmtContext(ctx, t.mark)
@@ -147,9 +148,9 @@ func (t *sqliteTransaction) commit(ctx context.Context, keep time.Duration, undo
 	return nil
 }
 
-// own runs a statement that fails if the transaction is not the one that begin has
-// begun.
-func (t *sqliteTransaction) own(ctx context.Context, query string) error {
+// execOnSavepoint executes a statement that names the savepoint, and therefore fails
+// if the function has ended the transaction.
+func (t *sqliteTransaction) execOnSavepoint(ctx context.Context, query string) error {
 	_, err := t.tx.ExecContext(ctx, query)
 	if err != nil {
 		return &functionError{text: endedText, err: err}
@@ -161,8 +162,8 @@ func (t *sqliteTransaction) close(ctx context.Context) {
 	if t.tx != nil && t.tx.Rollback() != nil {
 		discard(t.connection)
 	}
-	if t.end != nil {
-		t.end()
+	if t.cancelTx != nil {
+		t.cancelTx()
 	}
 	if t.connection != nil {
 		_ = t.connection.Close()

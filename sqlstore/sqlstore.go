@@ -30,6 +30,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -68,9 +69,11 @@ func (s *Store) Claim(
 			return c, nil
 		}
 	}
-	return geminihook.Claim{}, fmt.Errorf(
-		"sqlstore: the key changed hands each of the %d times it was looked at", tries)
+	return geminihook.Claim{}, errChangesHands
 }
+
+var errChangesHands = errors.New("sqlstore: the key changed hands each time Claim looked at it: " +
+	"if this error persists, look for leases of a few milliseconds, and for a trigger or rule on the table that discards rows")
 
 // Renew implements [geminihook.Store].
 func (s *Store) Renew(ctx context.Context, key, token string, lease time.Duration) error {
@@ -87,6 +90,8 @@ func (s *Store) Release(ctx context.Context, key, token string) error {
 	return held(s.engine.release(ctx, key, token))
 }
 
+// held returns the error of a call that needs the key, which reports whether the
+// token had it.
 func held(ok bool, err error) error {
 	if err == nil && !ok {
 		return geminihook.ErrLeaseLost

@@ -50,30 +50,30 @@ func (s *Store) Transact(
 		return state, nil
 	}
 	defer tx.close(ctx) // also after a panic or runtime.Goexit
-	own, err := call(ctx, tx.conn(), fn)
+	fnErr, err := call(ctx, tx.conn(), fn)
 	if err != nil {
 		return 0, storeFailed(err)
 	}
-	return geminihook.Acquired, end(ctx, tx, keep, own)
+	return geminihook.Acquired, end(ctx, tx, keep, fnErr)
 }
 
-// end commits unless the function's error says otherwise.
-func end(ctx context.Context, tx transaction, keep time.Duration, own error) error {
-	permanent := errors.Is(own, geminihook.ErrPermanent)
-	if own != nil && !permanent {
-		return own
+// end commits, or leaves it to close to roll back, depending on the function's error.
+func end(ctx context.Context, tx transaction, keep time.Duration, fnErr error) error {
+	permanent := errors.Is(fnErr, geminihook.ErrPermanent)
+	if fnErr != nil && !permanent {
+		return fnErr
 	}
 	if ctx.Err() != nil {
-		late := fmt.Errorf("rolled back, because the time was over when the function returned: %w",
+		late := fmt.Errorf("rolled back, because the context had ended when the function returned: %w",
 			context.Cause(ctx))
-		return errors.Join(storeFailed(late), own)
+		return errors.Join(storeFailed(late), fnErr)
 	}
 	err := tx.commit(ctx, keep, permanent)
-	if own == nil && errors.As(err, new(*functionError)) {
+	if fnErr == nil && errors.As(err, new(*functionError)) {
 		return failure(err)
 	}
 	if err != nil {
-		return errors.Join(storeFailed(err), own)
+		return errors.Join(storeFailed(err), fnErr)
 	}
-	return own
+	return fnErr
 }

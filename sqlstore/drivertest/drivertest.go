@@ -1,5 +1,5 @@
 // Package drivertest tests sqlstore with the drivers of the databases. It is a
-// module of its own, so that sqlstore requires none of them.
+// separate module, so that sqlstore requires none of them.
 package drivertest
 
 import (

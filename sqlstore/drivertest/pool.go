@@ -15,7 +15,7 @@ import (
 )
 
 // TestUse tests that a function can do with its transaction what it could do with
-// one of its own.
+// one that it has begun itself.
 func (b Backend) TestUse(t *testing.T) {
 	h := b.handles()
 	store := h.first(t)

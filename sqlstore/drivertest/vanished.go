@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Vanished tests that the server gives up the transaction of a client that has
+// Vanished tests that the server rolls back the transaction of a client that has
 // vanished without a word, soon after the deadline of its context. The first
 // database is connected through the proxy, and the second is the same, connected
 // directly.
