@@ -24,8 +24,8 @@ var errContext = errors.New("the client does not end a call with its context: se
 // error that wraps [ErrEviction]. Call it at the start, and as a readiness check if
 // you like. In a cluster, it checks each master that serves keys with the Prefix.
 //
-// Check claims, renews and completes a key of its own, which expires at once. A
-// server without a memory limit evicts nothing, whatever its policy.
+// Check claims, renews and completes a random key, which expires at once. A server
+// without a memory limit evicts nothing, whatever its policy.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.check(ctx); err != nil {
 		return failure(err)
@@ -64,7 +64,7 @@ func endsWithContext(client redis.UniversalClient) bool {
 	case *redis.Ring:
 		return client.Options().ContextTimeoutEnabled
 	}
-	return true // a wrapper, whose options are not known
+	return true // a wrapper, whose options are unknown
 }
 
 // checkMasters finds the masters by the keys that they serve: the random keys here
@@ -111,8 +111,8 @@ func checkEviction(ctx context.Context, client redis.Cmdable) error {
 	return fmt.Errorf("%w (it is %s, with maxmemory %s)", ErrEviction, policy, limit)
 }
 
-// probe does with the key what the store does with that of an event. EVAL is for
-// a server that has forgotten the scripts.
+// probe does with the key what the store does with the key of an event. It claims
+// by EVAL, too, which the store needs when the server has forgotten the scripts.
 func (s *Store) probe(ctx context.Context, key string) error {
 	const lease, keep = time.Second, time.Millisecond
 	token := rand.Text()

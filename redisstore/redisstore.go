@@ -58,31 +58,34 @@ func (s *Store) Claim(
 	switch {
 	case err != nil:
 		return geminihook.Claim{}, failure(err)
-	case n > 0:
+	case n > 0: // the number of the attempt
 		return geminihook.Claim{State: geminihook.Acquired, Attempt: int(n)}, nil
-	case n < 0:
+	case n < 0: // minus the rest of the other claim's lease, in microseconds
 		retryIn := time.Duration(-n) * time.Microsecond
 		return geminihook.Claim{State: geminihook.InProgress, RetryIn: retryIn}, nil
 	}
-	return geminihook.Claim{State: geminihook.Done}, nil
+	return geminihook.Claim{State: geminihook.Done}, nil // zero
 }
 
 // Renew implements [geminihook.Store].
 func (s *Store) Renew(ctx context.Context, key, token string, lease time.Duration) error {
-	return held(s.run(ctx, renewScript, key, token, lease.Microseconds(), milliseconds(lease)))
+	return checkHeld(s.run(ctx, renewScript, key, token, lease.Microseconds(), milliseconds(lease)))
 }
 
 // Complete implements [geminihook.Store].
 func (s *Store) Complete(ctx context.Context, key, token string, keep time.Duration) error {
-	return held(s.run(ctx, completeScript, key, token, milliseconds(keep)))
+	return checkHeld(s.run(ctx, completeScript, key, token, milliseconds(keep)))
 }
 
 // Release implements [geminihook.Store].
 func (s *Store) Release(ctx context.Context, key, token string) error {
-	return held(s.run(ctx, releaseScript, key, token))
+	return checkHeld(s.run(ctx, releaseScript, key, token))
 }
 
-// run runs the script on the key and returns its result.
+// run runs the script on the key and returns its result. The result of claimScript
+// is positive if the key was acquired, zero if it is done, and negative if it is in
+// progress. That of every other script is held if the token had the key; otherwise it
+// is notHeld or unknownKey.
 func (s *Store) run(
 	ctx context.Context, script *redis.Script, key string, args ...any,
 ) (int64, error) {
@@ -117,17 +120,18 @@ func replied(err error) bool {
 	return ok
 }
 
-// held returns the error for the result of a script that needs the token.
-func held(n int64, err error) error {
+// checkHeld returns the error for the result of a script that works only if the
+// token has the key.
+func checkHeld(n int64, err error) error {
 	switch {
 	case err != nil:
 		return failure(err)
-	case n == notHeld:
-		return errNotHeld
+	case n == held:
+		return nil
 	case n == unknownKey:
 		return errUnknownKey
 	}
-	return nil
+	return errNotHeld // n is notHeld
 }
 
 func failure(err error) error { return fmt.Errorf("redisstore: %w", err) }

@@ -15,8 +15,9 @@ import (
 // Redis permits when its memory is full. Otherwise events that were handled
 // just then would be handled again.
 var (
-	// The result is the attempt if the key was acquired, 0 if it is done, and
-	// the negative remainder of the lease if it is in progress.
+	// The result is the number of the attempt if the key was acquired, 0 if it is
+	// done, and minus the rest of the lease, in microseconds, if it is in progress.
+	// A claim with the token that the key has is the same attempt again.
 	claimScript = redis.NewScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -60,10 +61,11 @@ redis.call('HSET', KEYS[1], 'l', string.format('%.0f', now + ARGV[2]))
 return 1`)
 )
 
-// The results of the scripts that need the token, besides 1.
+// The results of completeScript, releaseScript and renewScript.
 const (
-	notHeld    = 0
-	unknownKey = -1
+	held       = 1  // the token had the key
+	notHeld    = 0  // the key exists, and the token does not have it
+	unknownKey = -1 // the key does not exist
 )
 
 var (
