@@ -11,7 +11,7 @@ import (
 )
 
 // pageSize is how many batches are listed by one request. A batch can have its
-// results in it, which are megabytes.
+// results in it, which can be megabytes.
 const pageSize = 20
 
 // Batches returns a [CatchUp.Waiting] for programs that keep no table: all batches
@@ -86,8 +86,8 @@ func (l *lister) forgotten(b *genai.BatchJob) bool {
 	return !at.IsZero() && l.now().Sub(at) >= l.keep-l.keep/10
 }
 
-// page makes the request for one page. A list whose context bounds all of its
-// pages would have to guess how many there are.
+// page makes the request for one page. Each page has its own timeout, because nobody
+// knows how many pages there are.
 func (l *lister) page(
 	ctx context.Context, token string,
 ) (page genai.Page[genai.BatchJob], err error) {

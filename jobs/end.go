@@ -28,7 +28,7 @@ const (
 // state is what the API says about a job.
 type state struct {
 	phase phase
-	typ   geminihook.EventType // if it has ended
+	typ   geminihook.EventType // empty unless the job has ended
 	data  eventData
 	at    time.Time // when it ended; zero if the API does not say
 }
@@ -82,8 +82,8 @@ func batchState(name string, b *genai.BatchJob) (state, error) {
 	return s, nil
 }
 
-// interactionState knows more ends than webhooks report. The type of each is made
-// of the status.
+// interactionState knows more ends than webhooks report. The event type of each
+// consists of "interaction." and the status.
 func interactionState(name string, i *interactions.Interaction) (state, error) {
 	switch i.Status {
 	case interactions.InteractionStatusQueued, interactions.InteractionStatusInProgress:
@@ -139,8 +139,8 @@ func unknownState(name, s string) error {
 
 // event returns the event that a webhook would have delivered, decoded from the
 // same JSON, so that it has the same key in the store, data of the same type, and a
-// Raw. The ID is made of the type and the job, so that each sweep of each instance
-// makes the same one.
+// Raw. The ID consists of the type and the job's id, so that it is the same in each
+// sweep of each instance.
 func (s state) event() (*geminihook.Event, error) {
 	body := struct {
 		Type      geminihook.EventType `json:"type"`

@@ -81,7 +81,7 @@ func notFound(err error) bool {
 // messages are one sentence long; a proxy's may be a whole page.
 const maxMessage = 200
 
-// firstWords returns the first line of a message, or as much as a log can bear.
+// firstWords returns the first line of a message, shortened to maxMessage.
 func firstWords(s string) string {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
 	if len(s) <= maxMessage {
@@ -120,20 +120,18 @@ func httpStatus(err error) (status int, message string) {
 	return 0, ""
 }
 
-// codeOf returns the status of an error, which the SDK takes from the body, and
-// which a body may name without giving its number.
+// codeOf returns the HTTP status of an error. The SDK takes it from the body, which
+// may have the name of the status and no number.
 func codeOf(e genai.APIError) int {
-	names := map[string]int{
-		"NOT_FOUND":          http.StatusNotFound,
-		"RESOURCE_EXHAUSTED": http.StatusTooManyRequests,
+	switch {
+	case e.Code != 0:
+		return e.Code
+	case e.Status == "NOT_FOUND":
+		return http.StatusNotFound
+	case e.Status == "RESOURCE_EXHAUSTED":
+		return http.StatusTooManyRequests
 	}
-	if e.Code == 0 && names[e.Status] != 0 {
-		return names[e.Status]
-	}
-	if e.Code == 0 {
-		return http.StatusInternalServerError
-	}
-	return e.Code
+	return http.StatusInternalServerError
 }
 
 func statusOf(response *http.Response) int {
@@ -164,7 +162,7 @@ func retryInfo(err error) time.Duration {
 	return 0
 }
 
-// apiError reads the error that a response has.
+// apiError returns the error in the body of a response.
 func apiError(status int, body io.Reader) genai.APIError {
 	var failure struct {
 		Error *struct{ Message, Status string }

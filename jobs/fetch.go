@@ -1,8 +1,8 @@
 // Package jobs gets what a Gemini webhook is about, and finds jobs that have ended
 // without a webhook.
 //
-// An event has only a job's state and its id. [Fetch] gets the batch,
-// the interaction or the video operation behind an event through the official SDK,
+// An event has only a job's state and its id. [Fetch] gets the batch, the
+// interaction or the video operation behind an event through the official SDK,
 // google.golang.org/genai. [Results], [DownloadVideo] and [Result.OutputText] then
 // get the responses, the video, or the text.
 //
@@ -23,6 +23,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,18 +58,16 @@ func (r *Result) OutputText() string {
 
 // Fetch gets the batch, the interaction or the video operation that an event is
 // about. It accepts every form of id: "batches/abc" and "abc", "interactions/abc"
-// and "abc", and the whole name of a video operation. The API does not
-// accept the last part of a video operation's name alone. If an event has only
-// that, Fetch makes no request, and the result has the name and the file that the
-// event has.
+// and "abc", and the whole name of a video operation. The API does not accept the
+// last part of a video operation's name alone. If an event has only that, Fetch
+// makes no request, and the result has the name and the file that the event has.
 //
 // The error is made by [geminihook.Permanent] if the API does not know the job,
 // or if the event is not about one. Any other error, such as for a status of 429 or
 // 5xx or for the 404 of a proxy, is not Permanent: return it from the program's
 // function, so that a redelivery or a queue tries again. Fetch itself makes one
-// attempt, whatever the client's
-// retry options, and takes at most 30 seconds. The text of an error holds no
-// part of a result.
+// attempt, whatever the client's retry options, and takes at most 30 seconds. The
+// text of an error holds no part of a result.
 //
 // In a run of the program's function that a [CatchUp] started, Fetch returns what
 // CatchUp has just got, without another request.
@@ -151,17 +150,18 @@ func safe(err error, recovered any) error {
 	return err
 }
 
-// fromEvent returns what an event about a video tells by itself.
+// fromEvent returns the result that an event about a video has in itself, without a
+// request.
 func fromEvent(ev *geminihook.Event) (*Result, error) {
 	data, _ := ev.Data.(*geminihook.VideoGenerated)
-	if data == nil || data.OutputFileURI == "" && data.FileName == "" {
+	uri := ""
+	if data != nil {
+		uri = cmp.Or(data.OutputFileURI, data.FileName)
+	}
+	if uri == "" {
 		// Not a Permanent error: a CatchUp that knows the whole name can still
 		// handle this end.
 		return nil, fmt.Errorf("%w, and the event has no file: %q", errModel, ev.JobID())
-	}
-	uri := data.OutputFileURI
-	if uri == "" {
-		uri = data.FileName
 	}
 	return &Result{Video: &genai.GenerateVideosOperation{
 		Name: data.ID, Done: true,

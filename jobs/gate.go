@@ -26,8 +26,8 @@ type gate struct {
 	timeout time.Duration
 
 	mu    sync.Mutex
-	until time.Time     // no request starts before
-	pause time.Duration // the last one that the gate chose itself
+	until time.Time     // when the next request may start
+	pause time.Duration // the last pause that the gate chose itself
 }
 
 // do makes a request. If it meets a limit, do waits and makes it again.
@@ -45,7 +45,7 @@ func (g *gate) do(ctx context.Context, request func(context.Context) error) erro
 		status, retryAfter := r.get()
 		retryAfter = max(retryAfter, retryInfo(err))
 		limited := status == http.StatusTooManyRequests ||
-			status == http.StatusServiceUnavailable && retryAfter > 0
+			(status == http.StatusServiceUnavailable && retryAfter > 0)
 		if err == nil || !limited {
 			g.opened()
 			return err
@@ -57,7 +57,7 @@ func (g *gate) do(ctx context.Context, request func(context.Context) error) erro
 	}
 }
 
-// wait returns when the next request may start.
+// wait waits until the next request may start, or returns the error of ctx.
 func (g *gate) wait(ctx context.Context) error {
 	for {
 		if g.limiter.Wait(ctx) != nil { // ctx has ended, or will before it is this request's turn
@@ -78,8 +78,8 @@ func (g *gate) wait(ctx context.Context) error {
 	}
 }
 
-// close lets no request start for as long as the API asks, or for twice as long as
-// the last time.
+// close lets no request start for as long as the API asks. If it does not say how
+// long, that is twice as long as the last time.
 func (g *gate) close(asked time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -95,6 +95,7 @@ func (g *gate) close(asked time.Duration) {
 	}
 }
 
+// opened notes that a request met no limit, so that the next pause is short again.
 func (g *gate) opened() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

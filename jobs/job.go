@@ -35,9 +35,9 @@ type Job struct {
 	Created time.Time
 }
 
-// kindOf returns the kind of the job that an event is about. An event type of
-// tomorrow still has its kind as its first word; the form of the id is only asked
-// if it has not.
+// kindOf returns the kind of the job that an event is about. The first word of the
+// event type is the kind, even of types that this package does not know. If it is
+// not, the form of the id decides.
 func kindOf(ev *geminihook.Event) (Kind, error) {
 	prefix, _, _ := strings.Cut(string(ev.Type), ".")
 	switch kind := Kind(prefix); kind {

@@ -20,7 +20,8 @@ func (c *CatchUp) ask(ctx context.Context, job Job, t *tally) {
 	}
 	ev, known, st, err := c.read(ctx, job)
 	switch {
-	case err != nil && ctx.Err() != nil: // says nothing about the job
+	case err != nil && ctx.Err() != nil:
+		// The sweep ends. The error says nothing about the job.
 	case err != nil:
 		t.add(func(s *Summary) { s.Unreadable++ })
 		c.logger().LogAttrs(ctx, slog.LevelWarn, "gemini job unreadable",
@@ -42,8 +43,8 @@ func (c *CatchUp) ask(ctx context.Context, job Job, t *tally) {
 	}
 }
 
-// young reports whether at is less than Grace ago. A time in the future, which
-// two clocks that differ can make, is not young: it could stay so for long.
+// young reports whether at is less than Grace ago. A time in the future, which is
+// possible if two clocks differ, is not young, because it could stay so for long.
 func (c *CatchUp) young(at time.Time) bool {
 	now := time.Now
 	if c.Now != nil {
@@ -53,7 +54,7 @@ func (c *CatchUp) young(at time.Time) bool {
 	return age >= 0 && age < cmp.Or(c.Grace, 5*time.Minute)
 }
 
-// read asks for the job's state. The event is nil if the job has not ended.
+// read asks the API for the job's state. The event is nil if the job has not ended.
 func (c *CatchUp) read(ctx context.Context, job Job) (*geminihook.Event, fetched, state, error) {
 	known := fetched{kind: job.Kind}
 	var err error
@@ -75,21 +76,22 @@ func (c *CatchUp) read(ctx context.Context, job Job) (*geminihook.Event, fetched
 	return ev, known, st, err
 }
 
-// process is Endpoint.Process, but a panic of the function ends here, as it would
-// end in net/http.
+// process calls Endpoint.Process. It recovers from a panic of the function, as
+// net/http does.
 func (c *CatchUp) process(ctx context.Context, ev *geminihook.Event) (result geminihook.Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			result = geminihook.Failed
+			stack := string(debug.Stack())
 			c.logger().LogAttrs(ctx, slog.LevelError, "gemini job: the function panicked",
 				slog.String("webhook_id", ev.ID), slog.String("panic", fmt.Sprint(p)),
-				slog.String("stack", string(debug.Stack())))
+				slog.String("stack", stack))
 		}
 	}()
 	return c.Endpoint.Process(ctx, ev, c.Handle).Result
 }
 
-// count adds what became of an event.
+// count adds one to the counter for the result.
 func (s *Summary) count(result geminihook.Result) {
 	switch result {
 	case geminihook.Processed:
