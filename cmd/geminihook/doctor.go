@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/url"
 	"os"
 	"runtime"
 	"strings"
@@ -40,10 +39,9 @@ func diagnose(ctx context.Context, args []string, e *env) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return &usageError{"it takes no arguments: the URL belongs behind -endpoint"}
+		return &usageError{"it takes no arguments: the URL belongs after -endpoint"}
 	}
-	if u, err := url.Parse(f.endpoint); f.endpoint != "" &&
-		(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	if f.endpoint != "" && !api.IsHTTP(f.endpoint) {
 		return &usageError{"the URL of -endpoint must begin with http:// or https://"}
 	}
 	want, err := eventList(f.events)
@@ -164,14 +162,10 @@ func (f *findings) add(results ...doctor.Result) {
 			f.err = errors.Join(f.err, f.env.line(r))
 			continue
 		}
-		color := map[doctor.Level]string{
-			doctor.OK:      green,
-			doctor.Warning: yellow,
-			doctor.Failure: red,
-		}[r.Level]
 		const indent = "         "
+		level := f.env.paint(color(r.Level), fmt.Sprintf("%-7s", r.Level))
 		text := strings.TrimPrefix(wrap(r.Check+": "+r.Text, indent), indent)
-		fmt.Fprint(f.env.out, f.env.paint(color, fmt.Sprintf("%-7s", r.Level)), "  ", text)
+		fmt.Fprint(f.env.out, level, "  ", text)
 		if r.Do != "" {
 			fmt.Fprint(f.env.out, wrap("-> "+r.Do, indent))
 		}
@@ -179,6 +173,17 @@ func (f *findings) add(results ...doctor.Result) {
 			fmt.Fprintf(f.env.out, "%s   %s\n", indent, visible(r.Run))
 		}
 	}
+}
+
+// color returns the color in which the level is shown.
+func color(level doctor.Level) string {
+	switch level {
+	case doctor.OK:
+		return green
+	case doctor.Warning:
+		return yellow
+	}
+	return red
 }
 
 // summary counts the results.

@@ -137,8 +137,9 @@ func (k *keeper) tell(value string, written bool, err error) error {
 		return nil
 	}
 	if err != nil {
-		fmt.Fprint(k.env.err, wrap(fmt.Sprintf("Writing %s failed: %v. Keep the secret yourself, which is printed now:",
-			k.path, plain(err)), ""))
+		text := fmt.Sprintf("Writing %s failed: %v. Keep the secret yourself, which is printed now:",
+			k.path, plain(err))
+		fmt.Fprint(k.env.err, wrap(text, ""))
 	} else {
 		fmt.Fprint(k.env.out, "Keep this: it is shown only once.\n\n")
 	}

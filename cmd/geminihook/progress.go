@@ -12,19 +12,21 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-const rows = 20 // with more deliveries, attempts are counted instead of listed
+// maxRows is how many deliveries may be listed attempt by attempt. With more of them,
+// the attempts are counted.
+const maxRows = 20
 
 // progress shows each attempt in a row when it ends, or counts the attempts if
 // there are many. For scripts, it writes a line of JSON per attempt.
 type progress struct {
 	env   *env
 	json  bool
-	err   error             // of writing
-	types map[string]string // by webhook-id
-	many  bool
-	acked map[string]bool // by webhook-id, only true
-	tries int
-	shown time.Time
+	err   error             // the first error of writing
+	types map[string]string // the event types, by webhook-id
+	many  bool              // whether to count the attempts instead of listing them
+	acked map[string]bool   // the webhook-ids that were acknowledged
+	tries int               // the number of attempts
+	shown time.Time         // when the count was last shown
 }
 
 // attemptLine is an attempt in the output for scripts.
@@ -41,7 +43,7 @@ type attemptLine struct {
 func newProgress(e *env, deliveries []*webhooktest.Delivery, asJSON bool) *progress {
 	p := &progress{
 		env: e, json: asJSON, types: map[string]string{}, acked: map[string]bool{},
-		many: len(deliveries) > rows,
+		many: len(deliveries) > maxRows,
 	}
 	for _, d := range deliveries {
 		p.types[d.ID()] = "-"
@@ -61,26 +63,45 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 	if a.Acknowledged() {
 		p.acked[a.ID] = true
 	}
-	if p.json {
-		line := attemptLine{
-			a.ID, p.types[a.ID], a.Number, a.Duplicate, a.Status,
-			float64(a.Elapsed.Microseconds()) / 1000, "",
-		}
-		if a.Err != nil {
-			line.Error = plain(a.Err)
-		}
-		p.err = cmp.Or(p.err, p.env.line(line)) // one of them is enough
+	switch {
+	case p.json:
+		p.line(a)
+	case p.many:
+		p.count()
+	default:
+		p.row(a)
+	}
+}
+
+// line writes a line of JSON for an attempt.
+func (p *progress) line(a webhooktest.Attempt) {
+	line := attemptLine{
+		ID:        a.ID,
+		Type:      p.types[a.ID],
+		Try:       a.Number,
+		Duplicate: a.Duplicate,
+		Status:    a.Status,
+		Elapsed:   float64(a.Elapsed.Microseconds()) / 1000,
+	}
+	if a.Err != nil {
+		line.Error = plain(a.Err)
+	}
+	p.err = cmp.Or(p.err, p.env.line(line))
+}
+
+// count shows how many deliveries were acknowledged, in place of what it showed
+// before: at most ten times per second, and at the end.
+func (p *progress) count() {
+	acked, all := len(p.acked), len(p.types)
+	if !terminal(p.env.out) || (time.Since(p.shown) <= 100*time.Millisecond && acked < all) {
 		return
 	}
-	if p.many {
-		if done := len(p.acked); terminal(p.env.out) &&
-			(time.Since(p.shown) > 100*time.Millisecond || done == len(p.types)) {
-			p.shown = time.Now()
-			fmt.Fprintf(p.env.out, "\r%d of %d acknowledged, attempts: %d\x1b[K", done,
-				len(p.types), p.tries)
-		}
-		return
-	}
+	p.shown = time.Now()
+	fmt.Fprintf(p.env.out, "\r%d of %d acknowledged, attempts: %d\x1b[K", acked, all, p.tries)
+}
+
+// row shows an attempt in a row of the table.
+func (p *progress) row(a webhooktest.Attempt) {
 	color := red
 	if a.Acknowledged() {
 		color = green
@@ -89,9 +110,10 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 	if a.Duplicate {
 		try += "+"
 	}
-	text := p.env.paint(color, fmt.Sprintf("%-22s", cut(response(a), 22)))
-	fmt.Fprintf(p.env.out, "%-14s  %-27s  %3s  %s  %6s\n", cut(visible(a.ID), 14),
-		cut(visible(p.types[a.ID]), 27), try, text, round(a.Elapsed))
+	id, typ := cut(visible(a.ID), 14), cut(visible(p.types[a.ID]), 27)
+	text := fmt.Sprintf("%-22s", cut(response(a), 22))
+	fmt.Fprintf(p.env.out, "%-14s  %-27s  %3s  %s  %6s\n", id, typ, try,
+		p.env.paint(color, text), round(a.Elapsed))
 	if a.Err != nil {
 		fmt.Fprint(p.env.err, wrap(plain(a.Err), "  "))
 	}

@@ -42,7 +42,7 @@ func setup(ctx context.Context, args []string, e *env) error {
 		return err
 	}
 	if flags.NArg() > 0 {
-		return &usageError{"it takes no arguments: the URL belongs behind -url"}
+		return &usageError{"it takes no arguments: the URL belongs after -url"}
 	}
 	if f.url == "" {
 		return &usageError{"it needs -url"}
@@ -144,8 +144,9 @@ func (f *setupFlags) existing(ctx context.Context, e *env, client *api.Client, k
 		f.advise(e, w, known, events)
 	}
 	if len(found) > 1 {
-		fmt.Fprint(e.err, wrap(fmt.Sprintf("%d webhooks have this URL, so each event comes %d times: delete all but one.",
-			len(found), len(found)), ""))
+		text := fmt.Sprintf("%d webhooks have this URL, so each event comes %d times: delete all but one.",
+			len(found), len(found))
+		fmt.Fprint(e.err, wrap(text, ""))
 	}
 	if !known {
 		fmt.Fprintf(e.err, "Its secret is unknown here, and Google does not show it again. For a new one:\n\n  %s\n",
@@ -163,7 +164,7 @@ func (f *setupFlags) advise(e *env, w api.Webhook, known bool, events []string) 
 	lacks := slices.ContainsFunc(events, func(t string) bool {
 		return !slices.Contains(w.Events, t)
 	})
-	if !w.Enabled() || f.events != "" && lacks {
+	if !w.Enabled() || (f.events != "" && lacks) {
 		fmt.Fprint(e.out, wrap("To enable it with the events of -events, add -update.", ""))
 	}
 }

@@ -180,7 +180,7 @@ func TestSetupUsage(t *testing.T) {
 	_, vars := newAPI(t)
 	for _, tt := range []struct{ args, text string }{
 		{"setup", "it needs -url"},
-		{"setup " + endpoint, "belongs behind -url"},
+		{"setup " + endpoint, "belongs after -url"},
 		{"setup -url http://example.com/", "must begin with https://"},
 		{"setup -url https://localhost/x", "loopback"},
 		{"setup -url https://127.9.9.9/x", "loopback"},

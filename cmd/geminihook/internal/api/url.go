@@ -53,23 +53,34 @@ func CheckURL(text string) error {
 
 // unreachable reports whether the host cannot be reached from the internet.
 func unreachable(host string) bool {
+	if Loopback(host) {
+		return true
+	}
 	ip := net.ParseIP(host)
-	return Loopback(host) ||
-		ip != nil && (ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified())
+	return ip != nil && (ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified())
+}
+
+// IsHTTP reports whether the text is the URL of an HTTP server.
+func IsHTTP(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 // Private reports whether what is sent to the URL stays private on the way: it is
 // https, or its host is a loopback address.
 func Private(rawURL string) bool {
 	u, err := url.Parse(rawURL)
-	return err == nil && u.Host != "" &&
-		(u.Scheme == "https" || u.Scheme == "http" && Loopback(u.Hostname()))
+	if err != nil || u.Host == "" {
+		return false
+	}
+	return u.Scheme == "https" || (u.Scheme == "http" && Loopback(u.Hostname()))
 }
 
 // Loopback reports whether the host is this machine by its name or address.
 func Loopback(host string) bool {
-	ip := net.ParseIP(host)
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.IsLoopback()
+	}
 	host = strings.ToLower(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") ||
-		ip != nil && ip.IsLoopback()
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }

@@ -122,8 +122,14 @@ func (e *Endpoint) twoAtOnce(ctx context.Context) Result {
 	busy := slices.IndexFunc(both, func(r response) bool {
 		return r.status == http.StatusServiceUnavailable
 	})
-	if !slices.ContainsFunc(both, response.acknowledged) ||
-		busy < 0 && !(both[0].acknowledged() && both[1].acknowledged()) {
+	// Both must be acknowledged, except that one may get a 503.
+	acknowledged := 0
+	for _, r := range both {
+		if r.acknowledged() {
+			acknowledged++
+		}
+	}
+	if acknowledged == 0 || (acknowledged == 1 && busy < 0) {
 		return failure(check, text, "One must be acknowledged, and the other too, or with 503 until the first run has ended.")
 	}
 	if busy >= 0 && both[busy].header.Get("Retry-After") == "" {

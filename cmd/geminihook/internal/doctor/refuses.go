@@ -88,8 +88,9 @@ var refusals = []refusal{
 		"JWT without a signature", "It accepts the algorithm \"none\". Gemini sends no JWT: do not read any.",
 		signature(func(string) string {
 			encode := base64.RawURLEncoding.EncodeToString
-			return encode([]byte(`{"alg":"none","typ":"JWT"}`)) + "." +
-				encode(fmt.Appendf(nil, `{"iat":%d}`, time.Now().Unix())) + "."
+			header := encode([]byte(`{"alg":"none","typ":"JWT"}`))
+			claims := encode(fmt.Appendf(nil, `{"iat":%d}`, time.Now().Unix()))
+			return header + "." + claims + "."
 		}),
 	},
 	{"no headers", checkAll, without("webhook-id", "webhook-timestamp", "webhook-signature")},
@@ -122,10 +123,11 @@ func signed(d *webhooktest.Delivery, header string) *webhooktest.Delivery {
 	return d
 }
 
-// signature makes a bad header from the signature that is right in base64.
+// signature makes a bad header from the right signature in base64.
 func signature(change func(mac string) string) spoiler {
 	return func(_ *Endpoint, d *webhooktest.Delivery) *webhooktest.Delivery {
-		return signed(d, change(strings.TrimPrefix(d.Header.Get("webhook-signature"), "v1,")))
+		mac := strings.TrimPrefix(d.Header.Get("webhook-signature"), "v1,")
+		return signed(d, change(mac))
 	}
 }
 

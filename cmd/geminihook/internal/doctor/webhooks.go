@@ -8,9 +8,8 @@ import (
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/api"
 )
 
-// Webhooks checks the state, URL, and events of each webhook. The program could
-// want the events in want, and its endpoint is at the URL endpoint, or unknown if
-// that is empty.
+// Webhooks checks the state, URL, and events of each webhook. The program wants the
+// events in want. Its endpoint has the URL endpoint, which is empty if it is unknown.
 func Webhooks(all []api.Webhook, want []string, endpoint string) (results []Result) {
 	if len(all) == 0 {
 		return []Result{warning("webhooks", "the project has no static webhook",
@@ -70,10 +69,10 @@ func events(w api.Webhook, want []string) Result {
 		}
 	}
 	if len(missing) > 0 {
+		all := strings.Join(slices.Concat(w.Events, missing), ",")
 		return warning(check, "not subscribed to "+strings.Join(missing, ", "),
 			"If the program needs them, subscribe to them.",
-			"geminihook", "setup", "-update", "-url", w.URL, "-events",
-			strings.Join(append(slices.Clone(w.Events), missing...), ","))
+			"geminihook", "setup", "-update", "-url", w.URL, "-events", all)
 	}
-	return ok(check, "subscribed to all "+fmt.Sprint(len(want))+" that are wanted")
+	return ok(check, fmt.Sprintf("subscribed to all %d that are wanted", len(want)))
 }

@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -221,8 +223,9 @@ func wellFormed(list string) bool {
 	for entry := range strings.FieldsSeq(list) {
 		scheme, value, _ := strings.Cut(entry, ",")
 		b, err := base64.StdEncoding.DecodeString(value)
-		if err == nil && (scheme == geminihook.SchemeHMAC && len(b) == 32 ||
-			scheme == geminihook.SchemeEd25519 && len(b) == 64) {
+		isHMAC := scheme == geminihook.SchemeHMAC && len(b) == sha256.Size
+		isEd25519 := scheme == geminihook.SchemeEd25519 && len(b) == ed25519.SignatureSize
+		if err == nil && (isHMAC || isEd25519) {
 			return true
 		}
 	}

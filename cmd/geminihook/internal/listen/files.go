@@ -157,8 +157,8 @@ func essential(a *attempt) *webhooktest.Delivery {
 // a shell, or a terminal.
 func fileName(at time.Time, typ, id string) string {
 	plain := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' ||
-			r == '_' {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '.':
 			return r
 		}
 		return '_'

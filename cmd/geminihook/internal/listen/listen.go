@@ -166,7 +166,7 @@ func parseForward(text string) (*url.URL, error) {
 		return nil, nil
 	}
 	target, err := url.Parse(text)
-	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
+	if err != nil || target.Host == "" || (target.Scheme != "http" && target.Scheme != "https") {
 		return nil, fmt.Errorf("%w: -forward must be a URL that begins with http:// or https://",
 			ErrConfig)
 	}

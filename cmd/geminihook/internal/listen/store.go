@@ -109,7 +109,7 @@ func (s *store) append(c *class, e *list.Element, a *attempt) {
 	g.add(a)
 	c.bytes += g.size
 	c.groups.MoveToBack(e)
-	for c.groups.Len() > c.limit || c.bytes > c.budget && c.groups.Len() > 1 {
+	for c.groups.Len() > c.limit || (c.bytes > c.budget && c.groups.Len() > 1) {
 		s.forget(c, c.groups.Front())
 	}
 	s.touch(g)
@@ -186,7 +186,7 @@ func (s *store) since(version int64) (change, <-chan struct{}) {
 // floor returns the cursor of the group that will be forgotten next.
 func (c *class) floor(latest int64) int64 {
 	if e := c.groups.Front(); e != nil {
-		return e.Value.(*group).last().cursor
+		return cursorOf(e)
 	}
 	return latest + 1
 }
@@ -196,14 +196,19 @@ func (s *store) all() []*group {
 	groups := make([]*group, 0, s.genuine.groups.Len()+s.refused.groups.Len())
 	a, b := s.genuine.groups.Back(), s.refused.groups.Back()
 	for a != nil || b != nil {
-		if b == nil || a != nil && a.Value.(*group).last().cursor > b.Value.(*group).last().cursor {
-			groups, a = append(groups, a.Value.(*group)), a.Prev()
+		if b == nil || (a != nil && cursorOf(a) > cursorOf(b)) {
+			groups = append(groups, a.Value.(*group))
+			a = a.Prev()
 		} else {
-			groups, b = append(groups, b.Value.(*group)), b.Prev()
+			groups = append(groups, b.Value.(*group))
+			b = b.Prev()
 		}
 	}
 	return groups
 }
+
+// cursorOf returns the cursor of the group's latest attempt.
+func cursorOf(e *list.Element) int64 { return e.Value.(*group).last().cursor }
 
 // find calls match for the groups, newest first, until it returns true. Match
 // must not keep the group.
