@@ -20,18 +20,19 @@ const (
 	subject    = "gemini.events"
 	window     = 24 * time.Hour // Google repeats a delivery for this long
 
-	// maxBody bounds the body of a delivery, in bytes. Events have some hundred.
-	// maxMessage bounds the binary form of such an event, in which the body's
-	// metadata stands a second time. A NATS server accepts 1 MiB by default.
-	maxBody    = 256 << 10
+	// maxBody bounds the body of a delivery, in bytes. Events have a few hundred.
+	maxBody = 256 << 10
+	// maxMessage bounds the binary form of such an event, which has the body's
+	// metadata twice. A NATS server accepts 1 MiB by default.
 	maxMessage = 1 << 20
 )
 
 // connect connects to the NATS server, or starts one in this process if no URL is
 // given.
 func connect(o options) (js jetstream.JetStream, stop func(), err error) {
-	url, settings, shutdown := o.nats, []nats.Option{nats.MaxReconnects(-1)}, func() {}
-	if url == "" {
+	settings := []nats.Option{nats.MaxReconnects(-1)}
+	shutdown := func() {}
+	if o.nats == "" {
 		s, err := serve(o.dir)
 		if err != nil {
 			return nil, nil, err
@@ -42,16 +43,17 @@ func connect(o options) (js jetstream.JetStream, stop func(), err error) {
 			s.WaitForShutdown()
 		}
 	}
-	conn, err := nats.Connect(url, settings...)
+	conn, err := nats.Connect(o.nats, settings...)
 	if err != nil {
 		shutdown()
 		return nil, nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
-	js, err = jetstream.New(conn)
-	return js, func() {
+	stop = func() {
 		conn.Close()
 		shutdown()
-	}, err
+	}
+	js, err = jetstream.New(conn)
+	return js, stop, err
 }
 
 // serve starts a NATS server that only this process can reach.
@@ -127,9 +129,10 @@ func streamWarnings(c jetstream.StreamConfig) (texts []string) {
 	return texts
 }
 
-// publish returns nil when the stream has stored the event, now or earlier. Its
-// errors wrap [geminihook.ErrStore], so that the response is 503 and Google
-// delivers the event again.
+// publish returns nil when the stream has stored the event, now or earlier. If the
+// stream fails, the error wraps [geminihook.ErrStore], so that the response is 503
+// and Google delivers the event again. It can return another error only if the
+// program has put a value into UserMetadata that cannot be encoded.
 func publish(ctx context.Context, js jetstream.JetStream, ev *geminihook.Event) error {
 	message, err := ev.MarshalBinary()
 	if err != nil {

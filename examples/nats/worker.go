@@ -17,7 +17,7 @@ import (
 
 const (
 	consumerName = "workers"
-	atOnce       = 8 // the number of events that one process handles at a time
+	concurrency  = 8 // the number of events that one process handles at a time
 	// When a process has died, its events are handed out again after this time.
 	ackWait  = 30 * time.Second
 	runLimit = 15 * time.Minute // for one run of the function
@@ -92,7 +92,7 @@ func (w *worker) start(ctx context.Context, stream jetstream.Stream) (stop func(
 	every := heartbeat(consumer.CachedInfo().Config)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	for range atOnce {
+	for range concurrency {
 		wg.Go(func() { w.consume(ctx, consumer, every) })
 	}
 	return func() {
@@ -155,7 +155,8 @@ func (w *worker) take(ctx context.Context, msg jetstream.Msg, every time.Duratio
 
 // run runs the function and meanwhile tells the server that the event is in
 // progress, so that nobody else gets it. Both end after runLimit.
-func (w *worker) run(ctx context.Context, ev *geminihook.Event, msg jetstream.Msg, attempt uint64,
+func (w *worker) run(
+	ctx context.Context, ev *geminihook.Event, msg jetstream.Msg, attempt uint64,
 	every time.Duration,
 ) error {
 	// The function may need a moment after ctx has ended.
