@@ -41,7 +41,8 @@ func NewRedis(t testing.TB, args ...string) *Server {
 // StartRedis is NewRedis without a test: call Close when done.
 func StartRedis(args ...string) (*Server, error) { return start(redisEngine, args) }
 
-// pong is also false while the server is loading its data.
+// pong reports whether the server replies to a PING. It does not while it is loading
+// its data.
 func pong(addr string) bool {
 	conn, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
@@ -93,8 +94,9 @@ func findPostgres() string {
 		return find("postgres")
 	}
 	version := func(name string) int {
-		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(name)))) // 0 sorts first
-		return n
+		folder := filepath.Dir(filepath.Dir(name)) // such as /usr/lib/postgresql/15
+		n, _ := strconv.Atoi(filepath.Base(folder))
+		return n // 0 sorts first
 	}
 	return slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })
 }
