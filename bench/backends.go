@@ -77,7 +77,7 @@ func openRedis(_ string, ids int) (*openStore, error) {
 	if err != nil {
 		return s, err
 	}
-	// A copy of a handled id, as often as asked.
+	// The other ids are copies of a handled one.
 	s.handle(ctx, oldKey(0))
 	const prefix = "geminihook:" // the default of redisstore
 	const fill = `local id = redis.call('DUMP', KEYS[1])

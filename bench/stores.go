@@ -19,7 +19,7 @@ type storeKind struct {
 	open openFunc
 }
 
-// openFunc starts a fresh store with so many handled ids in it.
+// openFunc starts a fresh store that has the given number of handled ids.
 type openFunc func(dir string, ids int) (*openStore, error)
 
 type openStore struct {

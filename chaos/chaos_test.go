@@ -67,7 +67,7 @@ func chaos(t *testing.T, kind string, b *backend, kills int) {
 	receivers := make([]*receiver, 3)
 	for i := range receivers {
 		receivers[i] = newReceiver(t,
-			kindVariable+"="+kind, urlVariable+"="+b.url, journVariable+"="+journal)
+			kindVariable+"="+kind, urlVariable+"="+b.url, journalVariable+"="+journal)
 		receivers[i].start(t)
 		t.Cleanup(receivers[i].kill)
 	}

@@ -1,3 +1,3 @@
-// Package chaos has no code but tests: they kill receivers and sweepers, restart stores and
+// Package chaos contains only tests: they kill receivers and sweepers, restart stores and
 // cut connections while events are delivered, and count what ran.
 package chaos

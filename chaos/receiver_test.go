@@ -23,10 +23,10 @@ import (
 
 // The environment of a receiver process.
 const (
-	kindVariable  = "CHAOS_STORE"
-	urlVariable   = "CHAOS_URL"
-	addrVariable  = "CHAOS_ADDR"
-	journVariable = "CHAOS_JOURNAL"
+	kindVariable    = "CHAOS_STORE"
+	urlVariable     = "CHAOS_URL"
+	addrVariable    = "CHAOS_ADDR"
+	journalVariable = "CHAOS_JOURNAL"
 )
 
 const lease = time.Second // far above a run, and short enough to wait for
@@ -38,7 +38,7 @@ func receive(kind string) error {
 	if err != nil {
 		return err
 	}
-	journal, err := os.OpenFile(os.Getenv(journVariable), os.O_APPEND|os.O_WRONLY, 0)
+	journal, err := os.OpenFile(os.Getenv(journalVariable), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
