@@ -28,13 +28,13 @@ func list(ctx context.Context, args []string, e *env) error {
 		return err
 	}
 	for i, w := range all {
-		switch {
-		case *asJSON:
+		if *asJSON {
 			if err := e.line(newWebhookLine(w)); err != nil {
 				return err
 			}
 			continue
-		case i > 0:
+		}
+		if i > 0 {
 			fmt.Fprintln(e.out)
 		}
 		e.show(w)

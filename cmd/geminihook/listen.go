@@ -127,9 +127,9 @@ func (e *env) notice(n listen.Notice) {
 	case n.Verdict == "genuine" && n.Attempt > 1:
 		word = fmt.Sprintf("attempt %d", n.Attempt)
 	}
+	typ, id := cut(visible(n.Type), 24), cut(visible(n.ID), 24)
 	line := fmt.Sprintf("%s  %s  %-12s  %-24s  %s", n.At.Format(time.TimeOnly), e.statusText(n),
-		word,
-		cut(visible(n.Type), 24), cut(visible(n.ID), 24))
+		word, typ, id)
 	fmt.Fprintln(e.out, strings.TrimRight(line, " "))
 	for _, reason := range slices.Concat(n.Reasons, []string{n.Note}) {
 		if reason != "" {

@@ -96,7 +96,7 @@ func newVerifyLine(d explain.Delivery, v explain.Verdict, wasRefused bool) verif
 		}
 		return line.withRecording(recorded)
 	}
-	// As always, because it is genuine.
+	// A genuine delivery has a body that can be parsed.
 	if ev, err := geminihook.ParseUnverified(d.Body); err == nil {
 		line.Type = string(ev.Type)
 	}
@@ -120,9 +120,9 @@ func (l verifyLine) withRecording(r recording) verifyLine {
 // report prints the verdict.
 func (e *env) report(l verifyLine) {
 	if l.Verified {
-		fmt.Fprintf(e.out, "%s: %s\n  %s %s\n  signed %s with %s, sent %s (%s)\n", visible(l.File),
-			e.paint(green, "genuine"),
-			visible(l.Type), visible(l.ID), visible(l.Scheme), visible(l.Key),
+		fmt.Fprintf(e.out, "%s: %s\n", visible(l.File), e.paint(green, "genuine"))
+		fmt.Fprintf(e.out, "  %s %s\n", visible(l.Type), visible(l.ID))
+		fmt.Fprintf(e.out, "  signed %s with %s, sent %s (%s)\n", visible(l.Scheme), visible(l.Key),
 			l.SentAt.Format(time.RFC3339), age(l.SentAt))
 	} else {
 		fmt.Fprintf(e.out, "%s: %s\n", visible(l.File), e.paint(red, "not accepted"))

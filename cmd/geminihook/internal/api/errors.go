@@ -52,9 +52,12 @@ func (e *Error) BadKey() bool { return e.Status == http.StatusUnauthorized || e.
 // Uncertain reports whether the call that failed with err may have had its effect
 // nonetheless.
 func Uncertain(err error) bool {
-	var refused *Error
-	return err != nil && !(errors.As(err, &refused) && refused.Status < 500) &&
-		!errors.Is(err, errNotSent)
+	if err == nil || errors.Is(err, errNotSent) {
+		return false
+	}
+	var failed *Error
+	refused := errors.As(err, &failed) && failed.Status < 500
+	return !refused
 }
 
 var errNotSent = errors.New("the API could not be reached")

@@ -39,9 +39,10 @@ var published = []string{webhooktest.TestSecret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZI
 const equalNames = ", as far as its last four characters tell, which are all that Google lists"
 
 // Secrets compares the configured secrets with those of the webhooks, of which the
-// API tells the last four characters. A webhook for another program than the one
-// at the URL endpoint is no failure; if endpoint is empty, that is a webhook of
-// which no secret is configured, if there is one of which one is.
+// API tells the last four characters. A secret that is not configured is a failure
+// only if its webhook is for this program. That is a webhook that delivers to the
+// URL endpoint or, if there is none, a webhook of which a secret is configured. If
+// there is none either, any webhook may be for this program.
 func Secrets(all []api.Webhook, configured []string, endpoint string) (results []Result) {
 	names := map[string]bool{}
 	for _, text := range configured {

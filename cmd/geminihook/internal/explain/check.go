@@ -145,11 +145,11 @@ func searchOthers(c *checker, heads []head, d Delivery, others []Delivery) (matc
 	return match{}, false
 }
 
-// maxDiffering is in how many bytes two bodies of one event differ if one was
-// damaged, but not replaced.
+// maxDiffering is the largest number of differing bytes for which one of two bodies
+// counts as damaged. With more, it is the body of another event.
 const maxDiffering = 4
 
-// differing counts the bytes that differ. Bodies of two lengths differ wholly.
+// differing counts the bytes that differ. If the lengths differ, all of them do.
 func differing(a, b []byte) (n int) {
 	if len(a) != len(b) {
 		return max(len(a), len(b), maxDiffering+1)

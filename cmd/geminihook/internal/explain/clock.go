@@ -19,8 +19,8 @@ func sentAt(header http.Header) time.Time {
 // tolerance is the default of geminihook.HMAC and geminihook.KeySet.
 const tolerance = 5 * time.Minute
 
-// clock says how far a delivery with a matching signature was sent from now, if
-// that is too far. A zero now is the time at which it was sent.
+// clock says how far from now a delivery with a matching signature was sent, if that
+// is too far. If now is zero, it never is.
 func clock(sent, now time.Time) (Cause, string) {
 	late := now.Sub(sent)
 	if now.IsZero() || late.Abs() <= tolerance {

@@ -91,8 +91,8 @@ func repeated(name string) func(http.Header) []head {
 // mendTimestamp turns other forms of a time into Unix seconds.
 func mendTimestamp(header http.Header) []head {
 	text := strings.Join(header[headerTimestamp], "")
-	value, s := "", step{TimestampForm, "writing webhook-timestamp as Unix seconds", "something writes the header in another form; have it pass on what it got"}
-	unit := ""
+	s := step{TimestampForm, "writing webhook-timestamp as Unix seconds", "something writes the header in another form; have it pass on what it got"}
+	unit, value := "", ""
 	if digits(text) {
 		unit = unitOf(len(text))
 	}
@@ -114,8 +114,8 @@ func mendTimestamp(header http.Header) []head {
 	return []head{with(header, headerTimestamp, value, s)}
 }
 
-// unitOf returns the unit of a time since 1970 that has so many digits, or "" if it
-// is not a part of a second.
+// unitOf returns the unit of the time since 1970 if a timestamp of today has that
+// many digits. It returns "" for seconds.
 func unitOf(digits int) string {
 	switch digits {
 	case 13:

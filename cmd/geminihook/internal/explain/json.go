@@ -49,7 +49,8 @@ func (p *parser) value(depth int) *node {
 	n := &node{}
 	switch token {
 	case json.Delim('{'):
-		for n.object = true; p.tokens.More(); {
+		n.object = true
+		for p.tokens.More() {
 			m := member{p.value(depth + 1), p.value(depth + 1)}
 			if m.key == nil || m.value == nil {
 				return nil
@@ -57,7 +58,8 @@ func (p *parser) value(depth int) *node {
 			n.members = append(n.members, m)
 		}
 	case json.Delim('['):
-		for n.array = true; p.tokens.More(); {
+		n.array = true
+		for p.tokens.More() {
 			item := p.value(depth + 1)
 			if item == nil {
 				return nil
@@ -79,7 +81,7 @@ func (p *parser) value(depth int) *node {
 // style is how an encoder writes JSON.
 type style struct {
 	comma, colon string
-	indent       string // of each level, on lines of their own; empty means one line
+	indent       string // what each level adds to a line; empty puts all of it on one line
 	end          string
 	escapes      *escapes // nil leaves strings as they arrived
 }
@@ -121,7 +123,9 @@ func (s *style) separate(b []byte, i int, newline string) []byte {
 		b = append(b, s.comma...)
 	}
 	if s.indent != "" {
-		b = append(append(append(b, '\n'), newline...), s.indent...)
+		b = append(b, '\n')
+		b = append(b, newline...)
+		b = append(b, s.indent...)
 	}
 	return b
 }
@@ -129,7 +133,8 @@ func (s *style) separate(b []byte, i int, newline string) []byte {
 // finish ends an object or array of n items.
 func (s *style) finish(b []byte, n int, newline string) []byte {
 	if s.indent != "" && n > 0 {
-		b = append(append(b, '\n'), newline...)
+		b = append(b, '\n')
+		b = append(b, newline...)
 	}
 	return b
 }

@@ -49,10 +49,13 @@ func (g *group) detail() *detail {
 	last := g.last()
 	body := last.body[:min(len(last.body), maxShown)]
 	d := &detail{
-		summary: g.summary(), Reasons: append([]string{}, g.reasons...),
-		Body:   string(bytes.ToValidUTF8(body, []byte("\ufffd"))),
-		Binary: !utf8.Valid(last.body), CutOff: last.cutOff || len(body) < len(last.body),
-		Bytes: len(last.body), History: []attemptDetail{},
+		summary: g.summary(),
+		Reasons: append([]string{}, g.reasons...),
+		Body:    string(bytes.ToValidUTF8(body, []byte("\ufffd"))),
+		Binary:  !utf8.Valid(last.body),
+		CutOff:  last.cutOff || len(body) < len(last.body),
+		Bytes:   len(last.body),
+		History: []attemptDetail{},
 	}
 	if len(body) == len(last.body) {
 		d.Pretty = strings.ToValidUTF8(indent(body, "", "  "), "\ufffd")
@@ -69,9 +72,16 @@ func (g *group) detail() *detail {
 
 func (a *attempt) detail() attemptDetail {
 	d := attemptDetail{
-		Cursor: a.cursor, At: a.at, Path: a.path, Headers: [][2]string{}, Duplicate: a.duplicate,
-		Replay: a.replay,
-		Fault:  a.fault, Status: a.status, Note: a.note, Response: a.response,
+		Cursor:    a.cursor,
+		At:        a.at,
+		Path:      a.path,
+		Headers:   [][2]string{},
+		Duplicate: a.duplicate,
+		Replay:    a.replay,
+		Fault:     a.fault,
+		Status:    a.status,
+		Note:      a.note,
+		Response:  a.response,
 		ElapsedMS: ms(a.elapsed),
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.header)) {

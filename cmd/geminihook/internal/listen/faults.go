@@ -26,11 +26,15 @@ type fault struct {
 	Seconds int    `json:"seconds"` // how late the response is, for "slow"
 }
 
+// status returns the status that the fault asks for, or 0 if it asks for none.
 func (f fault) status() int {
-	return map[string]int{
-		fault500: http.StatusInternalServerError,
-		fault503: http.StatusServiceUnavailable,
-	}[f.Mode]
+	switch f.Mode {
+	case fault500:
+		return http.StatusInternalServerError
+	case fault503:
+		return http.StatusServiceUnavailable
+	}
+	return 0
 }
 
 func (f fault) delay() time.Duration { return time.Duration(f.Seconds) * time.Second }

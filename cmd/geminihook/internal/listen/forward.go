@@ -101,9 +101,9 @@ func endToEnd(header http.Header) http.Header {
 		}
 	}
 	for _, name := range []string{
-		"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection",
-		"Te", "Trailer",
-		"Transfer-Encoding", "Upgrade", "Content-Length", "Host", "Expect",
+		"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+		"Content-Length", "Host", "Expect",
 	} {
 		h.Del(name)
 	}

@@ -22,7 +22,7 @@ type page struct {
 	streams    chan struct{}
 }
 
-// routes are to be wrapped in protect.
+// routes returns the page and its API without protection: wrap them in protect.
 func (p *page) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.index)
@@ -50,7 +50,14 @@ func (p *page) index(w http.ResponseWriter, _ *http.Request) {
 		Token, Run, Receive, Forward string
 		Signing                      bool
 		MaxGenuine, MaxRefused       int
-	}{p.token, p.token[:8], p.receiveURL, "", p.signing, maxGenuine, maxRefused}
+	}{
+		Token:      p.token,
+		Run:        p.token[:8],
+		Receive:    p.receiveURL,
+		Signing:    p.signing,
+		MaxGenuine: maxGenuine,
+		MaxRefused: maxRefused,
+	}
 	if f := p.receiver.forward; f != nil {
 		data.Forward = f.target.Redacted()
 	}

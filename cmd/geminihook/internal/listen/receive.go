@@ -201,9 +201,16 @@ func (rc *receiver) noticeOf(g *group, a *attempt) (n Notice) {
 	rc.store.mu.Lock()
 	defer rc.store.mu.Unlock()
 	n = Notice{
-		At: a.at, Status: a.status, Verdict: refusedWord, ID: g.id, Type: g.typ,
+		At:        a.at,
+		Status:    a.status,
+		Verdict:   refusedWord,
+		ID:        g.id,
+		Type:      g.typ,
 		Attempt:   g.received,
-		Duplicate: a.duplicate, Replay: a.replay, Reasons: g.reasons, Note: a.note,
+		Duplicate: a.duplicate,
+		Replay:    a.replay,
+		Reasons:   g.reasons,
+		Note:      a.note,
 	}
 	if g.genuine {
 		n.Verdict = genuineWord

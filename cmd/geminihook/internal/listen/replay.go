@@ -51,9 +51,9 @@ func (rc *receiver) replay(number int64, mode, cursor string) (result, error) {
 	defer rc.leave()
 	a := &attempt{path: from.path, header: from.header, body: from.body, replay: mode}
 	if mode == replayFresh {
-		d := (&webhooktest.Delivery{Header: from.header, Body: from.body}).Clone().Sign(time.Now(),
-			rc.cfg.Signers...)
-		a.header = d.Header
+		same := &webhooktest.Delivery{Header: from.header, Body: from.body}
+		fresh := same.Clone().Sign(time.Now(), rc.cfg.Signers...)
+		a.header = fresh.Header
 	}
 	if !rc.store.repeat(number, a) {
 		return result{}, errGone
