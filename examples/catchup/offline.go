@@ -73,27 +73,37 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 	catchUp.Grace, catchUp.Interval, catchUp.PerSecond = 1, 200*time.Millisecond, 200
 	swept := make(chan error, 1)
 	go func() { swept <- sweep(ctx, t, catchUp) }()
-	signers := []webhooktest.Signer{webhooktest.Static(secret)}
-	for _, s := range []struct {
-		duplicates float64
-		deliveries []*webhooktest.Delivery
-	}{{1, twice}, {0, once}} {
-		sender := &webhooktest.Sender{
-			URL: url + "/gemini", Signers: signers, Duplicates: s.duplicates,
-			FirstRetry: 100 * time.Millisecond,
-		}
-		report, err := sender.Deliver(ctx, s.deliveries...)
-		if err != nil {
-			return err
-		}
-		if len(report.Lost) > 0 {
-			return fmt.Errorf("%d deliveries were not acknowledged", len(report.Lost))
-		}
+	sender := &webhooktest.Sender{
+		URL:        url + "/gemini",
+		Signers:    []webhooktest.Signer{webhooktest.Static(secret)},
+		FirstRetry: 100 * time.Millisecond,
+		Duplicates: 1,
+	}
+	if err := deliver(ctx, sender, twice); err != nil {
+		return err
+	}
+	sender.Duplicates = 0
+	if err := deliver(ctx, sender, once); err != nil {
+		return err
 	}
 	if err := <-swept; err != nil {
 		return err
 	}
 	return t.print(ctx, out)
+}
+
+// deliver returns an error unless all deliveries are acknowledged.
+func deliver(
+	ctx context.Context, sender *webhooktest.Sender, deliveries []*webhooktest.Delivery,
+) error {
+	report, err := sender.Deliver(ctx, deliveries...)
+	if err != nil {
+		return err
+	}
+	if len(report.Lost) > 0 {
+		return fmt.Errorf("%d deliveries were not acknowledged", len(report.Lost))
+	}
+	return nil
 }
 
 // fake is a fake of the API methods that the program calls.

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// RoundTrips counts round trips: how often a client reads after it has written.
+// RoundTrips counts the round trips of a client: each read that follows a write.
 // The zero RoundTrips is ready to use; give Dial to the driver.
 type RoundTrips struct{ n atomic.Int64 }
 
@@ -92,14 +92,14 @@ func (p *Proxy) forward(client net.Conn) {
 	p.mu.Lock()
 	p.conns[client], p.conns[server] = struct{}{}, struct{}{}
 	p.mu.Unlock()
-	var both sync.WaitGroup
-	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
-		both.Go(func() {
-			_, _ = io.Copy(way[1], &gate{way[0], p}) // until either end closes
-			_ = client.Close()
-			_ = server.Close()
-		})
+	pass := func(from, to net.Conn) {
+		_, _ = io.Copy(to, &gate{Conn: from, proxy: p}) // until either end closes
+		_ = client.Close()
+		_ = server.Close()
 	}
+	var both sync.WaitGroup
+	both.Go(func() { pass(client, server) })
+	both.Go(func() { pass(server, client) })
 	both.Wait()
 	p.mu.Lock()
 	delete(p.conns, client)

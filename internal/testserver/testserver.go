@@ -60,11 +60,11 @@ type engine struct {
 
 const (
 	startLimit = 2 * time.Minute // a busy machine takes seconds
-	// attempts: the port may be taken, or a killed server's children may still hold
-	// its data.
+	// attempts is how many times a start or a removal is tried: the port may be
+	// taken, or a killed server's children may still hold its data.
 	attempts = 20
-	pause    = 250 * time.Millisecond
-	poll     = 10 * time.Millisecond
+	pause    = 250 * time.Millisecond // between two attempts
+	poll     = 10 * time.Millisecond  // between two looks at whether the server is ready
 )
 
 var (
