@@ -30,59 +30,67 @@ func body(size int) []byte {
 	return []byte(begin + strings.Repeat("x", size-len(begin)-len(end)) + end)
 }
 
-// contender verifies as one library does; a nil error means genuine.
+// verifyFunc verifies a delivery. A nil error means that it is genuine.
+type verifyFunc func(d *webhooktest.Delivery) error
+
+// contender verifies as one library does.
 type contender struct {
 	name   string
-	verify func(d *webhooktest.Delivery) error
+	verify verifyFunc
 }
 
-// contenders are the floor, first, this package and its peers. With several
-// secrets the peers, which take one, are called once for each.
+// contenders returns the floor, this package and its peers. With several secrets the
+// floor and the peers, which take one, are called once for each.
 func contenders(secrets ...string) []contender {
-	var floors []func(d *webhooktest.Delivery) error
-	all := []contender{{name: "floor: a hash and the clock"}, {name: "geminihook"}}
 	ours, err := geminihook.NewHMAC(secrets...)
 	must(err)
-	all[1].verify = func(d *webhooktest.Delivery) error {
-		_, err := ours.Verify(context.Background(), d.Header, d.Body)
-		return err
-	}
-	peers := map[string]func(secret string) func(d *webhooktest.Delivery) error{
-		"standard-webhooks v0.0.1": func(secret string) func(*webhooktest.Delivery) error {
-			w, err := standardwebhooks.NewWebhook(secret)
-			must(err)
-			return func(d *webhooktest.Delivery) error { return w.Verify(d.Body, d.Header) }
+	hashes := forEach(secrets, floor)
+	return []contender{
+		{
+			name: "floor: a hash and the clock",
+			verify: func(d *webhooktest.Delivery) error {
+				_ = time.Now()
+				return hashes(d)
+			},
 		},
-		"svix v1.44.0": func(secret string) func(*webhooktest.Delivery) error {
-			w, err := svix.NewWebhook(secret)
-			must(err)
-			return func(d *webhooktest.Delivery) error { return w.Verify(d.Body, d.Header) }
+		{
+			name: "geminihook",
+			verify: func(d *webhooktest.Delivery) error {
+				_, err := ours.Verify(context.Background(), d.Header, d.Body)
+				return err
+			},
 		},
-		"stripe-go v85.0.0": func(secret string) func(*webhooktest.Delivery) error {
-			return func(d *webhooktest.Delivery) error {
-				return webhook.ValidatePayload(d.Body, d.Header.Get(stripeHeader), secret)
-			}
-		},
+		{name: "standard-webhooks v0.0.1", verify: forEach(secrets, standardWebhooks)},
+		{name: "svix v1.44.0", verify: forEach(secrets, svixWebhooks)},
+		{name: "stripe-go v85.0.0", verify: forEach(secrets, stripeWebhooks)},
 	}
-	for _, name := range []string{"standard-webhooks v0.0.1", "svix v1.44.0", "stripe-go v85.0.0"} {
-		var each []func(*webhooktest.Delivery) error
-		for _, s := range secrets {
-			each = append(each, peers[name](s))
-		}
-		all = append(all, contender{name, firstThatAccepts(each)})
-	}
-	for _, s := range secrets {
-		floors = append(floors, floor(s))
-	}
-	hashes := firstThatAccepts(floors)
-	all[0].verify = func(d *webhooktest.Delivery) error {
-		_ = time.Now()
-		return hashes(d)
-	}
-	return all
 }
 
-func firstThatAccepts(each []func(*webhooktest.Delivery) error) func(*webhooktest.Delivery) error {
+func standardWebhooks(secret string) verifyFunc {
+	w, err := standardwebhooks.NewWebhook(secret)
+	must(err)
+	return func(d *webhooktest.Delivery) error { return w.Verify(d.Body, d.Header) }
+}
+
+func svixWebhooks(secret string) verifyFunc {
+	w, err := svix.NewWebhook(secret)
+	must(err)
+	return func(d *webhooktest.Delivery) error { return w.Verify(d.Body, d.Header) }
+}
+
+func stripeWebhooks(secret string) verifyFunc {
+	return func(d *webhooktest.Delivery) error {
+		return webhook.ValidatePayload(d.Body, d.Header.Get(stripeHeader), secret)
+	}
+}
+
+// forEach returns a function that verifies with one secret after the other, until one
+// of them matches.
+func forEach(secrets []string, newVerify func(secret string) verifyFunc) verifyFunc {
+	var each []verifyFunc
+	for _, secret := range secrets {
+		each = append(each, newVerify(secret))
+	}
 	return func(d *webhooktest.Delivery) error {
 		var err error
 		for _, verify := range each {
@@ -96,7 +104,7 @@ func firstThatAccepts(each []func(*webhooktest.Delivery) error) func(*webhooktes
 
 // floor is the hash that no verification can do without: one HMAC over the signed
 // bytes, which lie ready, and a comparison.
-func floor(secret string) func(*webhooktest.Delivery) error {
+func floor(secret string) verifyFunc {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	must(err)
 	mac := hmac.New(sha256.New, key)
