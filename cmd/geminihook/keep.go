@@ -137,7 +137,8 @@ func (k *keeper) tell(value string, written bool, err error) error {
 		return nil
 	}
 	if err != nil {
-		text := fmt.Sprintf("Writing %s failed: %v. Keep the secret yourself, which is printed now:",
+		text := fmt.Sprintf(
+			"Writing %s failed: %v. Keep the secret yourself, which is printed now:",
 			k.path, plain(err))
 		fmt.Fprint(k.env.err, wrap(text, ""))
 	} else {
