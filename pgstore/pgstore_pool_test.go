@@ -28,10 +28,10 @@ func TestPoolInUse(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	var holding sync.WaitGroup
+	holding.Add(events)
 	for i := range events {
 		id := fmt.Sprint("msg_", i)
 		ended, begun := make(chan error, 1), make(chan struct{})
-		holding.Add(1)
 		all.Go(func() {
 			o := process(t, endpoint(pool), id, func(ctx context.Context) error {
 				conn, err := pool.Acquire(ctx)
