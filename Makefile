@@ -12,6 +12,7 @@ deps: ## install the servers that the tests start, or say which to install
 	@tools/deps
 
 test: deps ## every test of every module, with the race detector; TESTFLAGS=-count=1 to repeat what has passed
+	@go test -run TestOneRunAtATime $(TESTFLAGS) . # with more events than the race detector allows
 	@tools/test $(TESTFLAGS)
 
 # The tools have their own module, so that nobody who imports the package gets
@@ -37,6 +38,7 @@ bench: ## beside its peers, and the stores; writes the tables and plots in docs/
 	cd bench && GOWORK=off go run . -out ../docs
 
 chaos: deps ## kill receivers and stores at random for minutes; a short run is part of test
+	PROMISE_EVENTS=10000 go test -count=1 -run TestOneRunAtATime .
 	cd chaos && GOWORK=off CHAOS_KILLS=60 go test -count=1 -v -run TestChaos -timeout 30m .
 	cd examples/queue && GOWORK=off QUEUE_KILLS=60 go test -count=1 -v -run TestKill -timeout 30m .
 
