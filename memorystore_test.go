@@ -38,7 +38,7 @@ func (m *memoryTest) claimFor(key, token string, lease time.Duration) geminihook
 	return c
 }
 
-// claim claims the key for a minute, with a token of its own.
+// claim claims the key for a minute, with a fresh token.
 func (m *memoryTest) claim(key string) geminihook.Claim {
 	m.t.Helper()
 	return m.claimFor(key, rand.Text(), time.Minute)

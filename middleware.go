@@ -33,7 +33,8 @@ const maxReply = 1 << 20
 //
 // Middleware panics if next is nil or a field of the Endpoint is invalid.
 func (e *Endpoint) Middleware(next http.Handler) http.Handler {
-	if fn, ok := next.(http.HandlerFunc); next == nil || (ok && fn == nil) {
+	fn, isFunc := next.(http.HandlerFunc)
+	if next == nil || (isFunc && fn == nil) {
 		panic("geminihook: Middleware: the handler is nil")
 	}
 	if err := e.checkReceive(); err != nil {

@@ -72,7 +72,7 @@ func (c *claimedRun) claim(ctx context.Context) Outcome {
 	claim, err := c.store.Claim(limited, c.key, c.token, hold, c.keep)
 	cancel()
 	if err == nil && claim.State == Acquired && time.Since(began) >= hold {
-		err = errors.New("the claim took longer than its lease")
+		err = errors.New("the claim took longer than its lease: the store is slow, or Lease is too short")
 	}
 	switch {
 	case err != nil:

@@ -13,7 +13,7 @@ import (
 )
 
 // TestTransactBeginsTooLate: the function does not run, even if the store passes a
-// context that has not ended, or one that has ended for a reason of its own.
+// context that has not ended, or one that has ended for another reason.
 func TestTransactBeginsTooLate(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
