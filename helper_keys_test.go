@@ -150,9 +150,11 @@ type vector struct {
 	Signature string
 	Secrets   []string
 	JWKS      []struct{ X string }
-	Valid     bool
-	Key       int
-	Error     string
+	// PublicKeys are "whpk_" keys.
+	PublicKeys []string
+	Valid      bool
+	Key        int
+	Error      string
 }
 
 func (v *vector) header() http.Header {
@@ -192,9 +194,15 @@ func (v *vector) kind() error {
 	return geminihook.ErrSignature
 }
 
+// vectors returns those that the reference implementations made.
 func vectors(t testing.TB) []vector {
 	t.Helper()
-	b, err := os.ReadFile("testdata/vectors/standard-webhooks.json")
+	return vectorsIn(t, "standard-webhooks.json")
+}
+
+func vectorsIn(t testing.TB, name string) []vector {
+	t.Helper()
+	b, err := os.ReadFile("testdata/vectors/" + name)
 	require.NoError(t, err)
 	var file struct{ Cases []vector }
 	require.NoError(t, json.Unmarshal(b, &file))
