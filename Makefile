@@ -17,14 +17,16 @@ test: deps ## every test of every module, with the race detector; TESTFLAGS=-cou
 
 # The tools have their own module, so that nobody who imports the package gets
 # their dependencies.
-lint: ## gofumpt, go vet, staticcheck, go mod tidy, and the checks in tools/
-	@cd tools && GOWORK=off go build -o ../bin/ ./calls mvdan.cc/gofumpt honnef.co/go/tools/cmd/staticcheck
+lint: ## gofumpt, go vet, staticcheck, go mod tidy, actionlint, shellcheck, and the checks in tools/
+	@cd tools && GOWORK=off go build -o ../bin/ ./calls mvdan.cc/gofumpt honnef.co/go/tools/cmd/staticcheck github.com/rhysd/actionlint/cmd/actionlint
 	@unformatted=$$(bin/gofumpt -l .); test -z "$$unformatted" || { echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; }
 	@cd tools && GOWORK=off go test -count=1
 	@tools/each go vet ./...
 	@tools/each -public go vet -vettool=$(CURDIR)/bin/calls ./...
 	@tools/each $(CURDIR)/bin/staticcheck -checks all ./...
 	@tools/tidy -diff
+	@bin/actionlint
+	@! command -v shellcheck >/dev/null || shellcheck tools/deps tools/each tools/*.sh tools/release tools/release-check tools/test tools/tidy .ci/run
 
 tidy: ## go mod tidy in every module
 	@tools/tidy

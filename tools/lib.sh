@@ -1,4 +1,5 @@
 # Sourced by the scripts in this folder. They run in the root of the repository.
+# shellcheck shell=bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,7 +17,7 @@ private='^(bench|chaos|tools|examples/.*|cmd/geminihook/browsertest|sqlstore/dri
 # own prints the modules of this repository that the module in folder $1
 # requires, directly or not.
 own() {
-	sed -nE "s|^(require)?[[:space:]]+($root[^[:space:]]*) v.*|\2|p" "$1/go.mod" | LC_ALL=C sort -u
+	sed -nE "s|^(require)?[[:space:]]+(${root}[^[:space:]]*) v.*|\2|p" "$1/go.mod" | LC_ALL=C sort -u
 }
 
 # public_modules prints the released modules, each after the ones it requires: a
