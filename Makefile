@@ -1,6 +1,6 @@
 FUZZTIME ?= 20s
 
-.PHONY: help demo deps test lint tidy fuzz bench chaos vuln release-check
+.PHONY: help demo deps test lint tidy fuzz bench chaos vuln release-check rename-check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -26,7 +26,7 @@ lint: ## gofumpt, go vet, staticcheck, go mod tidy, actionlint, shellcheck, and 
 	@tools/each $(CURDIR)/bin/staticcheck -checks all ./...
 	@tools/tidy -diff
 	@bin/actionlint
-	@! command -v shellcheck >/dev/null || shellcheck tools/deps tools/each tools/*.sh tools/release tools/release-check tools/test tools/tidy .ci/run
+	@! command -v shellcheck >/dev/null || shellcheck tools/deps tools/each tools/*.sh tools/release tools/release-check tools/rename tools/rename-check tools/test tools/tidy .ci/run
 
 tidy: ## go mod tidy in every module
 	@tools/tidy
@@ -50,3 +50,6 @@ vuln: ## known vulnerabilities in what the modules call; needs the network
 
 release-check: ## rehearse a release: fetch, build and run each public module as its users would
 	@tools/release-check
+
+rename-check: ## give a copy another module path, and build and vet it
+	@tools/rename-check
