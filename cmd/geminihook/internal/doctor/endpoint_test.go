@@ -147,6 +147,16 @@ func TestBadRequestFails(t *testing.T) {
 	assert.Contains(t, names(results, doctor.Warning), "forged signature; changed body")
 }
 
+// TestEarlyResponse: a response that the endpoint sends before it has read the whole
+// body counts, even if the endpoint closes the connection at once, which makes the
+// rest of the request fail.
+func TestEarlyResponse(t *testing.T) {
+	for range 20 {
+		results := check(t, &receiver{holes: holes{hasty: true}, seen: map[string]int{}}, shared)
+		assert.Empty(t, names(results, doctor.Failure, doctor.Warning))
+	}
+}
+
 // TestSecrets: each configured secret is tried.
 func TestSecrets(t *testing.T) {
 	old := webhooktest.RandomSecret()

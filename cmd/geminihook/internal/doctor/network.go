@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/api"
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/direct"
 )
 
 // tolerance is the default of geminihook.HMAC and geminihook.KeySet.
@@ -54,7 +55,7 @@ func Keys(ctx context.Context, url string) (r Result, ahead time.Duration, dated
 		return failure(check, err.Error(), do), 0, false
 	}
 	sent := time.Now()
-	resp, err := straight.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return failure(check, err.Error(), do), 0, false
 	}
@@ -97,7 +98,5 @@ func keys(resp *http.Response) (names []string, err error) {
 	return names, nil
 }
 
-// straight follows no redirects: what it sends is for one address.
-var straight = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
-	return http.ErrUseLastResponse
-}}
+// client sends the requests of all checks.
+var client = direct.NewClient(http.DefaultTransport.(*http.Transport).Clone())

@@ -50,6 +50,7 @@ type holes struct {
 	fails       int  // the status for what it refuses
 	anyMethod   bool
 	hangsUp     bool // on what it refuses
+	hasty       bool // it responds to a long request without reading it, and closes the connection
 }
 
 // receiver is a small receiver with holes.
@@ -65,8 +66,13 @@ func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
+	const limit = 1 << 20
+	if h.hasty && r.ContentLength > limit {
+		tooLarge(w)
+		return
+	}
 	if !h.unbounded {
-		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -93,6 +99,18 @@ func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.once(w, r.Header.Get("webhook-id"))
+}
+
+// tooLarge responds and closes the connection while the client is still sending,
+// which resets it.
+func tooLarge(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn,
+		"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
 // once responds to a duplicate.

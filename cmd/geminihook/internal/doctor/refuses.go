@@ -193,7 +193,7 @@ func (e *Endpoint) oversized(ctx context.Context) Result {
 	got := patient.send(ctx, check, e.delivery().Oversized(maxBody))
 	e.leaked = cmp.Or(e.leaked, patient.leaked)
 	if got.err != nil {
-		return warning(check, got.String(), "It is refused without a status. 413 would say why.")
+		return warning(check, got.String(), "No status arrived. 413 would say why it is refused.")
 	}
 	const hole = "It reads %d MiB and maybe more into memory: bound the body before it is read."
 	return judge(check, got, http.StatusRequestEntityTooLarge, fmt.Sprintf(hole, maxBody>>20))

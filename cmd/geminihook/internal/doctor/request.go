@@ -56,7 +56,7 @@ func (e *Endpoint) do(
 	defer cancel()
 	req.Header.Set("User-Agent", "geminihook-doctor")
 	start := time.Now()
-	resp, err := straight.Do(req.WithContext(ctx))
+	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = errors.New("not in time")
