@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/direct"
 )
 
 const (
@@ -29,17 +31,10 @@ func newForwarder(target *url.URL) *forwarder {
 	if target == nil {
 		return nil
 	}
-	return &forwarder{target: target, client: &http.Client{
-		// No redirects: their target would get a delivery with a valid signature.
-		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse
-		},
-		// No proxy: the program is local. No compression that the sender did not ask for.
-		Transport: &http.Transport{
-			DisableCompression: true, MaxResponseHeaderBytes: maxResponse,
-			IdleConnTimeout: time.Minute,
-		},
-	}}
+	// No proxy: the program is local. No compression that the sender did not ask for.
+	return &forwarder{target: target, client: direct.NewClient(&http.Transport{
+		DisableCompression: true, MaxResponseHeaderBytes: maxResponse,
+	})}
 }
 
 // send forwards the raw bytes with the original headers.
