@@ -12,8 +12,8 @@ import (
 //
 //   - It follows no redirects, because their target would get a delivery with a valid
 //     signature.
-//   - It opens a connection for each request. The endpoint may close an idle one just
-//     when a request is written to it, and a POST request cannot be sent again.
+//   - It opens a connection for each request of HTTP/1. The endpoint may close an idle
+//     one just when a request is written to it, and a POST request cannot be sent again.
 //   - It returns the response of an endpoint that responds and closes the connection
 //     before it has read the request, for example because the body is too large.
 func NewClient(transport *http.Transport) *http.Client {
@@ -21,7 +21,7 @@ func NewClient(transport *http.Transport) *http.Client {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	transport.DisableKeepAlives = true
+	transport.MaxIdleConnsPerHost = -1 // DisableKeepAlives would add a header
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)
 		if err != nil {

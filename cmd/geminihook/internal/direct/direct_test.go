@@ -50,6 +50,7 @@ func TestFreshConnection(t *testing.T) {
 	connections := map[string]int{}
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		connections[r.RemoteAddr]++
+		assert.NotContains(t, r.Header, "Connection")
 	}))
 	defer server.Close()
 	for range 3 {
