@@ -1,21 +1,11 @@
 package storetest_test
 
-import (
-	"context"
-	"os"
-	"os/exec"
-	"strings"
-	"testing"
-	"time"
+// faulty is a way in which a store can be subtly wrong, and the subtest that is meant
+// to notice.
+type faulty struct{ fault, subtest string }
 
-	"github.com/geminihook/geminihook"
-	"github.com/geminihook/geminihook/storetest"
-	"github.com/stretchr/testify/assert"
-)
-
-// storeFaults are ways in which a Store can be subtly wrong, and the subtest that
-// is meant to notice.
-var storeFaults = []struct{ fault, subtest string }{
+// storeFaults are those of a Store.
+var storeFaults = []faulty{
 	{"attempts count from zero", "claim of a new key"},
 	{"RetryIn is missing", "claim while in progress"},
 	{"RetryIn is the whole lease", "retry in"},
@@ -30,7 +20,6 @@ var storeFaults = []struct{ fault, subtest string }{
 
 	{"a repeated claim is in progress", "same token again"},
 	{"a repeated claim is a new attempt", "same token again"},
-	{"a repeated claim keeps the old lease", "same token again"},
 	{"a repeated claim keeps the old expiry", "same token again"},
 	{"a late repeated claim is a new attempt", "same token after the lease"},
 	{"a repeated claim is a new attempt", "same token at once"},
@@ -63,7 +52,6 @@ var storeFaults = []struct{ fault, subtest string }{
 	{"Complete keeps for half the keep", "done ends after keep"},
 	{"keep is counted from the claim", "keep counts from complete"},
 	{"a repeated Complete moves the expiry", "repeated complete keeps the expiry"},
-	{"a repeated Complete extends the expiry", "repeated complete keeps the expiry"},
 	{"leases end with keep", "lease longer than keep"},
 	{"claims expire at keep although the lease is longer", "lease longer than keep"},
 	{"takeovers expire at keep although the lease is longer", "lease longer than keep"},
@@ -100,7 +88,6 @@ var storeFaults = []struct{ fault, subtest string }{
 
 	{"Renew does nothing", "renew extends the lease"},
 	{"Renew counts an attempt", "renew extends the lease"},
-	{"Renew adds to the lease", "renew counts from now"},
 	{"Renew leaves the expiry", "renew keeps the entry"},
 	{"Renew keeps the entry for the lease only", "renew does not shorten keep"},
 	{"late Renew is refused", "late renew"},
@@ -111,19 +98,29 @@ var storeFaults = []struct{ fault, subtest string }{
 	{"Renew ignores the context", "renew with a canceled context"},
 }
 
-// transactorFaults are ways in which a Transactor can be subtly wrong, and the
-// subtest that is meant to notice.
-var transactorFaults = []struct{ fault, subtest string }{
+// slowStoreFaults are those that the suite notices after 20 seconds of the store's
+// time, so their stores have a clock that the suite moves.
+var slowStoreFaults = []faulty{
+	{"a repeated claim keeps the old lease", "same token again"},
+	{"a repeated Complete extends the expiry", "repeated complete keeps the expiry"},
+	{"Renew adds to the lease", "renew counts from now"},
+}
+
+// transactorFaults are those of a Transactor.
+var transactorFaults = []faulty{
 	{"Transact makes no mark", "commits"},
+	{"handles share nothing", "commits"},
 	{"Transact drops the context's values", "passes context values"},
 	{"Transact drops the context's end", "passes context values"},
 	{"Transact is check-then-set", "runs once under races"},
 	{"Transact ignores transactions", "runs once under races"},
 	{"Transact waits for another", "does not wait for another"},
+	{"a transaction is known to its own handle only", "does not wait for another"},
 	{"Transact keeps for half the keep", "done ends after keep"},
 	{"Transact ignores claims", "respects claims"},
 	{"Transact runs what is done", "respects claims"},
 	{"Claim takes the key of a running transaction", "is respected by claims"},
+	{"a transaction is known to its own handle only", "is respected by claims"},
 	{"keys are lowercased", "hostile keys"},
 	{"Transact ignores the context", "canceled context"},
 	{"a gone backend is taken for an empty one", "gone"},
@@ -153,117 +150,13 @@ var transactorFaults = []struct{ fault, subtest string }{
 	{"Transact leaves the token of the claim before", "respects claims"},
 	{"a rolled back transaction is an attempt", "claims after a rollback"},
 	{"Transact keeps for half the keep", "claims after keep"},
-	{"the mark of Transact outlives its keep after a claim", "claims after keep"},
 	{"Transact is check-then-set", "one winner of claims and transactions"},
 	{"Claim is check-then-set", "one winner of claims and transactions"},
 	{"Claim takes the key of a running transaction", "one winner of claims and transactions"},
 }
 
-// storeSuite tests reference stores with the fault, or with none.
-func storeSuite(fault string) storetest.Suite {
-	return storetest.Suite{
-		New: func(*testing.T) geminihook.Store { return newReference(fault, time.Now) },
-		Second: func(_ *testing.T, first geminihook.Store) geminihook.Store {
-			return first.(*reference).second()
-		},
-		Gone: func(*testing.T) geminihook.Store { return newGoneReference(fault) },
-		Bounded: func(_ *testing.T, keys int) geminihook.Store {
-			r := newReference(fault, time.Now)
-			r.bound = keys
-			return r
-		},
-	}
-}
-
-// transactorSuite tests reference transactors with the fault, or with none.
-func transactorSuite(fault string) storetest.TransactorSuite {
-	return storetest.TransactorSuite{
-		New: func(*testing.T) geminihook.Transactor { return newReference(fault, time.Now) },
-		Second: func(_ *testing.T, first geminihook.Transactor) geminihook.Transactor {
-			return first.(*reference).second()
-		},
-		Gone: func(*testing.T) geminihook.Transactor { return newGoneReference(fault) },
-		Writes: func(_ *testing.T, first geminihook.Transactor) storetest.Writes {
-			r := first.(*reference)
-			return storetest.Writes{Write: r.write, Count: r.count, Endings: r.endings()}
-		},
-	}
-}
-
-// The environment variable by which TestFaults tells a process its fault.
-const faultVariable = "STORETEST_FAULT"
-
-// TestStoreFault runs the suite on a faulty store, in a separate process.
-func TestStoreFault(t *testing.T) {
-	if fault, ok := os.LookupEnv(faultVariable); ok { // otherwise, it is for TestFaults
-		storeSuite(fault).Run(t)
-	}
-}
-
-// TestTransactorFault runs the suite on a faulty transactor, in a separate process.
-func TestTransactorFault(t *testing.T) {
-	if fault, ok := os.LookupEnv(faultVariable); ok { // otherwise, it is for TestFaults
-		transactorSuite(fault).Run(t)
-	}
-}
-
-// TestFaults checks that every fault fails the subtest that is meant for it,
-// with a reason and without a panic.
-func TestFaults(t *testing.T) {
-	t.Parallel()
-	slots := make(chan struct{}, 8) // most of them only wait
-	for _, f := range storeFaults {
-		t.Run("Store/"+f.subtest+"/"+f.fault, func(t *testing.T) {
-			t.Parallel()
-			wantFailure(t, slots, "TestStoreFault", f.subtest, f.fault)
-		})
-	}
-	for _, f := range transactorFaults {
-		t.Run("Transactor/"+f.subtest+"/"+f.fault, func(t *testing.T) {
-			t.Parallel()
-			wantFailure(t, slots, "TestTransactorFault", f.subtest, f.fault)
-		})
-	}
-}
-
-// wantFailure runs one subtest on a faulty store, which must fail.
-func wantFailure(t *testing.T, slots chan struct{}, test, subtest, fault string) {
-	t.Helper()
-	slots <- struct{}{}
-	defer func() { <-slots }()
-	name := strings.ReplaceAll(subtest, " ", "_")
-	out := runFailing(t, "^"+test+"$/^"+name+"$", fault)
-	assert.Contains(t, out, "--- FAIL: "+test+"/"+name)
-	assert.Contains(t, out, "Why it matters: ")
-	assert.NotContains(t, out, "panic:")
-}
-
-// runFailing runs tests in a separate process, where they must fail, and returns
-// what they print.
-func runFailing(t *testing.T, tests, fault string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.v", "-test.run", tests)
-	cmd.Env = append(os.Environ(), faultVariable+"="+fault)
-	out, err := cmd.CombinedOutput()
-	assert.Error(t, err, "the tests must fail:\n%s", out)
-	return string(out)
-}
-
-// TestEverySubtestCanFail checks that each subtest has a fault that it finds.
-func TestEverySubtestCanFail(t *testing.T) {
-	var found []string
-	for _, f := range storeFaults {
-		found = append(found, f.subtest)
-	}
-	assert.Subset(t, found, storetest.StoreSubtests())
-	const unknown = "a fault is for a subtest that does not exist"
-	assert.Subset(t, storetest.StoreSubtests(), found, unknown)
-	found = nil
-	for _, f := range transactorFaults {
-		found = append(found, f.subtest)
-	}
-	assert.Subset(t, found, storetest.TransactorSubtests())
-	assert.Subset(t, storetest.TransactorSubtests(), found, unknown)
+// slowTransactorFaults are to transactorFaults what slowStoreFaults are to
+// storeFaults.
+var slowTransactorFaults = []faulty{
+	{"the mark of Transact outlives its keep after a claim", "claims after keep"},
 }

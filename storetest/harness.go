@@ -101,7 +101,7 @@ func (h *harness) passLongTime() {
 		h.pass(day / 2)
 		return
 	}
-	h.wait(3 * time.Second)
+	h.wait(2 * time.Second)
 }
 
 // eventually observes until what is described holds.

@@ -146,7 +146,9 @@ func (r *reference) find(key string) (*entry, time.Time) {
 
 // busy returns what a claim of the entry is, unless it is free.
 func (r *reference) busy(e *entry, now time.Time, lease time.Duration) (c Claim) {
+	unknown := e.owner != r && r.has("a transaction is known to its own handle only")
 	switch {
+	case e.running && unknown:
 	case e.running:
 		return Claim{State: geminihook.InProgress, RetryIn: time.Second}
 	case e.state == geminihook.Done:
