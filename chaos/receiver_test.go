@@ -2,23 +2,15 @@ package chaos_test
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook"
-	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/redisstore"
-	"github.com/geminihook/geminihook/sqlstore"
 	"github.com/geminihook/geminihook/webhooktest"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/redis/go-redis/v9"
-	_ "modernc.org/sqlite"
 )
 
 // The environment of a receiver process.
@@ -38,34 +30,37 @@ func receive(kind string) error {
 	if err != nil {
 		return err
 	}
-	journal, err := os.OpenFile(os.Getenv(journalVariable), os.O_APPEND|os.O_WRONLY, 0)
+	journal, err := openJournal(os.Getenv(journalVariable))
 	if err != nil {
 		return err
 	}
+	endpoint, err := newEndpoint(s)
+	if err != nil {
+		return err
+	}
+	endpoint.Observe = journal.observe
+	return serve(endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
+		return journal.run(ev.ID, func() error {
+			<-time.After(time.Duration(rand.IntN(30)) * time.Millisecond) // the work
+			return s.effect(ctx, ev.ID)
+		})
+	}))
+}
+
+func newEndpoint(s opened) (*geminihook.Endpoint, error) {
 	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
-	if err != nil {
-		return err
-	}
-	endpoint := &geminihook.Endpoint{
+	return &geminihook.Endpoint{
 		Verifier:     verifier,
 		Store:        s.store,
 		Transactor:   s.transactor,
 		Lease:        lease,
 		StoreTimeout: lease / 2,
-	}
-	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
-		run := fmt.Sprintf("%s %d.%d", ev.ID, os.Getpid(), rand.Uint64())
-		_, err := fmt.Fprintf(journal, "begin %s %d\n", run, time.Now().UnixNano())
-		if err != nil {
-			return err
-		}
-		<-time.After(time.Duration(rand.IntN(30)) * time.Millisecond) // the work
-		if err := s.effect(ctx, ev.ID); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(journal, "end %s %d\n", run, time.Now().UnixNano())
-		return err
-	})
+		Logger:       slog.New(slog.DiscardHandler),
+	}, err
+}
+
+// serve serves until the process is killed or its parent is gone.
+func serve(handler http.Handler) error {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
@@ -74,64 +69,4 @@ func receive(kind string) error {
 		Addr: os.Getenv(addrVariable), Handler: handler, ReadHeaderTimeout: time.Second,
 	}
 	return server.ListenAndServe()
-}
-
-// opened is a store, or a transactor with what a run writes in its database.
-type opened struct {
-	store      geminihook.Store
-	transactor geminihook.Transactor
-	effect     func(ctx context.Context, id string) error
-}
-
-func openStore(ctx context.Context, kind, url string) (opened, error) {
-	none := func(context.Context, string) error { return nil }
-	engine, transactional := strings.CutSuffix(kind, " transactional")
-	switch engine {
-	case "redis":
-		options, err := redis.ParseURL(url)
-		if err != nil {
-			return opened{}, err
-		}
-		options.ContextTimeoutEnabled = true
-		return opened{store: redisstore.New(redis.NewClient(options)), effect: none}, nil
-	case "postgres":
-		pool, err := pgxpool.New(ctx, url)
-		if err != nil {
-			return opened{}, err
-		}
-		store := pgstore.New(pool)
-		if transactional {
-			return opened{transactor: store, effect: postgresEffect}, nil
-		}
-		return opened{store: store, effect: none}, nil
-	case "sqlite":
-		db, err := sql.Open("sqlite", url)
-		if err != nil {
-			return opened{}, err
-		}
-		store := sqlstore.New(db, sqlstore.SQLite)
-		if transactional {
-			return opened{transactor: store, effect: sqliteEffect}, nil
-		}
-		return opened{store: store, effect: none}, nil
-	}
-	return opened{}, fmt.Errorf("no store %q", kind)
-}
-
-func postgresEffect(ctx context.Context, id string) error {
-	tx, err := pgstore.Tx(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, "INSERT INTO effects VALUES ($1)", id)
-	return err
-}
-
-func sqliteEffect(ctx context.Context, id string) error {
-	tx, err := sqlstore.Tx(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO effects VALUES (?)", id)
-	return err
 }
