@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -27,15 +28,10 @@ const pageSize = 20
 func Batches(client *genai.Client) func(ctx context.Context) iter.Seq2[Job, error] {
 	return func(ctx context.Context) iter.Seq2[Job, error] {
 		return func(yield func(Job, error) bool) {
-			list := lister{client: client, keep: 7 * 24 * time.Hour, now: time.Now}
-			if c, ok := ctx.Value(sessionKey{}).(*CatchUp); ok {
-				list.keep, list.gate = cmp.Or(c.Endpoint.Keep, list.keep), c.gate
-				if c.Now != nil {
-					list.now = c.Now
-				}
-				if client == c.Client {
-					list.client = c.client
-				}
+			list, err := newLister(ctx, client)
+			if err != nil {
+				yield(Job{}, err)
+				return
 			}
 			if err := list.each(ctx, func(job Job) bool { return yield(job, nil) }); err != nil {
 				yield(Job{}, err)
@@ -46,10 +42,27 @@ func Batches(client *genai.Client) func(ctx context.Context) iter.Seq2[Job, erro
 
 // lister lists the batches of a project.
 type lister struct {
-	client *genai.Client
+	client *apiClient
 	gate   *gate // nil outside of a sweep
 	keep   time.Duration
 	now    func() time.Time
+}
+
+// newLister returns a lister with the settings of the sweep that the context has, if
+// any.
+func newLister(ctx context.Context, client *genai.Client) (*lister, error) {
+	api, err := newAPIClient(client)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: batches: %w", err)
+	}
+	l := &lister{client: api, keep: 7 * 24 * time.Hour, now: time.Now}
+	if c, ok := ctx.Value(sessionKey{}).(*CatchUp); ok {
+		l.keep, l.gate = cmp.Or(c.Endpoint.Keep, l.keep), c.gate
+		if c.Now != nil {
+			l.now = c.Now
+		}
+	}
+	return l, nil
 }
 
 func (l *lister) each(ctx context.Context, yield func(Job) bool) error {
@@ -93,7 +106,7 @@ func (l *lister) page(
 ) (page genai.Page[genai.BatchJob], err error) {
 	request := func(ctx context.Context) (err error) {
 		defer func() { err = safe(err, recover()) }()
-		page, err = l.client.Batches.List(ctx, &genai.ListBatchJobsConfig{
+		page, err = l.client.sdk.Batches.List(ctx, &genai.ListBatchJobsConfig{
 			PageSize: pageSize, PageToken: token, HTTPOptions: oneAttempt(),
 		})
 		return err
@@ -106,7 +119,7 @@ func (l *lister) page(
 		err = request(ctx)
 	}
 	if err != nil {
-		err = requestFailed(l.client, "batches", err)
+		err = requestFailed(l.client.config.APIKey, "batches", err)
 	}
 	return page, err
 }

@@ -98,7 +98,7 @@ type CatchUp struct {
 
 	once   sync.Once
 	err    error // of prepare
-	client *genai.Client
+	client *apiClient
 	gate   *gate
 }
 
@@ -203,7 +203,7 @@ func (c *CatchUp) prepare() error {
 			limiter: rate.NewLimiter(perSecond, 1),
 			timeout: cmp.Or(c.Timeout, requestTimeout),
 		}
-		if c.client, c.err = listening(c.Client); c.err != nil {
+		if c.client, c.err = newAPIClient(c.Client); c.err != nil {
 			c.err = fmt.Errorf("jobs: CatchUp.Client: %w", c.err)
 		}
 	})

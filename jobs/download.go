@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -53,22 +52,26 @@ func open(ctx context.Context, client *genai.Client, uri string) (io.ReadCloser,
 		err := fmt.Errorf("jobs: %q is not a file of the Gemini API", firstWords(path))
 		return nil, geminihook.Permanent(err)
 	}
+	api, err := newAPIClient(client)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stalled := time.AfterFunc(requestTimeout, func() { cancel(errStalled) })
 	f := &file{what: name[1], cancel: cancel, stalled: stalled}
-	response, err := request(ctx, client, name[1])
+	response, err := api.request(ctx, name[1])
 	f.stalled.Stop()
 	if err != nil {
 		if context.Cause(ctx) == errStalled {
 			err = errStalled
 		}
 		cancel(nil)
-		return nil, requestFailed(client, name[1], err)
+		return nil, requestFailed(api.config.APIKey, name[1], err)
 	}
 	f.ctx, f.body = ctx, response.Body
 	if response.StatusCode != http.StatusOK {
 		defer f.Close()
-		err := requestFailed(client, name[1], apiError(response.StatusCode, f))
+		err := requestFailed(api.config.APIKey, name[1], apiError(response.StatusCode, f))
 		if notFound(err) {
 			err = geminihook.Permanent(err)
 		}
@@ -78,52 +81,18 @@ func open(ctx context.Context, client *genai.Client, uri string) (io.ReadCloser,
 }
 
 // request makes the request as the SDK does.
-func request(ctx context.Context, client *genai.Client, name string) (*http.Response, error) {
-	config := client.ClientConfig()
-	if config.Backend != genai.BackendGeminiAPI {
-		return nil, errors.New("files can be downloaded from the Gemini API only")
-	}
-	base, err := url.Parse(config.HTTPOptions.BaseURL)
-	if err != nil {
-		return nil, err
-	}
-	address := base.JoinPath(config.HTTPOptions.APIVersion, name+":download")
+func (c *apiClient) request(ctx context.Context, name string) (*http.Response, error) {
+	address := c.base.JoinPath(c.config.HTTPOptions.APIVersion, name+":download")
 	address.RawQuery = "alt=media"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
 		return nil, err
 	}
-	for key, values := range config.HTTPOptions.Headers {
+	for key, values := range c.config.HTTPOptions.Headers {
 		req.Header[http.CanonicalHeaderKey(key)] = values
 	}
-	req.Header.Set(keyHeader, config.APIKey)
-	httpClient := *config.HTTPClient
-	httpClient.CheckRedirect = keepKey(httpClient.CheckRedirect)
-	return httpClient.Do(req)
-}
-
-const keyHeader = "X-Goog-Api-Key"
-
-// checkRedirect is the type of [http.Client.CheckRedirect].
-type checkRedirect = func(req *http.Request, via []*http.Request) error
-
-// keepKey sends the API key to no other host than Google's: net/http sends a
-// header that it does not know to every host that it is redirected to.
-func keepKey(next checkRedirect) checkRedirect {
-	return func(req *http.Request, via []*http.Request) error {
-		first := via[0].URL
-		google := req.URL.Scheme == "https" && strings.HasSuffix(req.URL.Hostname(), ".googleapis.com")
-		if !google && (req.URL.Scheme != first.Scheme || req.URL.Host != first.Host) {
-			req.Header.Del(keyHeader)
-		}
-		if next != nil {
-			return next(req, via)
-		}
-		if len(via) >= 10 {
-			return errors.New("stopped after 10 redirects")
-		}
-		return nil
-	}
+	req.Header.Set("X-Goog-Api-Key", c.config.APIKey)
+	return c.http.Do(req)
 }
 
 var errStalled = errors.New("no byte arrived in time")

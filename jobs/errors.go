@@ -31,7 +31,7 @@ func (e *requestError) Unwrap() error { return e.err }
 // requestFailed wraps an error of the SDK. Its text has neither the API key, which
 // the API quotes when it refuses one, nor the URL, which is signed if a file is
 // redirected.
-func requestFailed(client *genai.Client, what string, err error) error {
+func requestFailed(key, what string, err error) error {
 	e := &requestError{what: what, err: err, text: "the SDK could not read the response"}
 	status, message := httpStatus(err)
 	if inner, ok := errors.AsType[*url.Error](err); ok {
@@ -40,7 +40,7 @@ func requestFailed(client *genai.Client, what string, err error) error {
 	switch {
 	case status != 0:
 		e.text = strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
-		if words := firstWords(withoutKey(client, message)); words != "" {
+		if words := firstWords(withoutKey(key, message)); words != "" {
 			e.text += ": " + words
 		}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -51,11 +51,11 @@ func requestFailed(client *genai.Client, what string, err error) error {
 	return e
 }
 
-func withoutKey(client *genai.Client, message string) string {
-	if key := client.ClientConfig().APIKey; key != "" {
-		return strings.ReplaceAll(message, key, "...")
+func withoutKey(key, message string) string {
+	if key == "" {
+		return message
 	}
-	return message
+	return strings.ReplaceAll(message, key, "...")
 }
 
 // notFound reports whether the API itself says that it does not know a job. A 404

@@ -87,9 +87,13 @@ func Fetch(ctx context.Context, client *genai.Client, ev *geminihook.Event) (*Re
 	if known.kind == kind && known.name == name {
 		return known.result, nil
 	}
+	api, err := newAPIClient(client)
+	if err != nil {
+		return nil, fmt.Errorf("jobs: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return get(ctx, client, kind, name)
+	return api.get(ctx, kind, name)
 }
 
 // fetched is what CatchUp puts into the context of the program's function.
@@ -102,10 +106,10 @@ type fetched struct {
 type fetchedKey struct{}
 
 // get makes one request. The context bounds it.
-func get(ctx context.Context, client *genai.Client, kind Kind, name string) (r *Result, err error) {
+func (c *apiClient) get(ctx context.Context, kind Kind, name string) (r *Result, err error) {
 	defer func() {
 		if err = safe(err, recover()); err != nil {
-			r, err = nil, requestFailed(client, name, err)
+			r, err = nil, requestFailed(c.config.APIKey, name, err)
 			if notFound(err) {
 				err = geminihook.Permanent(err)
 			}
@@ -115,14 +119,14 @@ func get(ctx context.Context, client *genai.Client, kind Kind, name string) (r *
 	switch kind {
 	case KindBatch:
 		config := &genai.GetBatchJobConfig{HTTPOptions: oneAttempt()}
-		r.Batch, err = client.Batches.Get(ctx, name, config)
+		r.Batch, err = c.sdk.Batches.Get(ctx, name, config)
 	case KindVideo:
 		operation := &genai.GenerateVideosOperation{Name: name}
 		config := &genai.GetOperationConfig{HTTPOptions: oneAttempt()}
-		r.Video, err = client.Operations.GetVideosOperation(ctx, operation, config)
+		r.Video, err = c.sdk.Operations.GetVideosOperation(ctx, operation, config)
 	case KindInteraction:
 		var response *operations.GetInteractionByIDResponse
-		response, err = client.Interactions.Get(ctx, operations.GetInteractionByIDRequest{ID: name},
+		response, err = c.sdk.Interactions.Get(ctx, operations.GetInteractionByIDRequest{ID: name},
 			operations.WithRetries(retry.Config{Strategy: "none"}))
 		if err == nil && response.Interaction == nil {
 			err = errors.New("the response has no interaction")

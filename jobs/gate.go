@@ -2,14 +2,12 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
-	"google.golang.org/genai"
 )
 
 // The limits of a gate.
@@ -112,27 +110,18 @@ type reply struct {
 
 type replyKey struct{}
 
+// set notes a response.
+func (r *reply) set(response *http.Response) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status = response.StatusCode
+	r.retryAfter = parseRetryAfter(response.Header.Get("Retry-After"))
+}
+
 func (r *reply) get() (int, time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.status, r.retryAfter
-}
-
-// listener notes the replies of the requests whose context asks for it.
-type listener struct{ next http.RoundTripper }
-
-func (l listener) RoundTrip(req *http.Request) (*http.Response, error) {
-	next := l.next
-	if next == nil {
-		next = http.DefaultTransport
-	}
-	response, err := next.RoundTrip(req)
-	if r, ok := req.Context().Value(replyKey{}).(*reply); ok && err == nil {
-		r.mu.Lock()
-		r.status, r.retryAfter = response.StatusCode, parseRetryAfter(response.Header.Get("Retry-After"))
-		r.mu.Unlock()
-	}
-	return response, err
 }
 
 // parseRetryAfter reads seconds or a date.
@@ -145,29 +134,4 @@ func parseRetryAfter(s string) time.Duration {
 		return 0
 	}
 	return max(0, time.Until(at))
-}
-
-// listening returns a client like the given one whose replies can be noted. The
-// client itself is not changed.
-func listening(client *genai.Client) (*genai.Client, error) {
-	config := client.ClientConfig()
-	if config.Backend != genai.BackendGeminiAPI {
-		return nil, errors.New("it is not for the Gemini API")
-	}
-	httpClient := *config.HTTPClient
-	httpClient.Transport = listener{next: httpClient.Transport}
-	httpClient.CheckRedirect = keepKey(httpClient.CheckRedirect)
-	config.HTTPClient = &httpClient
-	// The SDK has filled these from the environment, but refuses them from a
-	// configuration.
-	config.Project, config.Location = "", ""
-	if config.APIKey != "" {
-		config.Credentials = nil // refused together with a key, for the same reason
-	}
-	like, err := genai.NewClient(context.Background(), &config)
-	if err != nil {
-		// The SDK's text has the whole configuration in it, with the key.
-		return nil, errors.New("the SDK cannot make a client like it")
-	}
-	return like, nil
 }

@@ -62,7 +62,7 @@ func (c *CatchUp) read(ctx context.Context, job Job) (*geminihook.Event, fetched
 		return nil, known, state{}, err
 	}
 	err = c.gate.do(ctx, func(ctx context.Context) (err error) {
-		known.result, err = get(ctx, c.client, known.kind, known.name)
+		known.result, err = c.client.get(ctx, known.kind, known.name)
 		return err
 	})
 	if err != nil {
