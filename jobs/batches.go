@@ -3,7 +3,6 @@ package jobs
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -15,6 +14,9 @@ import (
 // results in it, which can be megabytes.
 const pageSize = 20
 
+// maxPages bounds the pages of one list.
+const maxPages = 10_000
+
 // Batches returns a [CatchUp.Waiting] for programs that keep no table: all batches
 // of the client's project, except for those that ended longer ago than nine tenths
 // of Endpoint.Keep. The store may have forgotten these, or may do so before their
@@ -23,8 +25,9 @@ const pageSize = 20
 // batches, even those that were handled long ago, so keep a table instead if the
 // project has more than a few hundred batches per week.
 //
-// The requests for the list count toward PerSecond. Interactions and videos cannot be
-// listed: the program must remember their ids.
+// The requests for the list count toward PerSecond. A list that leads to the same
+// page again, or that has more than 200,000 batches, ends with an error. Interactions
+// and videos cannot be listed: the program must remember their ids.
 func Batches(client *genai.Client) func(ctx context.Context) iter.Seq2[Job, error] {
 	return func(ctx context.Context) iter.Seq2[Job, error] {
 		return func(yield func(Job, error) bool) {
@@ -66,7 +69,8 @@ func newLister(ctx context.Context, client *genai.Client) (*lister, error) {
 }
 
 func (l *lister) each(ctx context.Context, yield func(Job) bool) error {
-	for token := ""; ; {
+	seen := map[string]bool{} // the tokens of the pages
+	for token := ""; len(seen) < maxPages; {
 		page, err := l.page(ctx, token)
 		if err != nil {
 			return err
@@ -79,14 +83,18 @@ func (l *lister) each(ctx context.Context, yield func(Job) bool) error {
 				return nil
 			}
 		}
-		switch page.NextPageToken {
-		case "":
-			return nil
-		case token:
-			return errors.New("jobs: batches: the list leads to the same page again")
-		}
 		token = page.NextPageToken
+		if token == "" {
+			return nil
+		}
+		if seen[token] {
+			return fmt.Errorf("jobs: batches: after %d pages, the list leads to the same page again",
+				len(seen)+1)
+		}
+		seen[token] = true
 	}
+	return fmt.Errorf("jobs: batches: the list has more than %d pages of up to %d batches: keep a table instead",
+		maxPages, pageSize)
 }
 
 // forgotten reports whether a batch ended so long ago that the store may not know

@@ -1,7 +1,9 @@
 package jobs_test
 
 import (
+	"fmt"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -128,24 +130,57 @@ func TestBatchesThatTakeLong(t *testing.T) {
 	assert.Equal(t, "batches/long", h.events[0].JobID())
 }
 
-// TestBatchesRepeat: a list that leads back to the same page ends, with an error.
+// TestBatchesRepeat: a list that leads back to a page that it had ends, with an error.
 func TestBatchesRepeat(t *testing.T) {
-	respond := raw(`{
-		"operations": [{"name": "batches/abc", "metadata": {"state": "BATCH_STATE_RUNNING"}}],
-		"nextPageToken": "again"
-	}`)
-	api := &fakeapi.API{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+	for _, tt := range []struct {
+		name string
+		next map[string]string // the token of the next page, by the token of a page
+		want int               // pages
+	}{
+		{"the same", map[string]string{"": "a", "a": "a"}, 2},
+		{"two in turn", map[string]string{"": "a", "a": "b", "b": "a"}, 3},
+		{"a later part", map[string]string{"": "a", "a": "b", "b": "c", "c": "d", "d": "c"}, 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			api := &fakeapi.API{}
+			client := serve(t, pages(api, func(token string) string { return tt.next[token] }))
+			api.Set("batches/abc", fakeapi.Batch("batches/abc", "BATCH_STATE_RUNNING"))
+			c, _ := newCatchUp(t, client)
+			c.Waiting = jobs.Batches(client)
+			summary, err := c.Sweep(t.Context())
+			require.ErrorContains(t, err, fmt.Sprintf("after %d pages, the list leads to the same page again", tt.want))
+			assert.Equal(t, tt.want, summary.Waiting)
+		})
+	}
+}
+
+// TestBatchesWithoutEnd: a list that always has another page ends, with an error.
+func TestBatchesWithoutEnd(t *testing.T) {
+	n := 0
+	client := inProcess(t, pages(&fakeapi.API{}, func(string) string {
+		n++
+		return strconv.Itoa(n)
+	}))
+	var last error
+	for _, err := range jobs.Batches(client)(t.Context()) {
+		last = err
+	}
+	require.ErrorContains(t, last, "more than 10000 pages")
+	assert.Equal(t, 10_000, n)
+}
+
+// pages makes the list of batches have one batch per page, and the next page that a
+// function returns for the token of a page.
+func pages(api *fakeapi.API, next func(token string) string) *fakeapi.API {
+	api.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/v1beta/batches" {
 			return false
 		}
-		respond(w, r)
+		raw(fmt.Sprintf(`{
+			"operations": [{"name": "batches/abc", "metadata": {"state": "BATCH_STATE_RUNNING"}}],
+			"nextPageToken": %q
+		}`, next(r.FormValue("pageToken"))))(w, r)
 		return true
-	}}
-	api.Set("batches/abc", fakeapi.Batch("batches/abc", "BATCH_STATE_RUNNING"))
-	client := serve(t, api)
-	c, _ := newCatchUp(t, client)
-	c.Waiting = jobs.Batches(client)
-	summary, err := c.Sweep(t.Context())
-	require.ErrorContains(t, err, "same page")
-	assert.Equal(t, 2, summary.Waiting)
+	}
+	return api
 }
