@@ -43,7 +43,7 @@ func (e *Endpoint) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var reply *heldReply
 		serveNext := func(ctx context.Context, ev *Event) error {
-			reply = &heldReply{header: w.Header().Clone()}
+			reply = &heldReply{event: ev, header: w.Header().Clone()}
 			inner := r.Clone(ctx)
 			inner.Body = io.NopCloser(bytes.NewReader(ev.Raw)) // r.Body has been read
 			inner.ContentLength = int64(len(ev.Raw))
@@ -58,7 +58,8 @@ func (e *Endpoint) Middleware(next http.Handler) http.Handler {
 				return e.respond(w, o)
 			}
 			if reply.tooLong {
-				cmp.Or(e.Logger, slog.Default()).Warn(tooLongText, "webhook_id", o.ID)
+				cmp.Or(e.Logger, slog.Default()).LogAttrs(r.Context(), slog.LevelWarn,
+					tooLongText, eventAttrs(reply.event)...)
 			}
 			reply.send(w)
 			return reply.status
@@ -72,6 +73,7 @@ var tooLongText = fmt.Sprintf(
 
 // heldReply is the response of the handler behind Middleware.
 type heldReply struct {
+	event   *Event
 	header  http.Header
 	status  int
 	written http.Header // a copy of header from when the status was written

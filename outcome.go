@@ -214,28 +214,47 @@ func (o *Outcome) level() slog.Level {
 func (o *Outcome) attrs() []slog.Attr {
 	attrs := make([]slog.Attr, 0, 11)
 	attrs = append(attrs, slog.String("result", string(o.Result)), slog.Int("status", o.Status))
-	add := func(name, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(name, value))
-		}
-	}
-	add("webhook_id", o.ID)
+	attrs = withText(attrs, "webhook_id", o.ID)
 	if ev := o.Event; ev != nil {
-		add("type", string(ev.Type))
-		add("job", ev.JobID())
-		add("scheme", ev.Proof.Scheme)
-		add("signed_by", ev.Proof.KeyName)
-		if ev.Attempt > 0 {
-			attrs = append(attrs, slog.Int("attempt", ev.Attempt))
-		}
-		if !ev.Time.IsZero() {
-			age := max(time.Since(ev.Time), 0)
-			attrs = append(attrs, number("age_s", float64(age.Milliseconds())/1e3))
-		}
+		attrs = withText(attrs, "type", string(ev.Type))
+		attrs = withText(attrs, "job", ev.JobID())
+		attrs = withText(attrs, "scheme", ev.Proof.Scheme)
+		attrs = withText(attrs, "signed_by", ev.Proof.KeyName)
+		attrs = withTimes(attrs, ev)
 	}
 	attrs = append(attrs, number("elapsed_ms", float64(o.Elapsed.Microseconds())/1e3))
 	if o.Err != nil {
-		add("reason", o.Err.Error())
+		attrs = withText(attrs, "reason", o.Err.Error())
+	}
+	return attrs
+}
+
+// eventAttrs are the attributes of a warning about an event.
+func eventAttrs(ev *Event) []slog.Attr {
+	attrs := make([]slog.Attr, 0, 6) // one more for a reason
+	attrs = withText(attrs, "webhook_id", ev.ID)
+	attrs = withText(attrs, "type", string(ev.Type))
+	attrs = withText(attrs, "job", ev.JobID())
+	return withTimes(attrs, ev)
+}
+
+// withText appends an attribute, unless its value is empty.
+func withText(attrs []slog.Attr, name, value string) []slog.Attr {
+	if value == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(name, value))
+}
+
+// withTimes appends how often the event was run and how long ago it happened, if
+// these are known.
+func withTimes(attrs []slog.Attr, ev *Event) []slog.Attr {
+	if ev.Attempt > 0 {
+		attrs = append(attrs, slog.Int("attempt", ev.Attempt))
+	}
+	if !ev.Time.IsZero() {
+		age := max(time.Since(ev.Time), 0)
+		attrs = append(attrs, number("age_s", float64(age.Milliseconds())/1e3))
 	}
 	return attrs
 }

@@ -81,10 +81,7 @@ func (r *run) hangs(ctx context.Context) {
 
 // warn logs a warning about a run that has not ended, with a reason unless it is nil.
 func (r *run) warn(ctx context.Context, message string, reason error) {
-	attrs := []slog.Attr{
-		slog.String("webhook_id", r.event.ID), slog.String("type", string(r.event.Type)),
-		slog.String("job", r.event.JobID()),
-	}
+	attrs := eventAttrs(r.event)
 	if reason != nil {
 		attrs = append(attrs, slog.String("reason", reason.Error()))
 	}
