@@ -139,8 +139,15 @@ func (d *delivery) annotate(o geminihook.Outcome) {
 	case o.Event != nil && o.Header == nil:
 		d.set("Source", "Endpoint.Process")
 	}
-	if o.Event != nil {
-		d.set("Job", o.Event.JobID())
+	ev := o.Event
+	if ev == nil {
+		return
+	}
+	d.set("Type", string(ev.Type))
+	d.set("Job", ev.JobID())
+	d.set("Scheme", ev.Proof.Scheme)
+	if !ev.Time.IsZero() {
+		d.set("Event-Time", ev.Time.UTC().Format(time.RFC3339Nano))
 	}
 }
 
@@ -156,10 +163,12 @@ func (d *delivery) set(name, value string) {
 	}
 }
 
-// setTimes sets the lines with the times of the first and the last attempt.
-func (d *delivery) setTimes(first, last time.Time) {
+// setAttempts sets the lines with the times of the first and the last attempt, and
+// with their number.
+func (d *delivery) setAttempts(first, last time.Time, attempts int) {
 	d.set("First-Attempt", first.UTC().Format(time.RFC3339Nano))
 	d.set("Last-Attempt", last.UTC().Format(time.RFC3339Nano))
+	d.set("Attempts", strconv.Itoa(attempts))
 }
 
 // clean replaces what is not printable by spaces, so that a text stays in its line.

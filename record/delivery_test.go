@@ -21,7 +21,10 @@ import (
 // of the request is in it.
 func TestFile(t *testing.T) {
 	g := newRig(t, &record.Recorder{})
-	d := g.delivery("msg_../1")
+	d := webhooktest.NewBody([]byte(
+		`{"type":"batch.failed","timestamp":"2026-01-22T11:59:30Z","data":{"id":"batches/1"}}`))
+	d.SetID("msg_../1")
+	d.Sign(g.now(), signer)
 	d.Header["Webhook-Signature"] = []string{"v2,x", d.Header.Get("webhook-signature")}
 	r := d.Request("/gemini?token=confidential")
 	r.Header.Set("Cookie", "confidential")
@@ -41,11 +44,15 @@ func TestFile(t *testing.T) {
 		"Host: localhost",
 		"Content-Encoding: identity",
 		"Content-Type: application/json",
+		"Geminihook-Attempts: 1",
+		"Geminihook-Event-Time: 2026-01-22T11:59:30Z",
 		"Geminihook-First-Attempt: 2026-01-22T12:00:00Z",
 		"Geminihook-Job: batches/1",
 		"Geminihook-Last-Attempt: 2026-01-22T12:00:00Z",
 		"Geminihook-Reason: poison",
 		"Geminihook-Result: failed",
+		"Geminihook-Scheme: v1",
+		"Geminihook-Type: batch.failed",
 		"Webhook-Id: msg_../1",
 		"Webhook-Signature: v2,x",
 		"Webhook-Signature: " + d.Header["Webhook-Signature"][1],

@@ -1,19 +1,14 @@
 package record
 
 import (
-	"bufio"
 	"cmp"
 	"errors"
-	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/geminihook/geminihook/internal/deliveryfile"
 )
 
 const (
@@ -23,43 +18,30 @@ const (
 )
 
 // write writes the file of a delivery and removes the oldest files of its kind if
-// there are too many. It reports whether the new file was kept.
-func (r *Recorder) write(k kind, name string, d *delivery) (kept bool, err error) {
+// there are too many. It reports whether the new file was kept, and returns what was
+// removed.
+func (r *Recorder) write(
+	k kind, name string, d *delivery,
+) (kept bool, removed []history, err error) {
 	if r.Dir == "" {
-		return false, errors.New("record: Recorder.Dir is empty")
+		return false, nil, errors.New("record: Recorder.Dir is empty")
 	}
 	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
-		return false, err
+		return false, nil, err
+	}
+	past, ok := r.history(name)
+	if !ok && k == processed {
+		past, ok = r.history(d.fileName(failed))
 	}
 	now := r.now()
-	first, ok := r.firstAttempt(name)
-	if !ok && k == processed {
-		first, ok = r.firstAttempt(d.fileName(failed))
-	}
 	if !ok {
-		first = now
+		past.first = now
 	}
-	d.setTimes(first, now)
+	d.setAttempts(past.first, now, past.attempts+1)
 	if err := r.save(name, d.content(), now); err != nil {
-		return false, err
+		return false, nil, err
 	}
 	return r.prune(k, name)
-}
-
-// firstAttempt returns the time of the first attempt from an existing file.
-func (r *Recorder) firstAttempt(name string) (time.Time, bool) {
-	file, err := os.Open(filepath.Join(r.Dir, name))
-	if err != nil {
-		return time.Time{}, false
-	}
-	defer file.Close()
-	req, err := http.ReadRequest(bufio.NewReader(io.LimitReader(file, 2*maxHeader)))
-	if err != nil {
-		return time.Time{}, false
-	}
-	text := req.Header.Get(deliveryfile.Prefix + "First-Attempt")
-	first, err := time.Parse(time.RFC3339Nano, text)
-	return first, err == nil
 }
 
 // save writes a file with mode 0600 and the given modification time. If it fails, no
@@ -92,13 +74,36 @@ type recorded struct {
 
 // prune removes the oldest files of a kind until MaxFiles are left. Files without
 // complete headers go first, and the new file goes last unless it is one of them. It
-// reports whether the new file was kept.
-func (r *Recorder) prune(k kind, added string) (kept bool, err error) {
+// reports whether the new file was kept, and returns what the others told.
+func (r *Recorder) prune(k kind, added string) (kept bool, removed []history, err error) {
+	all, err := r.list(k, added)
+	if err != nil {
+		return false, nil, err
+	}
+	kept = true
+	limit := max(cmp.Or(r.MaxFiles, 100), 1)
+	for _, file := range all[:max(len(all)-limit, 0)] {
+		past, _ := r.history(file.name)
+		existed, err := r.remove(file.name)
+		switch {
+		case err != nil:
+			return false, removed, err
+		case file.name == added:
+			kept = false
+		case existed: // and no other process has removed it
+			removed = append(removed, past)
+		}
+	}
+	return kept, removed, nil
+}
+
+// list returns the files of a kind, beginning with the one that is removed first. It
+// removes what was left by a process that was killed.
+func (r *Recorder) list(k kind, added string) (all []recorded, err error) {
 	entries, err := os.ReadDir(r.Dir)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	var all []recorded
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err != nil { // another process has removed it
@@ -107,7 +112,7 @@ func (r *Recorder) prune(k kind, added string) (kept bool, err error) {
 		name, at := entry.Name(), info.ModTime()
 		switch {
 		case strings.HasPrefix(name, temporary) && r.now().Sub(at) > time.Hour:
-			_, _ = r.remove(name) // left by a process that was killed
+			_, _ = r.remove(name)
 		case strings.HasPrefix(name, incomplete):
 			if k == rejected {
 				all = append(all, recorded{name: name, at: at, rank: 0})
@@ -121,17 +126,7 @@ func (r *Recorder) prune(k kind, added string) (kept bool, err error) {
 	slices.SortFunc(all, func(a, b recorded) int {
 		return cmp.Or(a.rank-b.rank, a.at.Compare(b.at), strings.Compare(a.name, b.name))
 	})
-	kept = true
-	limit := max(cmp.Or(r.MaxFiles, 100), 1)
-	for _, file := range all[:max(len(all)-limit, 0)] {
-		if _, err := r.remove(file.name); err != nil {
-			return false, err
-		}
-		if file.name == added {
-			kept = false
-		}
-	}
-	return kept, nil
+	return all, nil
 }
 
 // remove removes a file and reports whether it existed.

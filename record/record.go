@@ -9,7 +9,7 @@
 // disappears as soon as the event is processed, so the files that are left are the
 // work that remains:
 //
-//	geminihook verify failed-*.http
+//	geminihook recorded /var/lib/app/deliveries
 //	geminihook send -replay failed-5f0d.http -resign https://example.com/gemini
 //
 // The files of deliveries that were not verified have names that begin with
@@ -49,7 +49,8 @@ type Recorder struct {
 	Results []geminihook.Result
 
 	// MaxFiles is how many files of each kind are kept: see [Recorder.Observe].
-	// The oldest are removed. Zero means 100, and at least one is kept.
+	// The oldest are removed; for an event that failed, that is logged as an error.
+	// Zero means 100, and at least one is kept.
 	MaxFiles int
 
 	// MaxBytes is the size of the largest body that is recorded, in bytes. A
@@ -68,8 +69,8 @@ type Recorder struct {
 	Now func() time.Time
 
 	// Logger gets a line when a delivery was recorded, when it could not be, and
-	// when the file of an event was removed because the event was processed. Nil
-	// means slog.Default().
+	// when the file of an event was removed, because the event was processed or
+	// because of MaxFiles. Nil means slog.Default().
 	Logger *slog.Logger
 
 	mu      sync.Mutex
@@ -82,8 +83,9 @@ type Recorder struct {
 //
 // There is one file per event. A later attempt replaces it and keeps the time of the
 // first one. If the event is processed, the file is removed, unless Results contains
-// Processed. The name of a file is its kind and a hash of the webhook-id, never the
-// id itself. These are the kinds:
+// Processed. It is also removed if the event turns out to be a duplicate, because
+// another instance has processed it, but not if it was dropped. The name of a file is
+// its kind and a hash of the webhook-id, never the id itself. These are the kinds:
 //
 //   - "failed-" is a verified event, unless it was processed, forbidden or ignored.
 //   - "processed-" is a verified event that was processed.
@@ -102,10 +104,11 @@ type Recorder struct {
 // A file is an HTTP request with the three webhook headers, Content-Type,
 // Content-Encoding, Content-Length and the body. Nothing else of the request is
 // written: neither the URL nor cookies or credentials. Header lines that begin with
-// "Geminihook-" tell the result, the reason, the job, and the times of the first and
-// the last attempt. A request without any webhook header, or with another method than
-// POST, is no delivery and is not recorded. If the endpoint has not read the body, the
-// file has none and says so.
+// "Geminihook-" tell the result, the reason, the type, the job, the scheme, when the
+// event happened, the times of the first and the last attempt, and how many attempts
+// were recorded: "geminihook recorded" lists them. A request without any webhook
+// header, or with another method than POST, is no delivery and is not recorded. If the
+// endpoint has not read the body, the file has none and says so.
 //
 // An event that was given to [geminihook.Endpoint.Process] has no headers. Its file
 // has the event's Raw, and its ID as webhook-id if that is possible in a header, but
@@ -114,7 +117,8 @@ type Recorder struct {
 //
 // Errors are logged. Writing the file takes time, but does not delay the response.
 func (r *Recorder) Observe(ctx context.Context, o geminihook.Outcome) {
-	if o.Event != nil && o.Result == geminihook.Processed && !r.records(o.Result) {
+	handled := o.Result == geminihook.Processed || o.Result == geminihook.Duplicate
+	if o.Event != nil && handled && !r.records(o.Result) {
 		r.forget(ctx, o)
 		return
 	}
@@ -167,47 +171,79 @@ func (r *Recorder) record(ctx context.Context, k kind, o geminihook.Outcome) {
 	limit := cmp.Or(r.MaxBytes, 64<<10)
 	tooLarge := int64(len(d.body)) > limit || d.headerSize() > maxHeader
 	if tooLarge || errors.Is(o.Err, geminihook.ErrTooLarge) {
-		r.logger().WarnContext(ctx, "gemini webhook: a delivery is too large to be recorded",
-			"result", string(o.Result), "limit", limit)
+		r.log(ctx, slog.LevelWarn, "gemini webhook: a delivery is too large to be recorded",
+			about(o, slog.Int64("limit_bytes", limit))...)
 		return
 	}
 	name := d.fileName(k)
-	kept, err := r.write(k, name, d)
+	kept, removed, err := r.write(k, name, d)
+	if k == failed { // nobody else keeps these events
+		for _, past := range removed {
+			r.log(ctx, slog.LevelError, pushedOutText, past.attrs(r.now())...)
+		}
+	}
 	if err != nil {
-		r.logger().ErrorContext(ctx, "gemini webhook: a delivery could not be recorded",
-			"result", string(o.Result), "reason", err.Error())
+		r.log(ctx, slog.LevelError, "gemini webhook: a delivery could not be recorded",
+			about(o, slog.String("reason", err.Error()))...)
 		return
 	}
 	if k == processed { // the event may have failed before
 		_, err = r.remove(d.fileName(failed))
-		r.logError(ctx, err)
+		r.logNotRemoved(ctx, o, err)
 	}
 	if kept {
-		r.logger().InfoContext(ctx, "gemini webhook: a delivery was recorded",
-			"result", string(o.Result), "file", filepath.Join(r.Dir, name))
+		r.log(ctx, slog.LevelInfo, "gemini webhook: a delivery was recorded",
+			about(o, slog.String("file", filepath.Join(r.Dir, name)))...)
 	}
 }
 
-// forget removes the file of an event that was processed.
+const pushedOutText = "gemini webhook: the record of an event that failed was removed, because there are more than MaxFiles"
+
+// forget removes the file of an event that was processed, now or before. An event that
+// was dropped is a duplicate, too, when it is delivered again, but it was not processed.
 func (r *Recorder) forget(ctx context.Context, o geminihook.Outcome) {
 	if r.Dir == "" {
 		return
 	}
 	d := newDelivery(o)
 	name := d.fileName(failed)
+	if o.Result == geminihook.Duplicate {
+		past, ok := r.history(name)
+		if !ok || past.result == geminihook.Dropped {
+			return
+		}
+	}
 	removed, err := r.remove(name)
-	r.logError(ctx, err)
+	r.logNotRemoved(ctx, o, err)
 	if removed {
-		r.logger().InfoContext(ctx, "gemini webhook: a recorded event was processed, so its file was removed",
-			"file", filepath.Join(r.Dir, name))
+		r.log(ctx, slog.LevelInfo,
+			"gemini webhook: a recorded event was processed, so its file was removed",
+			about(o, slog.String("file", filepath.Join(r.Dir, name)))...)
 	}
 }
 
-func (r *Recorder) logError(ctx context.Context, err error) {
+func (r *Recorder) logNotRemoved(ctx context.Context, o geminihook.Outcome, err error) {
 	if err != nil {
-		r.logger().ErrorContext(ctx, "gemini webhook: the file of an event that was processed could not be removed",
-			"reason", err.Error())
+		r.log(ctx, slog.LevelError,
+			"gemini webhook: the file of an event that was processed could not be removed",
+			about(o, slog.String("reason", err.Error()))...)
 	}
 }
 
-func (r *Recorder) logger() *slog.Logger { return cmp.Or(r.Logger, slog.Default()) }
+// about returns the attributes that tell which event a line is about, as the endpoint
+// logs them, and then one more.
+func about(o geminihook.Outcome, last slog.Attr) (attrs []slog.Attr) {
+	names := []string{"result", "webhook_id", "type", "job", "age_s"}
+	for _, a := range o.LogValue().Group() {
+		if slices.Contains(names, a.Key) {
+			attrs = append(attrs, a)
+		}
+	}
+	return append(attrs, last)
+}
+
+func (r *Recorder) log(
+	ctx context.Context, level slog.Level, message string, attrs ...slog.Attr,
+) {
+	cmp.Or(r.Logger, slog.Default()).LogAttrs(ctx, level, message, attrs...)
+}
