@@ -14,8 +14,9 @@ const EventType = "geminihook.doctor"
 // forged events to it and compares the responses with those of this library.
 type Endpoint struct {
 	URL     string
-	Secrets []string      // valid secrets; the first one signs
-	Timeout time.Duration // for one request; zero means 10 seconds
+	Secrets []string         // valid secrets; the first one signs
+	Timeout time.Duration    // for one request; zero means 10 seconds
+	Now     func() time.Time // measures how long a response takes; nil means time.Now
 
 	mu     sync.Mutex
 	leaked string // the name of the first check whose response revealed something

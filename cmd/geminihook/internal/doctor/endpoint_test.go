@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,12 +14,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// check tests an endpoint and returns the results.
-func check(t *testing.T, h http.Handler, secrets ...string) (results []doctor.Result) {
+// check tests an endpoint and returns the results. By its clock, every response takes
+// no time.
+func check(t *testing.T, h http.Handler, secrets ...string) []doctor.Result {
+	t.Helper()
+	return checkBy(t, func() time.Time { return time.Time{} }, h, secrets...)
+}
+
+// checkBy is like check with the given clock.
+func checkBy(
+	t *testing.T, now func() time.Time, h http.Handler, secrets ...string,
+) (results []doctor.Result) {
 	t.Helper()
 	server := httptest.NewServer(h)
 	defer server.Close()
-	endpoint := &doctor.Endpoint{URL: server.URL, Secrets: secrets, Timeout: time.Minute}
+	endpoint := &doctor.Endpoint{
+		URL: server.URL, Secrets: secrets, Timeout: time.Minute, Now: now,
+	}
 	endpoint.Check(t.Context(), func(r doctor.Result) { results = append(results, r) })
 	return results
 }
@@ -125,6 +137,28 @@ func TestUnreached(t *testing.T) {
 	assert.Equal(t, "genuine delivery", names(results, doctor.Failure))
 	results = check(t, http.NotFoundHandler())
 	assert.Equal(t, "endpoint", names(results, doctor.Warning), "without a secret")
+}
+
+// TestSlow: an endpoint that acknowledges too late is warned about.
+func TestSlow(t *testing.T) {
+	for elapsed, warnings := range map[time.Duration]string{
+		5 * time.Second: "",
+		6 * time.Second: "genuine delivery",
+	} {
+		var mu sync.Mutex
+		var at time.Time
+		now := func() time.Time { // each look at it is at the beginning or the end of a request
+			mu.Lock()
+			defer mu.Unlock()
+			at = at.Add(elapsed)
+			return at
+		}
+		results := checkBy(t, now, &receiver{seen: map[string]int{}}, shared)
+		assert.Equal(t, warnings, names(results, doctor.Warning, doctor.Failure))
+		if warnings != "" {
+			assert.Contains(t, results[0].Text, "after 6s")
+		}
+	}
 }
 
 // TestForbidden: a 403 may be what the program wants.

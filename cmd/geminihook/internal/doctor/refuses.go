@@ -189,7 +189,7 @@ const maxBody = 4 << 20 // bytes; events have some hundred
 // oversized sends a genuine delivery that is far too long.
 func (e *Endpoint) oversized(ctx context.Context) Result {
 	const check = "oversized body"
-	patient := &Endpoint{URL: e.URL, Secrets: e.Secrets, Timeout: time.Minute}
+	patient := &Endpoint{URL: e.URL, Secrets: e.Secrets, Timeout: time.Minute, Now: e.Now}
 	got := patient.send(ctx, check, e.delivery().Oversized(maxBody))
 	e.leaked = cmp.Or(e.leaked, patient.leaked)
 	if got.err != nil {

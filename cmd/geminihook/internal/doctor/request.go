@@ -55,7 +55,11 @@ func (e *Endpoint) do(
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(e.Timeout, 10*time.Second))
 	defer cancel()
 	req.Header.Set("User-Agent", "geminihook-doctor")
-	start := time.Now()
+	now := time.Now
+	if e.Now != nil {
+		now = e.Now
+	}
+	start := now()
 	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -73,7 +77,7 @@ func (e *Endpoint) do(
 		defer e.mu.Unlock()
 		e.leaked = cmp.Or(e.leaked, check)
 	}
-	return response{status: resp.StatusCode, header: resp.Header, elapsed: time.Since(start)}
+	return response{status: resp.StatusCode, header: resp.Header, elapsed: now().Sub(start)}
 }
 
 // delivery returns a fresh genuine delivery of an event that no handler knows.
