@@ -26,7 +26,10 @@ var redisEngine = engine{
 			"--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction",
 		}, s.args...)...)
 	},
-	ready:   func(s *Server, _ int) bool { return pong(s.Addr) },
+	// Another program with the port may respond, too, but only this one writes the log.
+	ready: func(s *Server, _ int) bool {
+		return strings.Contains(s.log(), "Ready to accept connections") && pong(s.Addr)
+	},
 	orderly: syscall.SIGTERM, quick: syscall.SIGKILL,
 }
 
@@ -144,7 +147,9 @@ var mysqlEngine = engine{
 			"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=16M",
 		}, s.args...)...)
 	},
-	ready:   func(s *Server, _ int) bool { return greets(s.Addr) },
+	ready: func(s *Server, _ int) bool {
+		return strings.Contains(s.log(), "ready for connections") && greets(s.Addr)
+	},
 	orderly: syscall.SIGTERM, quick: syscall.SIGKILL,
 }
 

@@ -17,6 +17,7 @@ package testserver
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -208,14 +209,19 @@ func (s *Server) Close() error {
 	return errors.Join(err, fmt.Errorf("testserver: %s cannot be removed", s.Dir))
 }
 
-// FreePort returns a loopback port that is free at this moment.
+// FreePort returns a loopback port that is free at this moment. It is not one of those
+// that the system chooses for connections and for listeners on port 0, so that none of
+// them takes the port while a server on it restarts.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("testserver: %w", err)
+	var err error
+	for range attempts {
+		port := 10_000 + rand.IntN(10_000)
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
+	return 0, fmt.Errorf("testserver: %w", err)
 }
 
 func missing(pkg string) error {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,57 @@ func TestStopAndKill(t *testing.T) {
 			require.NoError(t, tt.server.Start())
 			assert.Equal(t, "42", tt.read(), "the data is still there")
 		})
+	}
+}
+
+// TestPortTaken: a server whose port another program has is not taken for one that
+// is ready, although that program responds like one. It starts when the port is free.
+func TestPortTaken(t *testing.T) {
+	redisServer, mariadb := testserver.NewRedis(t), testserver.NewMySQL(t)
+	for name, tt := range map[string]struct {
+		server   *testserver.Server
+		response string // of the other program
+		read     func() string
+	}{
+		"Redis":   {redisServer, "+PONG\r\n", func() string { return redis(t, redisServer, "ECHO", "42") }},
+		"MariaDB": {mariadb, "\x01\x00\x00\x00\x0a", func() string { return mysql(t, mariadb, "select 42") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, tt.server.Stop())
+			other, err := net.Listen("tcp", tt.server.Addr)
+			require.NoError(t, err)
+			defer func() { _ = other.Close() }()
+			go func() {
+				for {
+					conn, err := other.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = io.WriteString(conn, tt.response)
+					_ = conn.Close()
+				}
+			}()
+			started := make(chan error, 1)
+			go func() { started <- tt.server.Start() }()
+			require.Eventually(t, func() bool {
+				log, err := os.ReadFile(filepath.Join(tt.server.Dir, "server.log"))
+				return err == nil && strings.Contains(string(log), "Address already in use")
+			}, time.Minute, time.Millisecond)
+			require.Empty(t, started, "it is not ready")
+			require.NoError(t, other.Close())
+			require.NoError(t, <-started)
+			assert.Equal(t, "42", tt.read())
+		})
+	}
+}
+
+// TestFreePort: no connection, and no server that leaves the choice to the system,
+// takes the port while a server on it restarts.
+func TestFreePort(t *testing.T) {
+	for range 100 {
+		port, err := testserver.FreePort()
+		require.NoError(t, err)
+		require.Less(t, port, 32768, "Linux chooses higher ones, and other systems even higher ones")
 	}
 }
 
