@@ -212,7 +212,7 @@ func TestSenderObserve(t *testing.T) {
 		s := &webhooktest.Sender{Handler: http.HandlerFunc(accept), HangUps: 0.5}
 		s.Observe = func(a webhooktest.Attempt) {
 			assert.EqualValues(t, 1, running.Add(1))
-			time.Sleep(time.Second) // long enough for the others to be ready
+			synctest.Wait() // until the others wait for their turn
 			seen++
 			running.Add(-1)
 			if a.Acknowledged() && seen < 100 {
