@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,18 +114,21 @@ func TestDownloadStalls(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				var server sync.WaitGroup
 				client := newClientWith(t, func(r *http.Request) *http.Response {
 					reader, writer := io.Pipe()
-					context.AfterFunc(r.Context(), func() {
-						_ = writer.CloseWithError(r.Context().Err())
-					})
-					go func() {
+					server.Go(func() {
 						for range 3 {
-							time.Sleep(pause)
-							_, _ = writer.Write([]byte("x"))
+							select {
+							case <-time.After(pause):
+								_, _ = writer.Write([]byte("x"))
+							case <-r.Context().Done():
+								_ = writer.CloseWithError(r.Context().Err())
+								return
+							}
 						}
 						_ = writer.Close()
-					}()
+					})
 					return responseWith(r, http.StatusOK, reader)
 				})
 				video := &genai.Video{URI: "files/v"}
@@ -135,7 +139,7 @@ func TestDownloadStalls(t *testing.T) {
 					require.NoError(t, err)
 					assert.Equal(t, int64(3), n)
 				}
-				time.Sleep(3 * pause) // let the server end
+				server.Wait()
 			})
 		})
 	}
