@@ -78,11 +78,9 @@ func TestManyJobs(t *testing.T) {
 // TestConcurrency: there are as many requests at a time as configured, and no more.
 func TestConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asking atomic.Int32
-		respond := make(chan struct{})
+		arrived, respond := make(chan struct{}, 9), make(chan struct{})
 		api := &fakeapi.API{Intercept: func(http.ResponseWriter, *http.Request) bool {
-			asking.Add(1)
-			defer asking.Add(-1)
+			arrived <- struct{}{}
 			<-respond
 			return false
 		}}
@@ -95,8 +93,11 @@ func TestConcurrency(t *testing.T) {
 			assert.Equal(t, 9, summary.Waiting)
 		})
 		for range 9 / 3 {
-			synctest.Wait()
-			assert.EqualValues(t, 3, asking.Load())
+			for range 3 {
+				<-arrived
+			}
+			<-time.After(time.Second) // in which another could arrive
+			assert.Empty(t, arrived)
 			for range 3 {
 				respond <- struct{}{}
 			}
