@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/examples/orm/ent"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// testEnt tests writes for which ent begins a transaction.
+func testEnt(t *testing.T, d *database) {
+	_, err := openEnt(t.Context(), d)
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name   string
+		next   error
+		status int
+		rows   int
+	}{
+		{name: "committed", status: http.StatusOK, rows: 2},
+		{name: "rolled back", next: assert.AnError, status: http.StatusInternalServerError},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			receiver := newReceiver(t, d, func(ctx context.Context, ev *geminihook.Event) error {
+				client, err := entClient(ctx, d.engine)
+				if err != nil {
+					return err
+				}
+				row := func() *ent.ResultCreate {
+					return client.Result.Create().SetWebhookID(ev.ID).SetJob(ev.JobID())
+				}
+				if err := client.Result.CreateBulk(row(), row()).Exec(ctx); err != nil {
+					return err
+				}
+				return tt.next
+			})
+			delivery := newDelivery()
+			assert.Equal(t, tt.status, deliver(receiver, delivery))
+			assert.Equal(t, tt.rows, rowsByID(t, d, "ent")[delivery.ID()])
+		})
+	}
+}

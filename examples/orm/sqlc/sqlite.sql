@@ -1,0 +1,2 @@
+-- name: CreateResult :exec
+INSERT INTO sqlc_results (webhook_id, job) VALUES (?, ?);
