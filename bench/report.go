@@ -67,9 +67,6 @@ func shortTable(r *results) *table {
 		name := fmt.Sprintf("the whole path ÷ the page's handler, in process, %d at a time", w)
 		t.add(name, times(c[2].ns/c[1].ns))
 	}
-	for _, s := range r.stores {
-		t.add("an event in "+s.name+" ÷ its engine alone", times(s.engine))
-	}
 	return t
 }
 
@@ -138,37 +135,4 @@ func forgedTable(r *results) *table {
 		t.add(name, duration(c.ns), whole(c.allocs), whole(c.bytes))
 	}
 	return t
-}
-
-func storesTable(r *results) *table {
-	t := &table{head: []string{"store"}}
-	for _, n := range r.idCounts {
-		t.head = append(t.head, "event, "+count(n)+" ids")
-	}
-	t.head = append(t.head, "last ÷ first", "÷ engine", "duplicate", "in progress, 8 at once",
-		"round trips: event, duplicate", "bytes per id")
-	for _, s := range r.stores {
-		row := []string{s.name}
-		for _, ns := range s.event {
-			row = append(row, duration(ns))
-		}
-		trips := "none"
-		if s.tripsEvent >= 0 {
-			trips = fmt.Sprintf("%d, %d", s.tripsEvent, s.tripsAgain)
-		}
-		last := s.event[len(s.event)-1]
-		t.add(append(row, times(last/s.event[0]), times(s.engine), duration(s.duplicate),
-			duration(s.contended), trips, whole(s.bytesPerID))...)
-	}
-	return t
-}
-
-func count(n int) string {
-	switch {
-	case n >= 1_000_000:
-		return fmt.Sprintf("%d M", n/1_000_000)
-	case n >= 1000:
-		return fmt.Sprintf("%d k", n/1000)
-	}
-	return fmt.Sprint(n)
 }

@@ -3,155 +3,142 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
+	"net"
 	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/internal/testserver"
 )
 
-// A storeKind is a store that is compared.
+// An engine is a database engine with the stores that are measured on it.
+type engine struct {
+	name  string
+	start func() (*server, error)
+	kinds []storeKind // the first of them is not a Transactor
+}
+
+// A storeKind is a row in the tables of the stores.
 type storeKind struct {
 	name string
 	open openFunc
 }
 
-// openFunc starts a fresh store that has the given number of handled ids.
-type openFunc func(dir string, ids int) (*openStore, error)
+// openFunc opens a store in the database with the given name, which it creates
+// unless it exists, with a connection for each of the workers.
+type openFunc func(s *server, database string, workers int, dial dialFunc) (*subject, error)
 
-type openStore struct {
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+var engines = []engine{
+	{"memory", startNothing, []storeKind{{"`MemoryStore`", openMemory}}},
+	{"redis", startRedis, []storeKind{{"`redisstore`", openRedis}}},
+	{"postgres", startPostgres, []storeKind{
+		{"`pgstore`", openPostgres},
+		{"`pgstore` as `Transactor`", transactional(openPostgres)},
+		{"`sqlstore`, PostgreSQL", openSQLPostgres},
+		{"`sqlstore`, PostgreSQL, as `Transactor`", transactional(openSQLPostgres)},
+	}},
+	{"sqlite", startFolder, []storeKind{
+		{"`sqlstore`, SQLite", openSQLite},
+		{"`sqlstore`, SQLite, as `Transactor`", transactional(openSQLite)},
+	}},
+	{"mariadb", startMySQL, []storeKind{
+		{"`sqlstore`, MariaDB", openMySQL},
+		{"`sqlstore`, MariaDB, as `Transactor`", transactional(openMySQL)},
+	}},
+}
+
+// A server is an engine that is running.
+type server struct {
+	*testserver.Server        // nil if the engine runs in this process
+	folder             string // of SQLite's files
+	databases          []string
+	close              func()
+}
+
+// A subject is an open store that is measured, and its engine alone beside it.
+type subject struct {
 	store      geminihook.Store
-	transactor geminihook.Transactor  // if not nil, it is measured in place of the store
-	trips      *testserver.RoundTrips // nil if there is no connection to count on
-	bytesPerID float64
-	close      func()
+	transactor geminihook.Transactor // if not nil, it is measured in place of the store
+	// effect is what the function does in a transaction: it adds a row.
+	effect func(ctx context.Context, key string) error
 
-	// bare does with the engine alone what an event needs at least: for a store,
-	// it writes a key and changes it; for a Transactor, it writes a key.
-	bare   func(ctx context.Context, key string) error
-	insert func(ctx context.Context, key string) error // bare of a Transactor
+	// bareLease and bareTransaction do what an event needs at least, with the driver
+	// alone: a claim and its completion, and a transaction with a lock, a savepoint,
+	// the function's row and a mark.
+	bareLease, bareTransaction func(ctx context.Context, key string) error
+
+	fill   func(ctx context.Context, ids int) error   // adds ids that are done
+	stored func(ctx context.Context) (float64, error) // how many bytes the keys take
+	logged func(ctx context.Context) (float64, error) // how many bytes the log has grown to
+	close  func()
 }
 
-var storeKinds = []storeKind{
-	{"`MemoryStore`", openMemory},
-	{"`redisstore`", openRedis},
-	{"`pgstore`", openPostgres},
-	{"`pgstore` as `Transactor`", transactional(openPostgres)},
-	{"`sqlstore`, SQLite", openSQLite},
-	{"`sqlstore`, SQLite, as `Transactor`", transactional(openSQLite)},
+// transactional opens the same store as a Transactor.
+func transactional(open openFunc) openFunc {
+	return func(s *server, database string, workers int, dial dialFunc) (*subject, error) {
+		subject, err := open(s, database, workers, dial)
+		if err != nil {
+			return nil, err
+		}
+		subject.transactor = subject.store.(geminihook.Transactor)
+		return subject, nil
+	}
 }
 
-// storeCosts is what one kind of store costs.
-type storeCosts struct {
-	name       string
-	event      []float64 // ns of claim and completion, or of the transaction, at each of idCounts
-	engine     float64   // event ÷ what the engine alone needs, at the last of idCounts
-	duplicate  float64   // ns of a claim that is Done, at the last of idCounts
-	contended  float64   // ns of a claim that is InProgress, by 8 at once; 0 if not measured
-	tripsEvent int       // -1 if there is no connection
-	tripsAgain int
-	bytesPerID float64
-}
+const (
+	lease = time.Minute
+	keep  = 7 * 24 * time.Hour
+)
 
 // handle takes a key all the way, and returns its state before.
-func (s *openStore) handle(ctx context.Context, key string) geminihook.State {
+func (s *subject) handle(ctx context.Context, key string) (geminihook.State, error) {
 	if s.transactor != nil {
-		nothing := func(context.Context) error { return nil }
-		state, err := s.transactor.Transact(ctx, key, time.Hour, nothing)
-		must(err)
-		return state
+		return s.transactor.Transact(ctx, key, keep, func(ctx context.Context) error {
+			return s.effect(ctx, key)
+		})
 	}
 	token := rand.Text()
-	c, err := s.store.Claim(ctx, key, token, time.Minute, time.Hour)
-	must(err)
-	if c.State == geminihook.Acquired {
-		must(s.store.Complete(ctx, key, token, time.Hour))
+	c, err := s.store.Claim(ctx, key, token, lease, keep)
+	if err != nil || c.State != geminihook.Acquired {
+		return c.State, err
 	}
-	return c.State
+	return c.State, s.store.Complete(ctx, key, token, keep)
 }
 
-func expect(got, want geminihook.State) {
-	if got != want {
-		must(fmt.Errorf("a claim was %v, but should be %v", got, want))
-	}
+// acquire handles a new key.
+func (s *subject) acquire(ctx context.Context, key string) error {
+	state, err := s.handle(ctx, key)
+	return expect(state, geminihook.Acquired, err)
 }
 
-// storage measures one kind of store, with each number of ids in turns.
-func storage(rounds, n int, kind storeKind, idCounts []int) storeCosts {
-	dir, err := os.MkdirTemp("", "bench-")
-	must(err)
-	defer func() { _ = os.RemoveAll(dir) }()
-	// One context for all calls: a timer per call is not part of a store's cost.
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	costs := storeCosts{name: kind.name, tripsEvent: -1, tripsAgain: -1}
-	made := 0
-	withNewKeys := func(run func(key string)) way {
-		var keys []string
-		return way{
-			prepare: func(n int) {
-				keys = make([]string, n)
-				for i := range keys {
-					keys[i] = newKey(made)
-					made++
-				}
-			},
-			run: func(i int) { run(keys[i]) },
-		}
-	}
-	var ways []way
-	var last *openStore
-	for i, ids := range idCounts {
-		s, err := kind.open(filepath.Join(dir, strconv.Itoa(i)), ids)
-		must(err)
-		defer s.close()
-		last = s
-		ways = append(ways, withNewKeys(func(key string) {
-			expect(s.handle(ctx, key), geminihook.Acquired)
-		}))
-	}
-	ways = append(ways, withNewKeys(func(key string) { must(last.bare(ctx, key)) }))
-	for _, c := range compare(rounds, n, 1, ways) {
-		costs.event = append(costs.event, c.ns)
-	}
-	engine := len(idCounts)
-	costs.engine = costs.event[engine-1] / costs.event[engine]
-	costs.event = costs.event[:engine]
-	if last.trips != nil {
-		last.trips.Count()
-		expect(last.handle(ctx, "counted"), geminihook.Acquired)
-		costs.tripsEvent = last.trips.Count()
-		expect(last.handle(ctx, "counted"), geminihook.Done) // prepares its statements
-		last.trips.Count()
-		expect(last.handle(ctx, "counted"), geminihook.Done)
-		costs.tripsAgain = last.trips.Count()
-	}
-	costs.bytesPerID = last.bytesPerID
-	costs.duplicate = compare(rounds, n, 1, []way{{
-		run: func(i int) { expect(last.handle(ctx, oldKey(i)), geminihook.Done) },
-	}})[0].ns
-	if last.transactor == nil {
-		costs.contended = contended(ctx, rounds, n, last.store)
-	}
-	return costs
+// again handles a key that is done.
+func (s *subject) again(ctx context.Context, key string) error {
+	state, err := s.handle(ctx, key)
+	return expect(state, geminihook.Done, err)
 }
 
-// contended is a claim of a key that another holds, by 8 workers at once.
-func contended(ctx context.Context, rounds, n int, s geminihook.Store) float64 {
-	c, err := s.Claim(ctx, "held", rand.Text(), time.Hour, time.Hour)
-	must(err)
-	expect(c.State, geminihook.Acquired)
-	return compare(rounds, n, 8, []way{{run: func(int) {
-		c, err := s.Claim(ctx, "held", rand.Text(), time.Minute, time.Hour)
-		must(err)
-		expect(c.State, geminihook.InProgress)
-	}}})[0].ns
+func expect(got, want geminihook.State, err error) error {
+	if err == nil && got != want {
+		return fmt.Errorf("a claim was %v, but should be %v", got, want)
+	}
+	return err
 }
 
-// newKey has the form and the length of the ids of Standard Webhooks' senders.
-func newKey(i int) string { return fmt.Sprintf("msg_new%024d", i) }
+// bare does what the subject does, with the driver alone.
+func (s *subject) bare(ctx context.Context, key string) error {
+	if s.transactor != nil {
+		return s.bareTransaction(ctx, key)
+	}
+	return s.bareLease(ctx, key)
+}
 
-func oldKey(i int) string { return fmt.Sprintf("msg_old%024d", i) }
+// newKey returns a random key of 40 bytes, about as long as the ids of Standard
+// Webhooks' senders with the scheme before them.
+func newKey() string {
+	var random [20]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return hex.EncodeToString(random[:])
+}
