@@ -130,6 +130,7 @@ func endings() map[string]func(context.Context) error {
 		{"PREPARE TRANSACTION 'geminihook'"},
 		{"RELEASE SAVEPOINT geminihook"},
 		{"COMMIT", "BEGIN", "SAVEPOINT sp_1"},
+		{"COMMIT", "BEGIN", "SAVEPOINT geminihook"},
 		{"SELECT 1/0", "ROLLBACK", "BEGIN"},
 	} {
 		name := ""

@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -42,6 +43,11 @@ var (
 		"everything is rolled back")
 )
 
+// savepoint is the name of the savepoint that tells whether a transaction is still
+// the one that the store has begun. It is random, so that no savepoint of a function
+// passes for it.
+var savepoint = "geminihook_" + strings.ToLower(rand.Text())
+
 // transaction is one call of Transact that has a connection. An advisory lock is
 // taken first and the mark is written last, so that nothing that the function
 // executes can commit a mark. In between, a savepoint is what tells whether it is
@@ -79,7 +85,7 @@ func (t *transaction) begin(ctx context.Context) (geminihook.State, error) {
 		t.mark = t.sql.remark
 		return err
 	})
-	b.Queue("SAVEPOINT geminihook")
+	b.Queue("SAVEPOINT " + savepoint)
 	results := t.conn.SendBatch(ctx, &b)
 	t.tx = results.Tx()
 	err := results.Close()
@@ -165,7 +171,7 @@ func (t *transaction) end(ctx context.Context, fnErr error, keep time.Duration) 
 		return errAborted
 	}
 	if permanent {
-		if _, err := t.tx.Exec(ctx, "ROLLBACK TO SAVEPOINT geminihook"); err != nil {
+		if _, err := t.tx.Exec(ctx, "ROLLBACK TO SAVEPOINT "+savepoint); err != nil {
 			return both(t.commitFailed(ctx, err), fnErr)
 		}
 	}
@@ -193,7 +199,7 @@ func both(err, fnErr error) error {
 // refuse is what the function wrote.
 func (t *transaction) commit(ctx context.Context, keep time.Duration) error {
 	var b pgx.Batch
-	b.Queue("RELEASE SAVEPOINT geminihook")
+	b.Queue("RELEASE SAVEPOINT " + savepoint)
 	b.Queue(t.mark, t.key, seconds(keep)).Exec(func(pgconn.CommandTag) error {
 		t.marked = true
 		return nil

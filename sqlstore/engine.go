@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook"
@@ -37,6 +38,11 @@ type engine interface {
 // tries is how many times Claim looks at a key that changes hands each time, and how
 // many times a statement is executed that the database aborts because of a deadlock.
 const tries = 10
+
+// savepoint is the name of the savepoint that tells whether a transaction is still
+// the one that the store has begun. It is random, so that no savepoint of a function
+// passes for it.
+var savepoint = "geminihook_" + strings.ToLower(rand.Text())
 
 // transaction is a transaction that an engine has begun.
 type transaction interface {

@@ -51,7 +51,7 @@ func (t *mysqlTransaction) begin(ctx context.Context) (geminihook.State, error) 
 	if err != nil || state != geminihook.Acquired {
 		return state, err
 	}
-	return state, t.exec(ctx, "SAVEPOINT geminihook")
+	return state, t.exec(ctx, "SAVEPOINT "+savepoint)
 }
 
 // take begins the transaction and takes the key, or returns its state.
@@ -92,9 +92,9 @@ func (t *mysqlTransaction) exec(ctx context.Context, queries ...string) error {
 func (t *mysqlTransaction) conn() *sql.Conn { return t.connection }
 
 func (t *mysqlTransaction) commit(ctx context.Context, keep time.Duration, undo bool) error {
-	queries := []string{"RELEASE SAVEPOINT geminihook"}
+	queries := []string{"RELEASE SAVEPOINT " + savepoint}
 	if undo {
-		queries = []string{"ROLLBACK TO SAVEPOINT geminihook", "RELEASE SAVEPOINT geminihook"}
+		queries = []string{"ROLLBACK TO SAVEPOINT " + savepoint, queries[0]}
 	}
 	err := t.exec(ctx, queries...)
 	if mysqlNumber(err) == mysqlNoSavepoint {

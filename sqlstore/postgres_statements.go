@@ -95,13 +95,13 @@ DELETE FROM TABLE WHERE ctid = ANY (ARRAY(
 	// round trips of a transaction; the third one reads the state. They are sent
 	// without parameters, which is the only way to send several statements at
 	// once. %[1]d lock, %[2]s its number in the table, %[3]d how long the
-	// transaction may be idle, in milliseconds.
+	// transaction may be idle, in milliseconds, %[4]s savepoint.
 	postgresBegin = `
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL idle_in_transaction_session_timeout = %[3]d;
 SELECT set_config('geminihook.locked',
 	pg_try_advisory_xact_lock('%[1]d'::bigint # %[2]s)::text, true);
-SAVEPOINT geminihook`
+SAVEPOINT %[4]s`
 
 	// $1 key. The state is read after the lock was taken: in one statement it
 	// would be older than the lock, and a mark that was committed in between
@@ -111,11 +111,11 @@ SELECT coalesce(d.state, 0), current_setting('geminihook.locked')::bool,
 	current_setting('transaction_read_only')::bool
 FROM (SELECT) AS always LEFT JOIN TABLE AS d ON d.key = $1 AND NOT FREE`
 
-	// %[1]x key, %[2]v keep. A key that is no longer free, because a claim whose
+	// %[1]x key, %[2]v keep, %[3]s savepoint. A key that is no longer free, because a claim whose
 	// lease had ended was renewed or completed meanwhile, makes the state null,
 	// which the table refuses.
 	postgresMark = `
-RELEASE SAVEPOINT geminihook;
+RELEASE SAVEPOINT %[3]s;
 INSERT INTO TABLE AS d (key, state, attempt, lease, expires)
 VALUES (decode('%[1]x', 'hex'), 2, 1, clock_timestamp(), EXPIRES)
 ON CONFLICT (key) DO UPDATE
@@ -123,7 +123,8 @@ SET state = CASE WHEN FREE THEN 2 END, token = NULL, attempt = d.attempt + 1,
 	expires = excluded.expires;
 COMMIT`
 
-	postgresUndo = `ROLLBACK TO SAVEPOINT geminihook;`
+	// %[1]s savepoint.
+	postgresUndo = `ROLLBACK TO SAVEPOINT %[1]s;`
 )
 
 // statements returns the SQL. The first call looks up which schema has the table: a

@@ -41,7 +41,8 @@ func (e *postgres) begin(ctx context.Context, key string) (transaction, geminiho
 }
 
 func (t *postgresTransaction) begin(ctx context.Context) (geminihook.State, error) {
-	begin := fmt.Sprintf(postgresBegin, lockOf(t.key), t.sql.number, remaining(ctx).Milliseconds())
+	begin := fmt.Sprintf(postgresBegin, lockOf(t.key), t.sql.number,
+		remaining(ctx).Milliseconds(), savepoint)
 	if _, err := t.connection.ExecContext(ctx, begin); err != nil {
 		return 0, err
 	}
@@ -67,9 +68,9 @@ func (t *postgresTransaction) conn() *sql.Conn { return t.connection }
 // commit takes one round trip. The commit also runs the constraints and triggers
 // that are deferred: what they refuse is what the function wrote.
 func (t *postgresTransaction) commit(ctx context.Context, keep time.Duration, undo bool) error {
-	query := fmt.Sprintf(t.sql.mark, t.key, seconds(keep))
+	query := fmt.Sprintf(t.sql.mark, t.key, seconds(keep), savepoint)
 	if undo {
-		query = postgresUndo + query
+		query = fmt.Sprintf(postgresUndo, savepoint) + query
 	}
 	_, err := t.connection.ExecContext(ctx, query)
 	state := sqlState(err)

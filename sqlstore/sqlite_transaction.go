@@ -91,7 +91,7 @@ func (t *sqliteTransaction) begin(ctx context.Context) (geminihook.State, error)
 	if err != nil || c.State != 0 { // another process was faster
 		return c.State, err
 	}
-	if _, err := t.tx.ExecContext(ctx, "SAVEPOINT geminihook"); err != nil {
+	if _, err := t.tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
 		return 0, err
 	}
 	return geminihook.Acquired, nil
@@ -130,11 +130,11 @@ func (t *sqliteTransaction) conn() *sql.Conn { return t.connection }
 func (t *sqliteTransaction) commit(ctx context.Context, keep time.Duration, undo bool) error {
 	ctx = context.WithoutCancel(ctx)
 	if undo {
-		if err := t.execOnSavepoint(ctx, "ROLLBACK TO geminihook"); err != nil {
+		if err := t.execOnSavepoint(ctx, "ROLLBACK TO "+savepoint); err != nil {
 			return err
 		}
 	}
-	if err := t.execOnSavepoint(ctx, "RELEASE geminihook"); err != nil {
+	if err := t.execOnSavepoint(ctx, "RELEASE "+savepoint); err != nil {
 		return err
 	}
 	mark := t.tx.StmtContext(ctx, t.mark)

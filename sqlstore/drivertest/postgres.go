@@ -28,12 +28,13 @@ func Postgres(driver, url string) Backend {
 		Insert: "INSERT INTO suite_writes VALUES ($1)",
 		Count:  "SELECT count(*) FROM suite_writes WHERE name = $1",
 		Endings: map[string][]string{
-			"COMMIT":              {"COMMIT"},
-			"ROLLBACK":            {"ROLLBACK"},
-			"COMMIT AND CHAIN":    {"COMMIT AND CHAIN"},
-			"ROLLBACK AND CHAIN":  {"ROLLBACK AND CHAIN"},
-			"COMMIT then BEGIN":   {"COMMIT", "BEGIN"},
-			"ROLLBACK then BEGIN": {"ROLLBACK", "BEGIN"},
+			"COMMIT":                {"COMMIT"},
+			"ROLLBACK":              {"ROLLBACK"},
+			"COMMIT AND CHAIN":      {"COMMIT AND CHAIN"},
+			"ROLLBACK AND CHAIN":    {"ROLLBACK AND CHAIN"},
+			"COMMIT then BEGIN":     {"COMMIT", "BEGIN"},
+			"ROLLBACK then BEGIN":   {"ROLLBACK", "BEGIN"},
+			"COMMIT then SAVEPOINT": {"COMMIT", "BEGIN", "SAVEPOINT geminihook"},
 		},
 	}
 }

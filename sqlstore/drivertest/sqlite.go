@@ -21,10 +21,11 @@ func SQLite(driver, settings string) Backend {
 		Insert: "INSERT INTO suite_writes VALUES (?)",
 		Count:  "SELECT count(*) FROM suite_writes WHERE name = ?",
 		Endings: map[string][]string{
-			"COMMIT":              {"COMMIT"},
-			"ROLLBACK":            {"ROLLBACK"},
-			"COMMIT then BEGIN":   {"COMMIT", "BEGIN"},
-			"ROLLBACK then BEGIN": {"ROLLBACK", "BEGIN"},
+			"COMMIT":                {"COMMIT"},
+			"ROLLBACK":              {"ROLLBACK"},
+			"COMMIT then BEGIN":     {"COMMIT", "BEGIN"},
+			"ROLLBACK then BEGIN":   {"ROLLBACK", "BEGIN"},
+			"COMMIT then SAVEPOINT": {"COMMIT", "BEGIN", "SAVEPOINT geminihook"},
 		},
 		Waits: true,
 	}
