@@ -30,8 +30,11 @@ func TestMain(m *testing.M) {
 
 // process is the main of a process that a test has started.
 func process(kind string) error {
-	if os.Getenv(apiVariable) != "" {
+	switch {
+	case os.Getenv(apiVariable) != "":
 		return sweep(kind)
+	case os.Getenv(fateVariable) != "":
+		return end(kind)
 	}
 	return receive(kind)
 }
