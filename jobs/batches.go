@@ -15,7 +15,7 @@ import (
 const pageSize = 20
 
 // maxPages bounds the pages of one list.
-const maxPages = 10_000
+const maxPages = 1000
 
 // Batches returns a [CatchUp.Waiting] for programs that keep no table: all batches
 // of the client's project, except for those that ended longer ago than nine tenths
@@ -26,7 +26,7 @@ const maxPages = 10_000
 // project has more than a few hundred batches per week.
 //
 // The requests for the list count toward PerSecond. A list that leads to the same
-// page again, or that has more than 200,000 batches, ends with an error. Interactions
+// page again, or that has more than 20,000 batches, ends with an error. Interactions
 // and videos cannot be listed: the program must remember their ids.
 func Batches(client *genai.Client) func(ctx context.Context) iter.Seq2[Job, error] {
 	return func(ctx context.Context) iter.Seq2[Job, error] {

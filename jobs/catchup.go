@@ -41,8 +41,8 @@ type CatchUp struct {
 	// Endpoint is the one that receives the webhooks, or one with the same
 	// Store. Its Key must be [geminihook.ByJob], or a function that returns
 	// the same: with any other key, a job that is reported twice would be
-	// handled twice. CatchUp tries the function with made-up events and refuses
-	// to start if the key is another.
+	// handled twice. CatchUp calls the function once with a made-up event per kind
+	// of job, and refuses to start if the key is another.
 	Endpoint *geminihook.Endpoint
 
 	// Waiting returns the jobs that the program still waits for, usually from
@@ -72,6 +72,10 @@ type CatchUp struct {
 	// Zero means 5 minutes.
 	Interval time.Duration
 
+	// SweepTimeout is how long a sweep of ServeHTTP may ask about jobs. It bounds
+	// neither the runs of Handle nor the sweeps of Run. Zero means 1 minute.
+	SweepTimeout time.Duration
+
 	// Timeout bounds one request. Zero means 30 seconds.
 	Timeout time.Duration
 
@@ -96,10 +100,11 @@ type CatchUp struct {
 	// that nothing is called.
 	Observe func(Summary)
 
-	once   sync.Once
-	err    error // of prepare
-	client *apiClient
-	gate   *gate
+	once    sync.Once
+	err     error // of prepare
+	client  *apiClient
+	gate    *gate
+	serving sync.Mutex // one sweep of ServeHTTP at a time
 }
 
 // Summary counts the jobs of one sweep.
@@ -169,7 +174,7 @@ func (c *CatchUp) each(ctx context.Context, do func(Job), t *tally) error {
 	slots := make(chan struct{}, cmp.Or(c.Concurrency, 4))
 	for job, err := range c.Waiting(context.WithValue(ctx, sessionKey{}, c)) {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		if err != nil {
 			return fmt.Errorf("jobs: listing the waiting jobs: %w", err)
@@ -178,7 +183,7 @@ func (c *CatchUp) each(ctx context.Context, do func(Job), t *tally) error {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
@@ -186,7 +191,7 @@ func (c *CatchUp) each(ctx context.Context, do func(Job), t *tally) error {
 		})
 	}
 	wg.Wait()
-	return ctx.Err()
+	return context.Cause(ctx)
 }
 
 // sessionKey is the key of the CatchUp in the context of Waiting.
@@ -214,8 +219,10 @@ func (c *CatchUp) check() error {
 	switch {
 	case c.Client == nil || c.Endpoint == nil || c.Waiting == nil || c.Handle == nil:
 		return errors.New("jobs: CatchUp.Client, Endpoint, Waiting or Handle is not set")
-	case min(c.Grace, c.Interval, c.Timeout) < 0 || c.Concurrency < 0 || c.PerSecond < 0:
-		return errors.New("jobs: CatchUp.Grace, Interval, Timeout, Concurrency or PerSecond is negative")
+	case min(c.Grace, c.Interval, c.SweepTimeout, c.Timeout) < 0:
+		return errors.New("jobs: CatchUp.Grace, Interval, SweepTimeout or Timeout is negative")
+	case c.Concurrency < 0 || c.PerSecond < 0:
+		return errors.New("jobs: CatchUp.Concurrency or PerSecond is negative")
 	}
 	return checkKey(c.Endpoint.Key)
 }

@@ -67,6 +67,10 @@ var requests = map[string]func(t *testing.T, client *genai.Client){
 		}
 		require.ErrorIs(t, c.Run(ctx), context.Canceled)
 	},
+	"CatchUp.ServeHTTP": func(t *testing.T, client *genai.Client) {
+		w := post(t.Context(), sweepOfAll(t, client), http.MethodPost)
+		assert.Contains(t, w.Body.String(), `"unreadable":3`)
+	},
 	"Result.OutputText": nil,
 }
 

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"testing"
 
 	"github.com/geminihook/geminihook"
@@ -79,6 +80,10 @@ func TestSweepEnds(t *testing.T) {
 			assert.Equal(t, tt.typ, ev.Type)
 			assert.Equal(t, tt.data, ev.Data)
 			assert.Equal(t, jobs.SchemeAPI, ev.Proof.Scheme)
+			assert.True(t, ev.EndsJob())
+			key, err := geminihook.ByJob(t.Context(), ev)
+			require.NoError(t, err)
+			assert.Equal(t, string(tt.typ)+":"+path.Base(name), key)
 			assert.Equal(t, 1, summary.Handled)
 			assert.Equal(t, 1, summary.Ended)
 			again, err := c.Sweep(t.Context())
