@@ -134,16 +134,17 @@ func (f *doctorFlags) list(
 	return client, all, err == nil
 }
 
-// permissions checks that nobody else can read the file with the secrets.
+// permissions checks that not every user can read the file with the secrets. A group may:
+// it is the way in which a service that runs as another user reads them.
 func (f *doctorFlags) permissions() []doctor.Result {
 	info, err := os.Stat(f.env)
-	if f.env == "" || err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
+	if f.env == "" || err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o007 == 0 {
 		return nil
 	}
 	return []doctor.Result{{
 		Check: "secret file", Level: doctor.Warning,
-		Text: fmt.Sprintf("%s has mode %04o: others can read it", f.env, info.Mode().Perm()),
-		Do:   "Let only its owner read it.", Run: doctor.Shell("chmod", "600", f.env),
+		Text: fmt.Sprintf("%s has mode %04o: every user of the machine has access", f.env, info.Mode().Perm()),
+		Do:   "Let only its owner read it, or its group with mode 640.", Run: doctor.Shell("chmod", "600", f.env),
 	}}
 }
 

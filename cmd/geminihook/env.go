@@ -108,10 +108,13 @@ func secretText(file string, e *env) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := envfile.Check(b); err != nil {
+		return "", fmt.Errorf("%s %w", file, err)
+	}
 	if bytes.Contains(b, []byte(secretVariable)) {
 		return envfile.Value(b, secretVariable), nil
 	}
-	return string(b), nil
+	return strings.TrimPrefix(string(b), "\ufeff"), nil
 }
 
 const secretFileHelp = "read the secrets from `FILE`, such as .env, instead of the environment"

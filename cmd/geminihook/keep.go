@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 const (
 	secretVariable = "GEMINI_WEBHOOK_SECRET"
-	envFileHelp    = "write GEMINI_WEBHOOK_SECRET into `FILE`, with mode 0600, and keep its other lines; without it, the secret is printed"
+	envFileHelp    = "write GEMINI_WEBHOOK_SECRET into `FILE`, which only its owner can read if it is new, and keep its other lines; without it, the secret is printed"
 )
 
 // keeper keeps a secret that the API shows only once: in a file of environment
@@ -26,11 +27,11 @@ type keeper struct {
 
 // newKeeper opens the file and reads the configured secrets, from the file if it
 // has any, otherwise from the environment. Call close afterwards.
-func newKeeper(e *env, path string) (*keeper, error) {
+func newKeeper(ctx context.Context, e *env, path string) (*keeper, error) {
 	k := &keeper{env: e, path: path}
 	if path != "" {
 		var err error
-		if k.file, err = envfile.Open(path); err != nil {
+		if k.file, err = envfile.Open(ctx, path, k.waiting); err != nil {
 			return nil, err
 		}
 		if k.text, err = k.file.Get(secretVariable); err != nil {
@@ -44,6 +45,12 @@ func newKeeper(e *env, path string) (*keeper, error) {
 	}
 	k.old = k.usable(text)
 	return k, nil
+}
+
+// waiting tells why nothing happens.
+func (k *keeper) waiting() {
+	text := fmt.Sprintf("Waiting for another command that changes %s.", k.path)
+	fmt.Fprint(k.env.err, wrap(text, ""))
 }
 
 // usable returns the secrets in the text that can be used.
@@ -102,6 +109,11 @@ func (k *keeper) keep(secret string) (value string, written bool, err error) {
 	if err := k.file.Set(secretVariable, value); err != nil {
 		return value, false, err
 	}
+	if k.file.Narrows() {
+		text := fmt.Sprintf("All users of this machine could read %s, and now only its owner can. If the receiver runs as another user, give the file to one of its groups, with mode 0640, which stays.",
+			k.path)
+		fmt.Fprint(k.env.err, wrap(text, ""))
+	}
 	return value, true, nil
 }
 
@@ -122,9 +134,12 @@ func (k *keeper) place(value string, written bool) place {
 // lineError returns the error of a command that has written a line with a place:
 // that of writing the line or, if the line has the secret for want of the file, that
 // of writing the file.
-func (k *keeper) lineError(line, file error) error {
-	if line != nil || file == nil {
-		return line
+func (k *keeper) lineError(p place, line, file error) error {
+	if line != nil {
+		return k.rescue(p.Value, line)
+	}
+	if file == nil {
+		return nil
 	}
 	return fmt.Errorf("writing %s failed, so the secret is in the output: %w", k.path, file)
 }
@@ -144,11 +159,25 @@ func (k *keeper) tell(value string, written bool, err error) error {
 	} else {
 		fmt.Fprint(k.env.out, "Keep this: it is shown only once.\n\n")
 	}
-	fmt.Fprintf(k.env.out, "%s=%s\n", secretVariable, visible(value))
+	_, failed := fmt.Fprintf(k.env.out, "%s=%s\n", secretVariable, visible(value))
+	if failed != nil {
+		return k.rescue(value, failed)
+	}
 	if err != nil {
 		return errReported
 	}
 	return nil
+}
+
+// rescue prints a secret on standard error that could not be printed on standard output,
+// such as a file on a full disk: it is shown nowhere else.
+func (k *keeper) rescue(value string, failed error) error {
+	if value == "" { // it is in the file
+		return failed
+	}
+	text := fmt.Sprintf("Printing the secret failed: %v. Keep it yourself:", failed)
+	fmt.Fprintf(k.env.err, "%s%s=%s\n", wrap(text, ""), secretVariable, visible(value))
+	return errReported
 }
 
 // split returns the members of a list of secrets.

@@ -41,7 +41,7 @@ func rotate(ctx context.Context, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
-	keeper, err := newKeeper(e, *path)
+	keeper, err := newKeeper(ctx, e, *path)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func rotate(ctx context.Context, args []string, e *env) error {
 	}
 	if *asJSON {
 		line.place = keeper.place(value, written)
-		return keeper.lineError(e.line(line), failed)
+		return keeper.lineError(line.place, e.line(line), failed)
 	}
 	fmt.Fprintf(e.out, "%s has the new secret %s.\n", visible(w.ID), line.Secret)
 	fmt.Fprint(e.out, wrap("The previous ones are valid until about "+until(line.Expires)+". Restart the receiver with the new value "+

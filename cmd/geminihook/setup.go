@@ -58,7 +58,7 @@ func setup(ctx context.Context, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
-	keeper, err := newKeeper(e, f.env)
+	keeper, err := newKeeper(ctx, e, f.env)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func setup(ctx context.Context, args []string, e *env) error {
 		line := setupLine{
 			webhookLine: newWebhookLine(w), Created: true, place: keeper.place(value, written),
 		}
-		return keeper.lineError(e.line(line), err)
+		return keeper.lineError(line.place, e.line(line), err)
 	}
 	fmt.Fprint(e.out, "Created a webhook:\n\n")
 	e.show(w)

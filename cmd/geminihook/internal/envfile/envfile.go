@@ -2,7 +2,7 @@
 package envfile
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +18,18 @@ const maxSize = 1 << 20 // bytes
 // dotenv libraries read it. It need not exist.
 type File struct {
 	path string
-	temp *os.File // will replace the file
+	lock *os.File
+	temp *os.File    // will replace the file
+	mode fs.FileMode // of the file that replaces it
+	open bool        // whether every user could read the file
 }
 
 // Open prepares a change of the file. It fails if the file cannot be replaced, so
-// that a secret is not created that cannot be kept. Call [File.Close] afterwards.
-func Open(path string) (*File, error) {
+// that a secret is not created that cannot be kept. Until [File.Close], which must be
+// called afterwards, Open waits in every other process for the same file: two that
+// change it at once would lose what one of them writes. Waiting is called once if Open
+// has to wait, which ends with the context.
+func Open(ctx context.Context, path string, waiting func()) (*File, error) {
 	target, err := filepath.EvalSymlinks(path) // a link remains a link
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -34,25 +40,46 @@ func Open(path string) (*File, error) {
 	case err != nil:
 		return nil, err
 	}
-	if _, err := read(target); err != nil {
+	f := &File{path: target, mode: 0o600}
+	if f.lock, err = lock(ctx, target, waiting); err != nil {
 		return nil, err
 	}
-	if err := writable(target); err != nil {
+	if err := f.prepare(); err != nil {
+		f.Close()
 		return nil, err
-	}
-	temp, err := os.CreateTemp(filepath.Dir(target), ".geminihook-*") // with mode 0600
-	if err != nil {
-		return nil, err
-	}
-	f := &File{path: target, temp: temp}
-	if info, err := os.Stat(target); err == nil {
-		if err := keepOwner(temp, info); err != nil {
-			f.Close()
-			return nil, err
-		}
 	}
 	return f, nil
 }
+
+// prepare creates the file that will replace the other one, with its owner and group.
+func (f *File) prepare() (err error) {
+	if _, err := read(f.path); err != nil {
+		return err
+	}
+	if err := writable(f.path); err != nil {
+		return err
+	}
+	if f.temp, err = os.CreateTemp(filepath.Dir(f.path), ".geminihook-*"); err != nil {
+		return err
+	}
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return nil // there is no file, and the new one remains as CreateTemp makes it
+	}
+	f.mode = info.Mode().Perm()
+	if f.mode&0o007 != 0 { // what umask leaves, and not chosen for a secret
+		f.open = f.mode&0o004 != 0
+		f.mode &= 0o600
+	}
+	if err := keepOwner(f.temp, info); err != nil {
+		return err
+	}
+	return keepACL(f.temp.Name(), f.path)
+}
+
+// Narrows reports whether every user of the machine can read the file, and none but
+// its owner after [File.Set].
+func (f *File) Narrows() bool { return f.open }
 
 // Get returns the value of the variable, without quotation marks, or "" if the
 // file does not set it. If it is set more than once, the last line counts.
@@ -67,20 +94,11 @@ func Get(path, name string) (value string, err error) {
 	return Value(text, name), nil
 }
 
-// Value is [Get] for the text of a file.
-func Value(text []byte, name string) (value string) {
-	for line := range bytes.Lines(text) {
-		if _, v, ok := parse(string(line), name); ok {
-			value = v
-		}
-	}
-	return value
-}
-
 // Set replaces the value of the variable and keeps all other lines. The file is
-// replaced as a whole: after a failure it is unchanged. Its permissions become
-// those that it had, but never wider than 0600. The value must not have spaces,
-// quotation marks, or line breaks in it.
+// replaced as a whole: after a failure it is unchanged, unless another program has
+// replaced it meanwhile. It keeps its owner, group and permissions, but if others than
+// these had any, all but the owner lose theirs. A new file has mode 0600. The value
+// must not have spaces, quotation marks, or line breaks in it.
 func (f *File) Set(name, value string) error {
 	if strings.ContainsAny(value, " \t\r\n\"'`\\$#") {
 		return errors.New("the value has characters that need quoting")
@@ -89,14 +107,10 @@ func (f *File) Set(name, value string) error {
 	if err != nil {
 		return err
 	}
-	mode := fs.FileMode(0o600)
-	if info, err := os.Stat(f.path); err == nil {
-		mode &= info.Mode()
-	}
 	if _, err := f.temp.Write(set(text, name, value)); err != nil {
 		return err
 	}
-	if err := errors.Join(f.temp.Chmod(mode), f.temp.Sync(), f.temp.Close()); err != nil {
+	if err := errors.Join(f.temp.Chmod(f.mode), f.temp.Sync(), f.temp.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.temp.Name(), f.path); err != nil {
@@ -107,78 +121,23 @@ func (f *File) Set(name, value string) error {
 		_ = dir.Sync() // which not every system can do
 		_ = dir.Close()
 	}
+	if now, err := f.Get(name); err != nil || now != value {
+		return fmt.Errorf("another program has replaced %s at the same time", f.path)
+	}
 	return nil
 }
 
-// Close removes what [Open] has created, unless [File.Set] has succeeded.
+// Close lets others change the file, and removes what [Open] has created, unless
+// [File.Set] has succeeded.
 func (f *File) Close() {
-	_ = f.temp.Close()
-	_ = os.Remove(f.temp.Name()) // which is gone after Set
-}
-
-// set returns the text with a line for the variable in the place of its first
-// one, or at the end.
-func set(text []byte, name, value string) []byte {
-	var out bytes.Buffer
-	done := false
-	for line := range bytes.Lines(text) {
-		prefix, _, ok := parse(string(line), name)
-		switch {
-		case !ok:
-			out.Write(line)
-		case !done:
-			out.WriteString(prefix + name + "=" + value + ending(line))
-			done = true
-		}
+	if f.temp != nil {
+		_ = f.temp.Close()
+		_ = os.Remove(f.temp.Name()) // which is gone after Set
 	}
-	if !done {
-		if b := out.Bytes(); len(b) > 0 && b[len(b)-1] != '\n' {
-			out.WriteByte('\n')
-		}
-		out.WriteString(name + "=" + value + "\n")
+	if f.lock != nil {
+		unlock(f.lock)
+		f.lock = nil
 	}
-	return out.Bytes()
-}
-
-// ending returns what ends the line.
-func ending(line []byte) string {
-	if bytes.HasSuffix(line, []byte("\r\n")) {
-		return "\r\n"
-	}
-	return "\n"
-}
-
-// parse reads a line that sets the variable, perhaps after "export".
-func parse(line, name string) (prefix, value string, ok bool) {
-	rest := strings.TrimLeft(line, " \t")
-	if after, found := strings.CutPrefix(rest, "export"); found &&
-		strings.TrimLeft(after, " \t") != after {
-		rest = strings.TrimLeft(after, " \t")
-	}
-	prefix = line[:len(line)-len(rest)]
-	after, found := strings.CutPrefix(rest, name)
-	after = strings.TrimLeft(after, " \t")
-	value, ok = strings.CutPrefix(after, "=")
-	if !found || !ok {
-		return "", "", false
-	}
-	return prefix, unquote(strings.TrimSpace(value)), true
-}
-
-// unquote removes quotation marks, and a comment that follows white space.
-func unquote(value string) string {
-	if value != "" && (value[0] == '"' || value[0] == '\'') {
-		inside, after, closed := strings.Cut(value[1:], value[:1])
-		if after = strings.TrimSpace(after); closed && (after == "" || after[0] == '#') {
-			return inside
-		}
-		return value
-	}
-	if i := strings.IndexAny(value, " \t"); i >= 0 &&
-		strings.HasPrefix(strings.TrimLeft(value[i:], " \t"), "#") {
-		return value[:i]
-	}
-	return value
 }
 
 // read returns the text of a regular file, or nothing if it does not exist.
@@ -198,10 +157,16 @@ func read(path string) ([]byte, error) {
 	}
 	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, maxSize+1))
-	if err == nil && len(text) > maxSize {
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxSize {
 		return nil, fmt.Errorf("%s is too long for a file of environment variables", path)
 	}
-	return text, err
+	if err := Check(text); err != nil {
+		return nil, fmt.Errorf("%s %w", path, err)
+	}
+	return text, nil
 }
 
 // writable fails if the file exists and its owner has made it read-only: to
