@@ -70,9 +70,12 @@ func (b *backend) exec(t *testing.T, query string) {
 }
 
 // effects returns how many runs were committed, by the id of the event.
-func (b *backend) effects(t *testing.T) map[string]int {
+func (b *backend) effects(t *testing.T) map[string]int { return countEffects(t, b.db) }
+
+// countEffects returns how many rows the table of effects has, by the id of the event.
+func countEffects(t *testing.T, db *sql.DB) map[string]int {
 	t.Helper()
-	rows, err := b.db.QueryContext(t.Context(), "SELECT id, count(*) FROM effects GROUP BY id")
+	rows, err := db.QueryContext(t.Context(), "SELECT id, count(*) FROM effects GROUP BY id")
 	require.NoError(t, err)
 	defer rows.Close()
 	counts := map[string]int{}

@@ -138,13 +138,7 @@ func (s *stormStore) readEffects(
 		err = db.QueryRowContext(ctx, query+placeholder, id).Scan(&there)
 		return there, err
 	}
-	s.effects = func() map[string]int {
-		const query = "SELECT id, count(*) FROM effects GROUP BY id"
-		rows, err := db.QueryContext(t.Context(), query)
-		require.NoError(t, err)
-		defer rows.Close()
-		return count(t, rows.Next, rows.Scan)
-	}
+	s.effects = func() map[string]int { return countEffects(t, db) }
 }
 
 func (s *stormStore) writeEffects(
@@ -153,6 +147,16 @@ func (s *stormStore) writeEffects(
 	if transactional {
 		s.effect = effect
 	}
+}
+
+// postgresEffect writes an effect in the transaction of a pgstore.
+func postgresEffect(ctx context.Context, id string) error {
+	tx, err := pgstore.Tx(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, "INSERT INTO effects VALUES ($1)", id)
+	return err
 }
 
 // sqlEffect writes an effect in the transaction of a sqlstore.
