@@ -166,7 +166,7 @@ func (h *harness) mustAcquire(store geminihook.Store, key string, lease, keep ti
 }
 
 // wantState claims a key and checks the state. It is used if another state than
-// Acquired is expected, or if the key is not used afterwards.
+// Acquired is expected, or if the key is not used again.
 func (h *harness) wantState(want geminihook.State, store geminihook.Store, key, when string) claim {
 	h.t.Helper()
 	c := h.claim(store, key, long, long)

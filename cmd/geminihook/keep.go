@@ -26,7 +26,7 @@ type keeper struct {
 }
 
 // newKeeper opens the file and reads the configured secrets, from the file if it
-// has any, otherwise from the environment. Call close afterwards.
+// has any, otherwise from the environment. Call close when done.
 func newKeeper(ctx context.Context, e *env, path string) (*keeper, error) {
 	k := &keeper{env: e, path: path}
 	if path != "" {

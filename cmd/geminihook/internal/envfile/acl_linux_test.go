@@ -14,7 +14,7 @@ import (
 )
 
 // TestAccessControlList: a user who may read the file by its access control list may
-// read it afterwards.
+// read it after a change.
 func TestAccessControlList(t *testing.T) {
 	const attribute = "system.posix_acl_access"
 	entry := func(tag, permissions uint16, id uint32) []byte {

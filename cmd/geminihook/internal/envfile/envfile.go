@@ -25,10 +25,10 @@ type File struct {
 }
 
 // Open prepares a change of the file. It fails if the file cannot be replaced, so
-// that a secret is not created that cannot be kept. Until [File.Close], which must be
-// called afterwards, Open waits in every other process for the same file: two that
-// change it at once would lose what one of them writes. Waiting is called once if Open
-// has to wait, which ends with the context.
+// that a secret is not created that cannot be kept. Call [File.Close] when
+// done: until then, Open waits in every other process for the same file, because two
+// that change it at once would lose what one of them writes. Waiting is called once if
+// Open has to wait, which ends with the context.
 func Open(ctx context.Context, path string, waiting func()) (*File, error) {
 	target, err := filepath.EvalSymlinks(path) // a link remains a link
 	switch {

@@ -10,7 +10,7 @@ import (
 )
 
 // tryLock locks the file with the name, which it creates, or returns errInUse. The lock
-// ends with the process at the latest. Call unlock afterwards.
+// ends with the process at the latest. Call unlock when done.
 func tryLock(name string) (*os.File, error) {
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {

@@ -12,7 +12,7 @@ const (
 )
 
 // tryLock creates the file with the name and shares it with nobody, or returns
-// errInUse. The file disappears with the process at the latest. Call unlock afterwards.
+// errInUse. The file disappears with the process at the latest. Call unlock when done.
 func tryLock(name string) (*os.File, error) {
 	path, err := syscall.UTF16PtrFromString(name)
 	if err != nil {
