@@ -139,7 +139,7 @@ func TestPanics(t *testing.T) {
 }
 
 // TestEndings: a function that ends the transaction by SQL never gets a 2xx, and
-// its event is never done, even if the process dies before the end.
+// its event is not done then, even if the process dies before the end.
 func TestEndings(t *testing.T) {
 	store, pool := open(t)
 	run(t, pool, "CREATE TABLE effects (id text)")
