@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -121,7 +123,9 @@ func TestRoundTrip(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	secretFile := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secretFile, []byte(webhooktest.TestSecret+"\n"), 0o600))
-	keyServer := "127.0.0.1:" + freePort(t)
+	port, err := testserver.FreePort()
+	require.NoError(t, err)
+	keyServer := fmt.Sprintf("127.0.0.1:%d", port)
 
 	recorder := exec.CommandContext(ctx, command, "listen", "-addr", "127.0.0.1:0", "-ui",
 		"127.0.0.1:0", "-dir", dir, "-secret-file", secretFile, "-jwks", "http://"+keyServer+"/")
@@ -189,18 +193,13 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l := listenLoopback(t)
-	defer l.Close()
-	_, port, _ := strings.Cut(l.Addr().String(), ":")
-	return port
-}
+// closed is an address at which nothing listens, because systems give its port to
+// nobody.
+const closed = "http://127.0.0.1:1/"
 
 // TestSendFails checks that the exit status is 1 if a delivery is not
 // acknowledged, or if a bad delivery is not refused.
 func TestSendFails(t *testing.T) {
-	closed := "http://127.0.0.1:" + freePort(t) + "/"
 	status, out, errs := call(t, "", vars, "send", closed)
 	assert.Equal(t, 1, status)
 	assert.Contains(t, out, "no response")

@@ -240,7 +240,7 @@ func TestSetupRefused(t *testing.T) {
 	assert.Contains(t, flat(errs), "check the API key")
 	_, _, errs = call(t, "", with(vars, "GOOGLE_GEMINI_BASE_URL", "http://example.com"), "list")
 	assert.Contains(t, flat(errs), "must be an https URL")
-	_, _, errs = call(t, "", with(vars, "GOOGLE_GEMINI_BASE_URL", "http://127.0.0.1:"+freePort(t)),
+	_, _, errs = call(t, "", with(vars, "GOOGLE_GEMINI_BASE_URL", closed),
 		"setup", "-url", endpoint)
 	assert.Contains(t, flat(errs), "could not be reached")
 	assert.NotContains(t, errs, "nonetheless")

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"net"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -41,10 +42,9 @@ func TestOnline(t *testing.T) {
 	server := httptest.NewServer(api)
 	defer server.Close()
 	t.Setenv("GOOGLE_GEMINI_BASE_URL", server.URL)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := testserver.FreePort()
 	require.NoError(t, err)
-	addr := free.Addr().String()
-	require.NoError(t, free.Close())
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	secret := webhooktest.RandomSecret()
 	env := map[string]string{"GEMINI_API_KEY": "key", "GEMINI_WEBHOOK_SECRET": secret, "ADDR": addr}
 

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/examples/deploy/internal/deliveries"
+	"github.com/geminihook/geminihook/internal/testserver"
 	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -52,13 +54,11 @@ func TestProgram(t *testing.T) {
 // server once it listens there.
 func listen(t *testing.T, start func(port string)) string {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := testserver.FreePort()
 	require.NoError(t, err)
-	address := free.Addr().String()
-	_, port, err := net.SplitHostPort(address)
-	require.NoError(t, err)
-	require.NoError(t, free.Close())
+	port := strconv.Itoa(free)
 	start(port)
+	address := net.JoinHostPort("127.0.0.1", port)
 	require.Eventually(t, func() bool {
 		conn, err := net.Dial("tcp", address)
 		return err == nil && conn.Close() == nil
