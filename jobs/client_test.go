@@ -71,7 +71,17 @@ var requests = map[string]func(t *testing.T, client *genai.Client){
 		w := post(t.Context(), sweepOfAll(t, client), http.MethodPost)
 		assert.Contains(t, w.Body.String(), `"unreadable":3`)
 	},
+	"Dialect.String":    nil,
 	"Result.OutputText": nil,
+	"Table.Add":         nil,
+	"Table.Authorize":   nil,
+	"Table.Created":     nil,
+	"Table.End":         nil,
+	"Table.Migrate":     nil,
+	"Table.Purge":       nil,
+	"Table.Remove":      nil,
+	"Table.Stale":       nil,
+	"Table.Waiting":     nil,
 }
 
 func sweepOfAll(t *testing.T, client *genai.Client) *jobs.CatchUp {

@@ -12,7 +12,7 @@ modules() {
 }
 
 # private matches the modules that are not released.
-private='^(bench|chaos|tools|examples/.*|cmd/geminihook/browsertest|sqlstore/drivertest)$'
+private='^(bench|chaos|tools|examples/.*|cmd/geminihook/browsertest|jobs/tabletest|sqlstore/drivertest)$'
 
 # own prints the modules of this repository that the module in folder $1
 # requires, directly or not.
