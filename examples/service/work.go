@@ -1,0 +1,142 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/jobs"
+	"github.com/geminihook/geminihook/pgstore"
+	"github.com/go-chi/chi/v5"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+	"google.golang.org/genai"
+)
+
+// createArgs is the work that creates a batch for a task.
+type createArgs struct{ Task, Prompt string }
+
+// fetchArgs is the work that fetches the result of a batch that has ended.
+type fetchArgs struct {
+	Task  string
+	Event []byte // as MarshalBinary encodes it
+}
+
+func (createArgs) Kind() string { return "create" }
+func (fetchArgs) Kind() string  { return "fetch" }
+
+func (s *service) newQueue() (*river.Client[pgx.Tx], error) {
+	workers := river.NewWorkers()
+	river.AddWorker(workers, river.WorkFunc(s.create))
+	river.AddWorker(workers, river.WorkFunc(s.fetch))
+	return river.NewClient(riverpgxv5.New(s.pool), &river.Config{
+		Queues:     map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 10}},
+		Workers:    workers,
+		JobTimeout: time.Minute,
+	})
+}
+
+func (s *service) migrate(ctx context.Context, store *pgstore.Store) error {
+	const results = "CREATE TABLE IF NOT EXISTS results (task text PRIMARY KEY, text text NOT NULL)"
+	_, err := s.pool.Exec(ctx, results)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(store.Migrate(ctx), s.table.Migrate(ctx)); err != nil {
+		return err
+	}
+	migrator, err := rivermigrate.New(riverpgxv5.New(s.pool), nil)
+	if err != nil {
+		return err
+	}
+	_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	return err
+}
+
+// addTask remembers a task and queues the creation of its batch. From here on,
+// nothing is lost if the process is killed.
+func (s *service) addTask(w http.ResponseWriter, r *http.Request) {
+	var args createArgs
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&args); err != nil {
+		http.Error(w, "send a JSON object with task and prompt", http.StatusBadRequest)
+		return
+	}
+	err := pgx.BeginFunc(r.Context(), s.pool, func(tx pgx.Tx) error {
+		err := s.table.Add(r.Context(), pgstore.NewQuerier(tx), args.Task, jobs.KindBatch)
+		if err != nil {
+			return err
+		}
+		_, err = s.queue.InsertTx(r.Context(), tx, args, nil)
+		return err
+	})
+	switch {
+	case errors.Is(err, jobs.ErrTaskExists):
+		http.Error(w, "the task exists already", http.StatusConflict)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	default:
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+// create creates a batch. If the process is killed before the table has its name,
+// River calls create again: the API then has two batches for the task, and the events
+// of the first are ignored.
+func (s *service) create(ctx context.Context, work *river.Job[createArgs]) error {
+	question := &genai.InlinedRequest{Contents: genai.Text(work.Args.Prompt)}
+	source := &genai.BatchJobSource{InlinedRequests: []*genai.InlinedRequest{question}}
+	config := &genai.CreateBatchJobConfig{WebhookConfig: s.webhook}
+	batch, err := s.client.Batches.Create(ctx, "gemini-2.5-flash", source, config)
+	if err != nil {
+		return err
+	}
+	return s.table.Created(ctx, s.table.DB, work.Args.Task, batch.Name)
+}
+
+// fetch keeps the result of a batch.
+func (s *service) fetch(ctx context.Context, work *river.Job[fetchArgs]) error {
+	var ev geminihook.Event
+	if err := ev.UnmarshalBinary(work.Args.Event); err != nil {
+		return river.JobCancel(err)
+	}
+	fetched, err := jobs.Fetch(ctx, s.client, &ev)
+	if errors.Is(err, geminihook.ErrPermanent) {
+		return river.JobCancel(err) // the API does not have it any more
+	}
+	if err != nil {
+		return err
+	}
+	text := string(fetched.Batch.State)
+	for response, err := range jobs.Results(ctx, s.client, fetched.Batch) {
+		if err != nil {
+			break // a batch that failed has none
+		}
+		if response.Content != nil {
+			text = cmp.Or(response.Content.Text(), text)
+		}
+	}
+	const insert = "INSERT INTO results (task, text) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+	_, err = s.pool.Exec(ctx, insert, work.Args.Task, text)
+	return err
+}
+
+// getTask responds with the result of a task.
+func (s *service) getTask(w http.ResponseWriter, r *http.Request) {
+	var text string
+	const query = "SELECT text FROM results WHERE task = $1"
+	err := s.pool.QueryRow(r.Context(), query, chi.URLParam(r, "task")).Scan(&text)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		http.Error(w, "no result yet", http.StatusNotFound)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	default:
+		_, _ = w.Write([]byte(text))
+	}
+}
