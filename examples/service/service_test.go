@@ -160,7 +160,8 @@ func TestService(t *testing.T) {
 	second := addTask(t, s, g, 2)
 	g.end(second, "therefore")
 	end = &geminihook.BatchSucceeded{ID: second}
-	assert.Equal(t, 400, deliver(s, webhooktest.NewData(end, webhooktest.Dynamic(webhooktest.Key(1)))))
+	stranger := webhooktest.Dynamic(webhooktest.Key(1))
+	assert.Equal(t, 400, deliver(s, webhooktest.NewData(end, stranger)))
 	assert.Equal(t, 200, deliver(s, webhooktest.NewData(end, g.dynamic)))
 	wantResult(t, s, 2, "therefore")
 
