@@ -42,7 +42,7 @@ func TestGoRun(t *testing.T) {
 	require.NoError(t, err)
 	separate.Start()
 	defer separate.Shutdown()
-	require.True(t, separate.ReadyForConnections(10*time.Second))
+	require.True(t, separate.ReadyForConnections(time.Minute))
 	binary := build(t)
 	for name, flags := range map[string][]string{
 		"in process": {"-dir", t.TempDir()},

@@ -180,7 +180,7 @@ func anyOf(client *http.Client, processes []*process) http.Handler {
 func TestDead(t *testing.T) {
 	o := options{
 		sqlite: filepath.Join(t.TempDir(), "queue.db"), workers: 4, attempts: 2,
-		timeout: 5 * time.Second,
+		timeout: time.Minute,
 	}
 	client, stop, err := newClient(t.Context(), "", 0)
 	require.NoError(t, err)
