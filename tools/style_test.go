@@ -41,6 +41,14 @@ func TestLineLength(t *testing.T) {
 	}
 }
 
+// TestSleeps: a test that sleeps is slow on an idle machine, and fails on a busy one.
+func TestSleeps(t *testing.T) {
+	for _, name := range goFiles(t) {
+		sleeps := strings.Contains(read(t, name), "time."+"Sleep(")
+		assert.False(t, sleeps && strings.HasSuffix(name, "_test.go"), "%s sleeps", name)
+	}
+}
+
 // TestExportedNames: every exported name must be kept, so there are few.
 func TestExportedNames(t *testing.T) {
 	var names []string
