@@ -35,8 +35,8 @@ func entClient(ctx context.Context, name string) (*ent.Client, error) {
 	return ent.NewClient(ent.Driver(entTx{driver})), nil
 }
 
-// entTx is a driver in a transaction. If ent begins one, as it does for several rows
-// or for edges, that is the same transaction, which ent does not end.
+// entTx is a driver in a transaction. If ent begins one, as it does to update a row or
+// to write edges, that is the same transaction, which ent does not end.
 type entTx struct{ dialect.Driver }
 
 func (d entTx) Tx(context.Context) (dialect.Tx, error) { return dialect.NopTx(d), nil }

@@ -29,49 +29,67 @@ func failing(fn function) function {
 	}
 }
 
-// show delivers events to each library until they are acknowledged, and then once
-// more. It prints what happened, and returns an error if an event does not have
-// exactly one row.
+const events = 12 // for each library
+
+// counts is what happened to the deliveries to a library.
+type counts struct{ received, failed, handled, duplicates, rows int }
+
+// show delivers events to each library, and prints what happened. It returns an error
+// if an event does not have exactly one row.
 func show(ctx context.Context, out io.Writer, d *database, secret, url string) error {
-	const events = 12
-	fmt.Fprintf(out, "%d events for each library on %s; every fourth run fails after its writes\n\n",
-		events, d.engine)
+	fmt.Fprintf(out, "%d events for each library on %s; ", events, d.engine)
+	fmt.Fprint(out, "every fourth run fails after its writes\n\n")
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "library\treceived\tfailed\thandled\tduplicates\trows\t")
-	var wrong error
+	wrong := 0
 	for _, lib := range libraries {
-		before, err := d.rows(ctx, lib.name)
-		if err != nil {
-			return err
-		}
-		sender := &webhooktest.Sender{
+		c, err := deliverTwice(ctx, d, lib.name, &webhooktest.Sender{
 			URL: url + "/" + lib.name, FirstRetry: 10 * time.Millisecond,
 			Signers: []webhooktest.Signer{webhooktest.Static(secret)},
-		}
-		deliveries := make([]*webhooktest.Delivery, events)
-		for i := range deliveries {
-			deliveries[i] = webhooktest.New(geminihook.EventBatchSucceeded)
-		}
-		first, err := sender.Deliver(ctx, deliveries...)
+		})
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", lib.name, err)
 		}
-		again, err := sender.Deliver(ctx, deliveries...)
-		if err != nil {
-			return err
-		}
-		after, err := d.rows(ctx, lib.name)
-		if err != nil {
-			return err
-		}
-		received := len(first.Attempts) + len(again.Attempts)
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t\n", lib.name, received, failures(first),
-			len(first.Delivered), len(again.Delivered), after-before)
-		if after-before != events {
-			wrong = errors.Join(wrong, fmt.Errorf("%s: %d events, but %d rows", lib.name, events, after-before))
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t\n", lib.name, c.received, c.failed,
+			c.handled, c.duplicates, c.rows)
+		if c.rows != events {
+			wrong++
 		}
 	}
-	return errors.Join(table.Flush(), wrong)
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if wrong > 0 {
+		return fmt.Errorf("%d libraries have a wrong number of rows", wrong)
+	}
+	return nil
+}
+
+// deliverTwice delivers events until they are acknowledged, and then once more.
+func deliverTwice(
+	ctx context.Context, d *database, library string, sender *webhooktest.Sender,
+) (c counts, err error) {
+	before, err := d.rows(ctx, library)
+	if err != nil {
+		return counts{}, err
+	}
+	deliveries := make([]*webhooktest.Delivery, events)
+	for i := range deliveries {
+		deliveries[i] = webhooktest.New(geminihook.EventBatchSucceeded)
+	}
+	first, err := sender.Deliver(ctx, deliveries...)
+	if err != nil {
+		return counts{}, err
+	}
+	again, err := sender.Deliver(ctx, deliveries...)
+	if err != nil {
+		return counts{}, err
+	}
+	after, err := d.rows(ctx, library)
+	return counts{
+		received: len(first.Attempts) + len(again.Attempts), failed: failures(first),
+		handled: len(first.Delivered), duplicates: len(again.Delivered), rows: after - before,
+	}, err
 }
 
 // failures returns the number of attempts whose run failed.

@@ -2,21 +2,16 @@ package main
 
 import (
 	"context"
-	_ "embed"
 
 	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/examples/orm/sqlc"
 	"github.com/geminihook/geminihook/examples/orm/sqlc/postgres"
 	"github.com/geminihook/geminihook/examples/orm/sqlc/sqlite"
 	"github.com/geminihook/geminihook/sqlstore"
 )
 
-//go:generate env CGO_ENABLED=0 go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1 generate -f sqlc/sqlc.yaml
-
-//go:embed sqlc/schema.sql
-var sqlcSchema string
-
 func openSQLC(ctx context.Context, d *database) (function, error) {
-	if _, err := d.db.ExecContext(ctx, sqlcSchema); err != nil {
+	if _, err := d.db.ExecContext(ctx, sqlc.Schema); err != nil {
 		return nil, err
 	}
 	if d.engine == enginePostgres {
