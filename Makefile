@@ -23,10 +23,10 @@ lint: ## gofumpt, go vet, staticcheck, go mod tidy, actionlint, shellcheck, and 
 	@cd tools && GOWORK=off go test -count=1
 	@tools/each go vet ./...
 	@tools/each -public go vet -vettool=$(CURDIR)/bin/calls ./...
-	@tools/each $(CURDIR)/bin/staticcheck -checks all ./...
+	@tools/each $(CURDIR)/tools/staticcheck
 	@tools/tidy -diff
 	@bin/actionlint
-	@! command -v shellcheck >/dev/null || shellcheck tools/deps tools/each tools/*.sh tools/release tools/release-check tools/rename tools/rename-check tools/test tools/tidy .ci/run
+	@! command -v shellcheck >/dev/null || shellcheck tools/deps tools/each tools/*.sh tools/release tools/release-check tools/rename tools/rename-check tools/staticcheck tools/test tools/tidy .ci/run
 
 tidy: ## go mod tidy in every module
 	@tools/tidy
@@ -42,6 +42,7 @@ bench: ## beside its peers, and the stores; writes the tables and plots in docs/
 chaos: deps ## kill receivers and stores at random for minutes; a short run is part of test
 	PROMISE_EVENTS=10000 go test -count=1 -run TestOneRunAtATime .
 	cd chaos && GOWORK=off CHAOS_KILLS=60 go test -count=1 -v -run TestChaos -timeout 30m .
+	cd examples/orm && GOWORK=off ORM_KILLS=60 go test -count=1 -v -run TestEngines/.*/kill -timeout 30m .
 	cd examples/queue && GOWORK=off QUEUE_KILLS=60 go test -count=1 -v -run TestKill -timeout 30m .
 
 vuln: ## known vulnerabilities in what the modules call; needs the network
