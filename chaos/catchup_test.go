@@ -2,9 +2,7 @@ package chaos_test
 
 import (
 	"cmp"
-	"database/sql"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -17,23 +15,25 @@ import (
 
 	"github.com/geminihook/geminihook/internal/fakeapi"
 	"github.com/geminihook/geminihook/internal/testserver"
-	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/sqlstore"
+	"github.com/geminihook/geminihook/jobs"
 	"github.com/geminihook/geminihook/webhooktest"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 // TestChaosCatchUp kills processes that receive and sweep, while a third of the
-// events gets lost, a third is sent twice, and a third is delayed for more than a
-// day. With a Transactor, the end of every job has exactly one effect. With a
-// lease, it has at least one, and one more only for a process that was killed.
+// events gets lost, a third is delayed for more than a day, and half of the attempts
+// are sent twice. That includes the events after which an interaction goes on, and
+// those of jobs that the program does not know. The end of every job has exactly one
+// effect in the program's database, and no event of another program's job is a 5xx.
 func TestChaosCatchUp(t *testing.T) {
 	t.Parallel() // it waits for leases
 	kills, err := strconv.Atoi(cmp.Or(os.Getenv("CHAOS_KILLS"), "4"))
 	require.NoError(t, err)
-	for _, kind := range []string{"postgres transactional", "sqlite transactional", "postgres", "sqlite"} {
+	for _, kind := range []string{
+		"postgres" + transactional, "sqlite" + transactional, "sqlstore mysql" + transactional,
+		"postgres", "sqlite",
+	} {
 		t.Run(kind, func(t *testing.T) { newSweeps(t, kind).run(t, kills) })
 	}
 }
@@ -49,8 +49,11 @@ type sweeps struct {
 	names     int
 	killed    map[string]bool
 	sender    *webhooktest.Sender
-	jobs      []string
-	sent      int // requests of the sender
+	statuses  statuses
+	tasks     []string
+	lateIDs   []func() // each tells the table the id of a job
+	foreign   int      // jobs of others
+	sent      int      // requests of the sender
 }
 
 func newSweeps(t *testing.T, kind string) *sweeps {
@@ -80,31 +83,20 @@ func newSweeps(t *testing.T, kind string) *sweeps {
 // open makes the database and returns its URL.
 func (s *sweeps) open(t *testing.T) (url string) {
 	t.Helper()
-	if engine, _, _ := strings.Cut(s.kind, " "); engine == "sqlite" {
+	switch name, _ := strings.CutSuffix(s.kind, transactional); name {
+	case "sqlite":
 		url = "file:" + filepath.Join(t.TempDir(), "chaos.db") +
 			"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)&_txlock=immediate"
-		db, err := sql.Open("sqlite", url)
-		require.NoError(t, err)
-		defer db.Close()
-		require.NoError(t, sqlstore.New(db, sqlstore.SQLite).Migrate(t.Context()))
-	} else {
+	case "sqlstore mysql":
+		url = testserver.NewMySQL(t).URL
+	default:
 		url = testserver.NewPostgres(t).URL
-		pool, err := pgxpool.New(t.Context(), url)
-		require.NoError(t, err)
-		defer pool.Close()
-		require.NoError(t, pgstore.New(pool).Migrate(t.Context()))
 	}
 	var err error
 	s.ledger, err = openLedger(t.Context(), s.kind, url)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.ledger.db.Close() })
-	for _, table := range []string{
-		"effects (id text, by_process text)",
-		"jobs (id text PRIMARY KEY, kind text, created bigint)",
-	} {
-		_, err = s.ledger.db.ExecContext(t.Context(), "CREATE TABLE "+table)
-		require.NoError(t, err)
-	}
+	s.ledger.migrate(t, s.kind, url)
 	return url
 }
 
@@ -138,77 +130,123 @@ func (s *sweeps) kill(t *testing.T) bool {
 	return true
 }
 
-// forward signs each request by the injected clock and sends it to one of the
-// processes.
-func (s *sweeps) forward(client *http.Client) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		d := webhooktest.NewBody(body)
-		d.SetID(r.Header.Get("webhook-id"))
-		d.Sign(shifted(s.clock), webhooktest.Static(webhooktest.TestSecret))
-		out, err := d.ClientRequest("http://" + s.processes[rand.IntN(len(s.processes))].addr)
-		if err != nil {
-			panic(err)
-		}
-		response, err := client.Do(out)
-		if err != nil {
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		defer response.Body.Close()
-		w.WriteHeader(response.StatusCode)
-	})
-}
-
-// create writes a job and lets it end. Every second job is too young for a sweep
-// until the clock is set forward.
-func (s *sweeps) create(t *testing.T) string {
-	t.Helper()
-	id := fmt.Sprintf("batches/b%06d", len(s.jobs))
-	created := shifted(s.clock).Add(-2 * grace * time.Duration(len(s.jobs)%2))
-	s.api.Set(id, fakeapi.Batch(id, "BATCH_STATE_SUCCEEDED"))
-	_, err := s.ledger.db.ExecContext(t.Context(),
-		s.ledger.sql("INSERT INTO jobs VALUES ($1, $2, $3)"), id, "batch", created.UnixNano())
-	require.NoError(t, err)
-	s.jobs = append(s.jobs, id)
-	return id
-}
-
+// run makes wave after wave of jobs. In each of them, a third of the events is
+// delivered, a third comes a day later, and a third is lost.
 func (s *sweeps) run(t *testing.T, kills int) {
 	var events, lost, late int
-	for len(s.killed) < kills { // wave after wave of jobs
-		var now, delayed []*webhooktest.Delivery
-		for i := range 45 {
-			const body = `{"type":"batch.succeeded","data":{"id":%q}}`
-			d := webhooktest.NewBody(fmt.Appendf(nil, body, s.create(t)))
-			events++
-			switch i % 3 {
-			case 0:
-				now = append(now, d)
-			case 1:
-				delayed = append(delayed, d)
-				late++
-			default:
-				lost++
-			}
-		}
+	for len(s.killed) < kills {
+		now, delayed := s.wave(t)
 		s.deliver(t, now)
 		s.setForward(t, 25*time.Hour) // no sender tries for so long
+		delayed = append(delayed, s.foreignEvents(shifted(s.clock))...)
 		s.deliver(t, delayed)
+		events += eventsPerWave
+		late += eventsPerWave / 3
+		lost += eventsPerWave / 3
 	}
-	left := -1
-	require.Eventually(t, func() bool {
-		row := s.ledger.db.QueryRowContext(t.Context(), "SELECT count(*) FROM jobs")
-		require.NoError(t, row.Scan(&left))
-		return left == 0
-	}, 3*time.Minute, 100*time.Millisecond, "jobs that nobody handled")
+	assert.Eventually(t, func() bool { return s.ledger.waiting(t) == 0 }, 3*time.Minute,
+		100*time.Millisecond, "jobs that nobody handled")
 	extra := s.check(t)
+	if t.Failed() {
+		return
+	}
 	requests, _ := s.api.Requests()
-	t.Logf("%s: jobs %d, events lost %d, delivered late %d, requests of the sender %d, of the API %d, processes killed %d; missed 0, extra runs %d",
-		s.kind, events, lost, late, s.sent, requests, len(s.killed), extra)
+	t.Logf("%s: jobs %d, events %d, lost %d, delivered late %d, of other jobs %d; requests of the sender %d, of the API %d; "+
+		"503 before the id was known %d; processes killed %d; missed 0, extra effects 0, extra runs %d, 5xx for other jobs 0",
+		s.kind, len(s.tasks), events, lost, late, s.foreign, s.sent, requests,
+		s.statuses.early, len(s.killed), extra)
 }
 
-// deliver delivers until all is acknowledged, and kills some processes meanwhile.
+// A wave has 45 jobs. Nine of them are interactions, which also have an event after
+// which they go on.
+const (
+	jobsPerWave   = 45
+	eventsPerWave = jobsPerWave + jobsPerWave/5
+)
+
+// wave makes jobs, and returns the events that are delivered now and late. Every
+// combination of fates of an interaction's two events is among them.
+func (s *sweeps) wave(t *testing.T) (now, delayed []*webhooktest.Delivery) {
+	t.Helper()
+	const ownFate, actionFate, lateID = 3, 15, 6
+	add := func(fate int, d *webhooktest.Delivery) {
+		switch fate {
+		case 0:
+			now = append(now, d)
+		case 1:
+			delayed = append(delayed, d)
+		}
+	}
+	for i := range jobsPerWave {
+		job := s.create(t, i%5 == 0, i%2 == 0, i%lateID == 0)
+		if job.Kind == jobs.KindInteraction {
+			add(i/actionFate, newEvent("interaction.requires_action", job.ID, shifted(s.clock)))
+			add(i%ownFate, newEvent("interaction.completed", job.ID, shifted(s.clock)))
+			continue
+		}
+		add(i%ownFate, newEvent("batch.succeeded", job.ID, shifted(s.clock)))
+	}
+	// While ids are missing, a young event of another job could be about one of them.
+	return append(now, s.foreignEvents(shifted(s.clock).Add(-10*time.Minute))...), delayed
+}
+
+// foreignEvents returns events about jobs that the program does not know. Others of
+// them get lost, which nobody can tell.
+func (s *sweeps) foreignEvents(at time.Time) (events []*webhooktest.Delivery) {
+	for range 3 {
+		s.foreign++
+		id := fmt.Sprintf("foreign%06d", s.foreign)
+		events = append(events, newEvent("batch.succeeded", "batches/"+id, at),
+			newEvent("interaction.requires_action", "v1_"+id, at))
+	}
+	return events
+}
+
+func newEvent(typ, id string, at time.Time) *webhooktest.Delivery {
+	const body = `{"type":%q,"timestamp":%q,"data":{"id":%q}}`
+	return webhooktest.NewBody(fmt.Appendf(nil, body, typ, at.Format(time.RFC3339Nano), id))
+}
+
+// create adds a task, creates its job, and lets it end. If it is old, sweeps ask about
+// it at once, and otherwise after the clock was set forward. If its id is late, the table
+// gets the id while events are delivered.
+func (s *sweeps) create(t *testing.T, interaction, young, lateID bool) jobs.Job {
+	t.Helper()
+	task := fmt.Sprintf("task-%06d", len(s.tasks))
+	job := jobs.Job{ID: "batches/b" + task, Kind: jobs.KindBatch, Created: shifted(s.clock)}
+	if interaction {
+		job.ID, job.Kind = "v1_i"+task+"..", jobs.KindInteraction
+	}
+	if !young {
+		job.Created = job.Created.Add(-2 * grace)
+	}
+	table := &jobs.Table{
+		Dialect: s.ledger.table.Dialect,
+		DB:      s.ledger.table.DB,
+		Now:     func() time.Time { return job.Created },
+	}
+	require.NoError(t, table.Add(t.Context(), table.DB, task, job.Kind))
+	if interaction {
+		s.api.Set("interactions/"+job.ID, fakeapi.Interaction(job.ID, "completed", ""))
+	} else {
+		s.api.Set(job.ID, fakeapi.Batch(job.ID, "BATCH_STATE_SUCCEEDED"))
+	}
+	created := func() {
+		require.NoError(t, table.Created(t.Context(), table.DB, task, job.ID))
+		s.statuses.setKnown(job.ID)
+	}
+	if lateID {
+		s.statuses.setUnknown(job.ID)
+		s.lateIDs = append(s.lateIDs, created)
+	} else {
+		created()
+	}
+	s.tasks = append(s.tasks, task)
+	return job
+}
+
+// deliver delivers until all is acknowledged. Meanwhile, it kills some processes, and
+// tells the table the ids that it does not know yet.
 func (s *sweeps) deliver(t *testing.T, deliveries []*webhooktest.Delivery) {
 	t.Helper()
 	ended := make(chan webhooktest.Report, 1)
@@ -226,38 +264,38 @@ func (s *sweeps) deliver(t *testing.T, deliveries []*webhooktest.Delivery) {
 			if left > 0 && s.kill(t) {
 				left--
 			}
+			if len(s.lateIDs) > 0 {
+				s.lateIDs[0]()
+				s.lateIDs = s.lateIDs[1:]
+			}
 		}
 	}
 }
 
-// check counts the effects of each job and returns how many there were too many.
+// check counts the effects of each task, and returns how many runs there were too many.
 func (s *sweeps) check(t *testing.T) (extra int) {
 	t.Helper()
-	rows, err := s.ledger.db.QueryContext(t.Context(), "SELECT id, by_process FROM effects")
-	require.NoError(t, err)
-	defer rows.Close()
-	effects := map[string][]string{}
-	for rows.Next() {
-		var id, by string
-		require.NoError(t, rows.Scan(&id, &by))
-		effects[id] = append(effects[id], by)
+	effects, runs := s.ledger.rows(t, "effects"), s.ledger.rows(t, "runs")
+	if s.ledger.transactor != nil {
+		runs = effects
 	}
-	require.NoError(t, rows.Err())
-	assert.Len(t, effects, len(s.jobs))
-	for _, id := range s.jobs {
-		by := effects[id]
+	assert.Len(t, effects, len(s.tasks))
+	for _, task := range s.tasks {
+		assert.Len(t, effects[task], 1, "effects of %s", task)
 		alive := 0
-		for _, process := range by {
+		for _, process := range runs[task] {
 			if !s.killed[process] {
 				alive++
 			}
 		}
-		extra += len(by) - 1
-		assert.NotEmpty(t, by, "effects of %s", id)
-		assert.LessOrEqual(t, alive, 1, "%s ran again although nobody was killed: %v", id, by)
-		if strings.HasSuffix(s.kind, " transactional") {
-			assert.Len(t, by, 1, "effects of %s", id)
-		}
+		assert.LessOrEqual(t, alive, 1, "%s ran again although nobody was killed: %v", task,
+			runs[task])
+		extra += len(runs[task]) - 1
 	}
+	assert.Empty(t, s.statuses.foreign, "5xx for events of other jobs")
+	s.ledger.table.Now = func() time.Time { return shifted(s.clock) }
+	stale, err := s.ledger.table.Stale(t.Context())
+	require.NoError(t, err)
+	assert.Empty(t, stale)
 	return extra
 }

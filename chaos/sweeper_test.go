@@ -2,24 +2,18 @@ package chaos_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/internal/fakeapi"
 	"github.com/geminihook/geminihook/jobs"
-	"github.com/geminihook/geminihook/pgstore"
-	"github.com/geminihook/geminihook/sqlstore"
 	"github.com/geminihook/geminihook/webhooktest"
-	_ "github.com/jackc/pgx/v5/stdlib"
 	"google.golang.org/genai"
 )
 
@@ -58,17 +52,22 @@ func sweep(kind string) error {
 	endpoint := &geminihook.Endpoint{
 		Verifier: &geminihook.HMAC{Secrets: []geminihook.Secret{secret}, Now: now},
 		Store:    l.store, Transactor: l.transactor, Key: geminihook.ByJob,
-		Lease: sweepLease, StoreTimeout: sweepLease / 2, Logger: quiet,
+		Authorize: l.table.Authorize,
+		Lease:     sweepLease, StoreTimeout: sweepLease / 2, Logger: quiet,
 	}
+	l.table.Now = now
 	handle := func(ctx context.Context, ev *geminihook.Event) error {
+		if !ev.EndsJob() {
+			return nil
+		}
 		if _, err := jobs.Fetch(ctx, client, ev); err != nil {
 			return err
 		}
 		<-time.After(time.Duration(rand.IntN(20)) * time.Millisecond) // the work
-		return l.effect(ctx, ev.JobID(), os.Getenv(nameVariable))
+		return l.effect(ctx, ev, os.Getenv(nameVariable))
 	}
 	catchUp := &jobs.CatchUp{
-		Client: client, Endpoint: endpoint, Waiting: l.waiting, Handle: handle,
+		Client: client, Endpoint: endpoint, Waiting: l.table.Waiting, Handle: handle,
 		Grace: grace, Interval: 300 * time.Millisecond, PerSecond: 500, Now: now, Logger: quiet,
 	}
 	go func() {
@@ -97,109 +96,4 @@ func shifted(file string) time.Time {
 		panic(err)
 	}
 	return time.Now().Add(ahead)
-}
-
-// ledger is the program's database: the jobs that it waits for, and the effects of
-// their ends.
-type ledger struct {
-	db         *sql.DB
-	store      geminihook.Store
-	transactor geminihook.Transactor
-	sqlite     bool
-}
-
-func openLedger(ctx context.Context, kind, url string) (*ledger, error) {
-	s, err := openStore(ctx, kind, url)
-	if err != nil {
-		return nil, err
-	}
-	l := &ledger{store: s.store, transactor: s.transactor}
-	driver := "pgx"
-	if strings.HasPrefix(kind, "sqlite") {
-		driver, l.sqlite = "sqlite", true
-	}
-	l.db, err = sql.Open(driver, url)
-	return l, err
-}
-
-// sql has the placeholders of the engine.
-func (l *ledger) sql(query string) string {
-	if l.sqlite {
-		return strings.ReplaceAll(query, "$", "?")
-	}
-	return query
-}
-
-// effect writes the effect of a job's end and deletes the job, in one transaction:
-// the store's if it has one.
-func (l *ledger) effect(ctx context.Context, job, by string) error {
-	if tx, err := pgstore.Tx(ctx); err == nil {
-		if _, err := tx.Exec(ctx, "INSERT INTO effects VALUES ($1, $2)", job, by); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, "DELETE FROM jobs WHERE id = $1", job)
-		return err
-	}
-	if tx, err := sqlstore.Tx(ctx); err == nil {
-		return l.write(ctx, tx, job, by)
-	}
-	tx, err := l.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	if err := l.write(ctx, tx, job, by); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-func (l *ledger) write(ctx context.Context, tx *sql.Tx, job, by string) error {
-	_, err := tx.ExecContext(ctx, l.sql("INSERT INTO effects VALUES ($1, $2)"), job, by)
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, l.sql("DELETE FROM jobs WHERE id = $1"), job)
-	return err
-}
-
-// waiting reads the jobs page by page, and holds no connection while they are
-// handled.
-func (l *ledger) waiting(ctx context.Context) iter.Seq2[jobs.Job, error] {
-	return func(yield func(jobs.Job, error) bool) {
-		for last := ""; ; {
-			page, err := l.page(ctx, last)
-			if err != nil {
-				yield(jobs.Job{}, err)
-				return
-			}
-			for _, job := range page {
-				if last = job.ID; !yield(job, nil) {
-					return
-				}
-			}
-			if len(page) == 0 {
-				return
-			}
-		}
-	}
-}
-
-func (l *ledger) page(ctx context.Context, after string) (page []jobs.Job, err error) {
-	rows, err := l.db.QueryContext(ctx,
-		l.sql("SELECT id, kind, created FROM jobs WHERE id > $1 ORDER BY id LIMIT 100"), after)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var job jobs.Job
-		var created int64
-		if err := rows.Scan(&job.ID, &job.Kind, &created); err != nil {
-			return nil, err
-		}
-		job.Created = time.Unix(0, created)
-		page = append(page, job)
-	}
-	return page, rows.Err()
 }

@@ -88,8 +88,8 @@ func (l *lister) each(ctx context.Context, yield func(Job) bool) error {
 			return nil
 		}
 		if seen[token] {
-			return fmt.Errorf("jobs: batches: after %d pages, the list leads to the same page again",
-				len(seen)+1)
+			const again = "jobs: batches: after %d pages, the list leads to the same page again"
+			return fmt.Errorf(again, len(seen)+1)
 		}
 		seen[token] = true
 	}

@@ -148,7 +148,8 @@ func TestBatchesRepeat(t *testing.T) {
 			c, _ := newCatchUp(t, client)
 			c.Waiting = jobs.Batches(client)
 			summary, err := c.Sweep(t.Context())
-			require.ErrorContains(t, err, fmt.Sprintf("after %d pages, the list leads to the same page again", tt.want))
+			text := fmt.Sprintf("after %d pages, the list leads to the same page again", tt.want)
+			require.ErrorContains(t, err, text)
 			assert.Equal(t, tt.want, summary.Waiting)
 		})
 	}

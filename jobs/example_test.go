@@ -86,6 +86,37 @@ func newReceiver(client *genai.Client, verifier geminihook.Verifier, store gemin
 	return endpoint.Handler(handle), catchUp
 }
 
+// newSweepServer returns a server for the scheduler alone: nobody else may be able to
+// connect to its address.
+func newSweepServer(catchUp *jobs.CatchUp) *http.Server {
+	return &http.Server{
+		Addr:              "127.0.0.1:8081",
+		Handler:           catchUp,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      150 * time.Second, // longer than SweepTimeout and RunTimeout
+	}
+}
+
+func ExampleCatchUp_ServeHTTP() {
+	client, err := genai.NewClient(context.Background(), &genai.ClientConfig{
+		Backend: genai.BackendGeminiAPI, APIKey: fakeapi.Key,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	waiting := func(context.Context) iter.Seq2[jobs.Job, error] { // usually Table.Waiting
+		return func(func(jobs.Job, error) bool) {}
+	}
+	_, catchUp := newReceiver(client, &geminihook.HMAC{}, &geminihook.MemoryStore{}, waiting)
+	catchUp.Logger = slog.New(slog.DiscardHandler)
+	server := newSweepServer(catchUp) // usually: server.ListenAndServe()
+	w := httptest.NewRecorder()
+	server.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil))
+	fmt.Println(w.Code, w.Header().Get("Content-Type"))
+	// Output: 200 application/json
+}
+
 // The webhooks of two jobs got lost: the batch has an event that did not arrive,
 // and the interaction ended in a way for which there is none.
 func ExampleCatchUp() {

@@ -47,7 +47,9 @@ func TestServeStatus(t *testing.T) {
 			c.Waiting = waiting(jobs.Job{ID: "gone", Kind: jobs.KindBatch})
 		}, 200, `"unreadable":1`},
 		{"failed", func(c *jobs.CatchUp) {
-			c.Handle = func(context.Context, *geminihook.Event) error { return errors.New("SECRET") }
+			c.Handle = func(context.Context, *geminihook.Event) error {
+				return errors.New("SECRET")
+			}
 		}, 503, `"failed":1`},
 		{"the table is gone", func(c *jobs.CatchUp) { c.Waiting = broken }, 503, `{"complete":false,`},
 		{"not set up", func(c *jobs.CatchUp) { c.Endpoint.Key = nil }, 500, "Internal Server Error\n"},
@@ -59,7 +61,8 @@ func TestServeStatus(t *testing.T) {
 			assert.Equal(t, tt.status, w.Code)
 			assert.Contains(t, w.Body.String(), tt.body)
 			assert.NotContains(t, w.Body.String(), "SECRET")
-			assert.Equal(t, tt.status == http.StatusServiceUnavailable, w.Header().Get("Retry-After") != "")
+			again := w.Header().Get("Retry-After") != ""
+			assert.Equal(t, tt.status == http.StatusServiceUnavailable, again)
 		})
 	}
 }
@@ -68,7 +71,7 @@ func TestServeStatus(t *testing.T) {
 func TestServeMethod(t *testing.T) {
 	api := newAPI()
 	c, _ := newCatchUp(t, serve(t, api), jobs.Job{ID: "abc", Kind: jobs.KindBatch})
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete} {
+	for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 		w := post(t.Context(), c, method)
 		assert.Equal(t, http.StatusMethodNotAllowed, w.Code)
 		assert.Equal(t, "POST", w.Header().Get("Allow"))
@@ -95,7 +98,10 @@ func TestServeOneAtATime(t *testing.T) {
 // TestServeBounded: a sweep ends after SweepTimeout or when the client hangs up, and
 // the runs that have begun do not.
 func TestServeBounded(t *testing.T) {
-	for name, hangUp := range map[string]time.Duration{"timeout": time.Hour, "hung up": 30 * time.Second} {
+	for name, hangUp := range map[string]time.Duration{
+		"timeout": time.Hour,
+		"hung up": 30 * time.Second,
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := &fakeapi.API{}

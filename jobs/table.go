@@ -75,8 +75,9 @@ func (t *Table) Add(ctx context.Context, q Querier, task string, kind Kind) erro
 	if err != nil {
 		return err
 	}
-	if task == "" || len(task) > maxTask || !utf8.ValidString(task) || strings.Contains(task, "\x00") {
-		return fmt.Errorf("jobs: a task must have 1 to %d bytes of valid UTF-8", maxTask)
+	valid := utf8.ValidString(task) && !strings.Contains(task, "\x00")
+	if task == "" || len(task) > maxTask || !valid {
+		return fmt.Errorf("jobs: a task must be 1 to %d bytes of UTF-8 without a NUL", maxTask)
 	}
 	if kind != KindBatch && kind != KindInteraction && kind != KindVideo {
 		return fmt.Errorf("jobs: %q is not a kind of job", kind)

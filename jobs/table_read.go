@@ -66,7 +66,8 @@ func (t *Table) Authorize(ctx context.Context, ev *geminihook.Event) error {
 	case known > 0:
 		return nil
 	case creating > 0 && (ev.Time.IsZero() || now.Sub(ev.Time) < creation):
-		return fmt.Errorf("%w: %w, but is about to have one", geminihook.ErrUnavailable, unknownJob(ev))
+		return fmt.Errorf("%w: %w, but a task whose job has no id yet",
+			geminihook.ErrUnavailable, unknownJob(ev))
 	}
 	return geminihook.Permanent(unknownJob(ev))
 }

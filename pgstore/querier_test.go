@@ -18,7 +18,8 @@ func TestQuerier(t *testing.T) {
 	q := pgstore.NewQuerier(tx)
 	_, err = q.Exec(t.Context(), "CREATE TEMPORARY TABLE numbers (n int) ON COMMIT DROP", nil)
 	require.NoError(t, err)
-	n, err := q.Exec(t.Context(), "INSERT INTO numbers SELECT generate_series(1, $1::int)", []any{3})
+	const insert = "INSERT INTO numbers SELECT generate_series(1, $1::int)"
+	n, err := q.Exec(t.Context(), insert, []any{3})
 	require.NoError(t, err)
 	assert.EqualValues(t, 3, n)
 	for _, fail := range []error{nil, assert.AnError} {

@@ -1,7 +1,7 @@
-// Catchup misses no job, although some of its webhooks do not arrive. It keeps a
-// table of the jobs that it waits for, and has one function for the end of a job.
-// That function is called for webhooks and by a sweep that asks the API, and each job
-// gets its result once.
+// Catchup misses no job, although some of its webhooks do not arrive. It keeps the jobs
+// that it waits for in a jobs.Table, and has one function for the end of a job. That
+// function is called for webhooks and by a sweep that asks the API, and each job gets
+// its result once.
 //
 //	go run .
 //
@@ -58,51 +58,107 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) error {
 		return err
 	}
 	defer db.Close()
-	t := &table{db: db}
-	if err := t.create(ctx); err != nil {
+	p := &program{
+		db:    db,
+		store: sqlstore.New(db, sqlstore.SQLite),
+		table: &jobs.Table{Dialect: jobs.SQLite, DB: sqlstore.NewQuerier(db)},
+	}
+	if err := p.migrate(ctx); err != nil {
 		return err
 	}
 	if key == "" {
-		return offline(ctx, out, t)
+		return offline(ctx, out, p)
 	}
-	return online(ctx, out, t, getenv)
+	return online(ctx, out, p, getenv)
 }
 
-// newProgram returns the endpoint and the sweep, which share the store and the
-// function.
-func newProgram(
-	ctx context.Context, t *table, client *genai.Client, secret string,
+// program is what the program keeps in its database.
+type program struct {
+	db    *sql.DB
+	store *sqlstore.Store
+	table *jobs.Table
+}
+
+func (p *program) migrate(ctx context.Context) error {
+	if err := p.store.Migrate(ctx); err != nil {
+		return err
+	}
+	if err := p.table.Migrate(ctx); err != nil {
+		return err
+	}
+	_, err := p.db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS results (
+	task     TEXT NOT NULL,
+	event    TEXT NOT NULL,
+	reporter TEXT NOT NULL,
+	text     TEXT NOT NULL
+)`)
+	return err
+}
+
+// start creates the job of a task. If the process dies in between, Table.Stale has the
+// task.
+func (p *program) start(ctx context.Context, task string, kind jobs.Kind,
+	create func(context.Context) (id string, err error),
+) error {
+	if err := p.table.Add(ctx, p.table.DB, task, kind); err != nil {
+		return err
+	}
+	id, err := create(ctx)
+	if err != nil {
+		return err
+	}
+	return p.table.Created(ctx, p.table.DB, task, id)
+}
+
+// receiver returns the endpoint and the sweep, which share the store and the function.
+func (p *program) receiver(
+	client *genai.Client, secret string,
 ) (http.Handler, *jobs.CatchUp, error) {
 	verifier, err := geminihook.NewHMAC(secret)
 	if err != nil {
 		return nil, nil, fmt.Errorf("GEMINI_WEBHOOK_SECRET: %w", err)
 	}
-	store := sqlstore.New(t.db, sqlstore.SQLite)
-	if err := store.Migrate(ctx); err != nil {
-		return nil, nil, err
-	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	handle := func(ctx context.Context, ev *geminihook.Event) error {
+		if !ev.EndsJob() {
+			return nil // interaction.requires_action: the program would act here
+		}
 		result, err := jobs.Fetch(ctx, client, ev)
 		if err != nil {
 			return err
 		}
-		return t.finish(ctx, ev, summarize(result))
+		return p.finish(ctx, ev, summarize(result))
 	}
 	endpoint := &geminihook.Endpoint{
 		Verifier:   verifier,
-		Transactor: store,
-		Key:        geminihook.ByJob, // a webhook and the API report the same end
+		Transactor: p.store,
+		Key:        geminihook.ByJob,  // a webhook and the API report the same end
+		Authorize:  p.table.Authorize, // other people's jobs are ignored
 		Logger:     logger,
 	}
 	catchUp := &jobs.CatchUp{
 		Client:   client,
 		Endpoint: endpoint,
-		Waiting:  t.waiting,
+		Waiting:  p.table.Waiting,
 		Handle:   handle,
 		Logger:   logger,
 	}
 	return endpoint.Handler(handle), catchUp, nil
+}
+
+// finish writes a result in the transaction of the event's mark.
+func (p *program) finish(ctx context.Context, ev *geminihook.Event, text string) error {
+	tx, err := sqlstore.Tx(ctx)
+	if err != nil {
+		return err
+	}
+	task, ended, err := p.table.End(ctx, sqlstore.NewQuerier(tx), ev)
+	if err != nil || !ended {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO results VALUES (?, ?, ?, ?)", task, ev.Type,
+		ev.Proof.Scheme, text)
+	return err
 }
 
 // summarize returns what the program keeps of a result.
@@ -119,15 +175,15 @@ func summarize(r *jobs.Result) string {
 }
 
 // online creates a batch and sweeps until it has ended.
-func online(ctx context.Context, out io.Writer, t *table, getenv func(string) string) error {
+func online(ctx context.Context, out io.Writer, p *program, getenv func(string) string) error {
 	client, err := genai.NewClient(ctx, &genai.ClientConfig{
 		Backend: genai.BackendGeminiAPI, APIKey: getenv("GEMINI_API_KEY"),
 	})
 	if err != nil {
 		return err
 	}
-	handler, catchUp, err := newProgram(ctx, t, client,
-		cmp.Or(getenv("GEMINI_WEBHOOK_SECRET"), webhooktest.RandomSecret()))
+	secret := cmp.Or(getenv("GEMINI_WEBHOOK_SECRET"), webhooktest.RandomSecret())
+	handler, catchUp, err := p.receiver(client, secret)
 	if err != nil {
 		return err
 	}
@@ -137,8 +193,16 @@ func online(ctx context.Context, out io.Writer, t *table, getenv func(string) st
 	}
 	defer stop()
 	fmt.Fprintf(out, "listening on %s/gemini\n", url)
+	stale, err := p.table.Stale(ctx)
+	if err != nil {
+		return err
+	}
+	for _, job := range stale {
+		fmt.Fprintf(out, "task %s was added at %v, and its job %q has not ended\n",
+			job.Task, job.Created.Format(time.DateTime), job.ID)
+	}
 	task := "question-" + time.Now().Format(time.RFC3339)
-	err = t.start(ctx, task, jobs.KindBatch, func(ctx context.Context) (string, error) {
+	err = p.start(ctx, task, jobs.KindBatch, func(ctx context.Context) (string, error) {
 		question := &genai.InlinedRequest{Contents: genai.Text("Why is the sky blue?")}
 		source := &genai.BatchJobSource{InlinedRequests: []*genai.InlinedRequest{question}}
 		batch, err := client.Batches.Create(ctx, "gemini-2.5-flash", source, nil)
@@ -154,20 +218,20 @@ func online(ctx context.Context, out io.Writer, t *table, getenv func(string) st
 	catchUp.Observe = func(s jobs.Summary) {
 		fmt.Fprintf(out, "swept: %d waiting, %d of them have ended\n", s.Waiting, s.Ended)
 	}
-	if err := sweep(ctx, t, catchUp); err != nil {
+	if err := p.sweep(ctx, catchUp); err != nil {
 		return err
 	}
-	return t.print(ctx, out)
+	return p.print(ctx, out)
 }
 
-// sweep sweeps until no job is left.
-func sweep(ctx context.Context, t *table, catchUp *jobs.CatchUp) error {
+// sweep sweeps until the program waits for no job.
+func (p *program) sweep(ctx context.Context, catchUp *jobs.CatchUp) error {
 	ctx, stop := context.WithCancel(ctx)
 	swept := make(chan error, 1)
 	go func() { swept <- catchUp.Run(ctx) }()
 	for {
-		left, err := t.left(ctx)
-		if err != nil || left == 0 {
+		waits, err := p.waits(ctx)
+		if err != nil || !waits {
 			stop()
 			<-swept // the last runs have ended
 			return err
@@ -179,6 +243,14 @@ func sweep(ctx context.Context, t *table, catchUp *jobs.CatchUp) error {
 			return err
 		}
 	}
+}
+
+// waits reports whether the program waits for a job.
+func (p *program) waits(ctx context.Context) (bool, error) {
+	for _, err := range p.table.Waiting(ctx) {
+		return true, err
+	}
+	return false, nil
 }
 
 // listen serves h in the background and returns its URL. The server runs until

@@ -15,9 +15,10 @@ import (
 	"google.golang.org/genai"
 )
 
-// offline runs the program with a fake of the API, which loses the events of every
-// third job and sends those of another third twice.
-func offline(ctx context.Context, out io.Writer, t *table) error {
+// offline runs the program with a fake of the API, which loses the event that ends
+// every third job and sends those of another third twice. It also reports jobs of
+// another program.
+func offline(ctx context.Context, out io.Writer, p *program) error {
 	google := &fake{resources: map[string]any{}}
 	api, stopAPI, err := listen("127.0.0.1:0", google)
 	if err != nil {
@@ -32,7 +33,7 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 		return err
 	}
 	secret := webhooktest.RandomSecret()
-	handler, catchUp, err := newProgram(ctx, t, client, secret)
+	handler, catchUp, err := p.receiver(client, secret)
 	if err != nil {
 		return err
 	}
@@ -44,35 +45,16 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 	fmt.Fprintf(out, "listening on %s/gemini\n", url)
 	fmt.Fprintln(out, "GEMINI_API_KEY is not set: a fake of the API delivers instead of Google.")
 
-	var once, twice []*webhooktest.Delivery
-	const count = 300
-	lost, silent := 0, 0
-	for i := range count {
-		j := newJob(i)
-		create := func(context.Context) (string, error) { return google.create(j), nil }
-		if err := t.start(ctx, fmt.Sprintf("task-%03d", i), j.kind, create); err != nil {
-			return err
-		}
-		switch {
-		case j.event == nil:
-			silent++
-		case i%3 == 0:
-			lost++
-		case i%3 == 1:
-			twice = append(twice, webhooktest.NewBody(j.event))
-		default:
-			once = append(once, webhooktest.NewBody(j.event))
-		}
+	once, twice, err := p.startAll(ctx, out, google)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(out, "%d jobs: %d events are lost, %d are sent twice, %d once; for %d ends, Google has no event\n",
-		count, lost, len(twice), len(once), silent)
-
 	// Both begin now, so that many ends are reported by both at the same time.
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	catchUp.Grace, catchUp.Interval, catchUp.PerSecond = 1, 200*time.Millisecond, 200
 	swept := make(chan error, 1)
-	go func() { swept <- sweep(ctx, t, catchUp) }()
+	go func() { swept <- p.sweep(ctx, catchUp) }()
 	sender := &webhooktest.Sender{
 		URL:        url + "/gemini",
 		Signers:    []webhooktest.Signer{webhooktest.Static(secret)},
@@ -89,7 +71,46 @@ func offline(ctx context.Context, out io.Writer, t *table) error {
 	if err := <-swept; err != nil {
 		return err
 	}
-	return t.print(ctx, out)
+	return p.print(ctx, out)
+}
+
+// startAll starts the tasks, and returns the events that are sent once and twice.
+func (p *program) startAll(
+	ctx context.Context, out io.Writer, google *fake,
+) (once, twice []*webhooktest.Delivery, err error) {
+	const count = 300
+	lost, silent, actions, others := 0, 0, 0, 0
+	for i := range count {
+		j := newJob(i)
+		create := func(context.Context) (string, error) { return google.create(j), nil }
+		if err := p.start(ctx, fmt.Sprintf("task-%03d", i), j.kind, create); err != nil {
+			return nil, nil, err
+		}
+		if j.action != nil {
+			actions++
+			once = append(once, webhooktest.NewBody(j.action))
+		}
+		switch {
+		case j.end == nil:
+			silent++
+		case i%3 == 0:
+			lost++
+		case i%3 == 1:
+			twice = append(twice, webhooktest.NewBody(j.end))
+		default:
+			once = append(once, webhooktest.NewBody(j.end))
+		}
+		if i%10 == 0 {
+			others++
+			body := fmt.Sprintf(`{"type":"batch.succeeded","data":{"id":"batches/other%d"}}`, i)
+			once = append(once, webhooktest.NewBody([]byte(body)))
+		}
+	}
+	fmt.Fprintf(out, "%d jobs: the ends of %d are lost, %d are sent twice, %d once; for %d ends, Google has no event\n",
+		count, lost, len(twice), len(once)-actions-others, silent)
+	fmt.Fprintf(out, "%d interactions need an action first; %d events are about the jobs of another program\n",
+		actions, others)
+	return once, twice, nil
 }
 
 // deliver returns an error unless all deliveries are acknowledged.
@@ -117,7 +138,8 @@ type job struct {
 	kind     jobs.Kind
 	id, path string
 	resource map[string]any
-	event    []byte // nil if Google has none for this end
+	action   []byte // the event after which the job goes on, or nil
+	end      []byte // the event that ends it, or nil if Google has none for this end
 }
 
 // newJob returns one of the jobs of a busy program. They have all ended when the
@@ -143,6 +165,7 @@ func newJob(i int) job {
 		j.id = fmt.Sprintf("v1_i%03d..", i)
 		j.path = "interactions/" + j.id
 		j.resource = map[string]any{"id": j.id, "status": status}
+		j.action = newEvent("interaction.requires_action", j.id)
 	default:
 		typ, j.kind = "video.generated", jobs.KindVideo
 		j.id = fmt.Sprintf("models/veo/operations/v%03d", i)
@@ -150,9 +173,13 @@ func newJob(i int) job {
 		j.resource = map[string]any{"name": j.id, "done": true}
 	}
 	if typ != "interaction.incomplete" {
-		j.event = fmt.Appendf(nil, `{"type":%q,"version":"v1","data":{"id":%q}}`, typ, j.id)
+		j.end = newEvent(typ, j.id)
 	}
 	return j
+}
+
+func newEvent(typ, id string) []byte {
+	return fmt.Appendf(nil, `{"type":%q,"version":"v1","data":{"id":%q}}`, typ, id)
 }
 
 func (f *fake) create(j job) string {
