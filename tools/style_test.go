@@ -40,7 +40,7 @@ func TestLineLength(t *testing.T) {
 
 // TestSleeps: a test that sleeps is slow on an idle machine, and fails on a busy one.
 func TestSleeps(t *testing.T) {
-	for _, name := range goFiles(t) {
+	for _, name := range written(t, "*.go") {
 		sleeps := strings.Contains(read(t, name), "time."+"Sleep(")
 		assert.False(t, sleeps && strings.HasSuffix(name, "_test.go"), "%s sleeps", name)
 	}
