@@ -153,7 +153,8 @@ func TestUnmarshalBinaryErrors(t *testing.T) {
 		want    string
 	}{
 		{"empty", nil, "is empty"},
-		{"another version", append([]byte{2}, good[1:]...), "of version 2, and this program reads version 1"},
+		{"a newer version", append([]byte{2}, good[1:]...), "of version 2, and this program reads version 1"},
+		{"version 0", append([]byte{0}, good[1:]...), "of version 0, and this program reads version 1"},
 		{"JSON", []byte(`{"id":"msg_1"}`), "of version 123"},
 		{"longer", append(slices.Clone(good), 0), "longer than an event"},
 		{"a length beyond the end", []byte{1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f}, "too short"},

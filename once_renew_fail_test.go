@@ -105,3 +105,21 @@ func TestRenewRecovers(t *testing.T) {
 		assert.Equal(t, 2, countLines(o.log(), "the lease was not renewed"))
 	})
 }
+
+// TestRenewInterrupted: a renewal that is under way when the function returns has not
+// failed, so it is not logged.
+func TestRenewInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, times := renewals(func(ctx context.Context, _ int) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		e := &geminihook.Endpoint{Store: store}
+		o := observe(t, e)
+		out := e.Process(t.Context(), newEvent(t), work(15*time.Second))
+		synctest.Wait() // for the end of the renewal
+		assert.Equal(t, geminihook.Processed, out.Result)
+		assert.Equal(t, atSeconds(10), times.all())
+		assert.Zero(t, countLines(o.log(), "the lease was not renewed"))
+	})
+}
