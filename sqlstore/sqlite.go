@@ -46,9 +46,10 @@ RETURNING attempt`
 
 	// ?1 key, ?2 now, ?3 the token of a claim, which may take the key that it
 	// already has, or noToken.
-	sqliteState = `
-SELECT state, lease FROM geminihook_deliveries
-WHERE key = ?1 AND expires > ?2 AND (state = 2 OR (state = 1 AND lease > ?2 AND token IS NOT ?3))`
+	sqliteNotFree = `
+key = ?1 AND expires > ?2 AND (state = 2 OR (state = 1 AND lease > ?2 AND token IS NOT ?3))`
+
+	sqliteState = "SELECT state, lease FROM geminihook_deliveries WHERE" + sqliteNotFree
 
 	// ?1 key, ?2 token, ?3 end of the lease, ?4 now.
 	sqliteRenew = `

@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// sqliteLock deletes nothing. But it is a write, so SQLite makes the connection
-	// the writer, as BEGIN IMMEDIATE would, which database/sql cannot send.
-	sqliteLock = `DELETE FROM geminihook_deliveries WHERE false`
+	// sqliteLock changes nothing. But it is a write, so SQLite makes the connection
+	// the writer, as BEGIN IMMEDIATE would, which database/sql cannot send. It
+	// returns what sqliteState does.
+	sqliteLock = "UPDATE geminihook_deliveries SET state = state WHERE" + sqliteNotFree +
+		" RETURNING state, lease"
 
 	// ?1 key, ?2 expiry.
 	sqliteMark = `
@@ -27,7 +29,7 @@ type sqliteTransaction struct {
 	key    string
 	leave  func() // leaves the queue; nil while the transaction waits in it
 
-	state, lock, mark *sql.Stmt
+	lock, mark *sql.Stmt
 
 	connection *sql.Conn
 	tx         *sql.Tx
@@ -84,12 +86,12 @@ func (t *sqliteTransaction) begin(ctx context.Context) (geminihook.State, error)
 	if err := t.beginTx(ctx); err != nil {
 		return 0, err
 	}
-	if _, err := t.tx.StmtContext(ctx, t.lock).ExecContext(ctx); err != nil {
+	c, err := sqliteLook(ctx, t.tx.StmtContext(ctx, t.lock), t.key, noToken)
+	if err != nil {
 		return 0, fmt.Errorf("waited for the writers of other processes: %w", err)
 	}
-	c, err := sqliteLook(ctx, t.tx.StmtContext(ctx, t.state), t.key, noToken)
-	if err != nil || c.State != 0 { // another process was faster
-		return c.State, err
+	if c.State != 0 { // another process was faster
+		return c.State, nil
 	}
 	if _, err := t.tx.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
 		return 0, err
@@ -100,9 +102,6 @@ func (t *sqliteTransaction) begin(ctx context.Context) (geminihook.State, error)
 // prepare prepares the statements. It is called before the transaction has a
 // connection of the pool, because preparing takes one, too.
 func (t *sqliteTransaction) prepare(ctx context.Context) (err error) {
-	if t.state, err = t.engine.prepared.get(ctx, sqliteState); err != nil {
-		return err
-	}
 	if t.lock, err = t.engine.prepared.get(ctx, sqliteLock); err != nil {
 		return err
 	}
