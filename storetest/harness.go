@@ -17,7 +17,7 @@ const (
 	short  = 100 * time.Millisecond // ends soon
 	step   = 5 * time.Millisecond   // between two observations
 	limit  = 20 * time.Second       // for what should happen at once, on a slow machine
-	racing = time.Second            // spent on one kind of race
+	racing = 600 * time.Millisecond // spent on one kind of race
 	key    = "msg_2hT5vJ9sLQx8"
 )
 

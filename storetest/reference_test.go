@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -118,7 +117,7 @@ func (r *reference) othersRun() bool {
 func (r *reference) gap(call string) {
 	if r.has(call + " is check-then-set") {
 		r.mu.Unlock()
-		runtime.Gosched() // a round trip would take longer
+		<-time.After(50 * time.Microsecond) // as long as a fast round trip
 		r.mu.Lock()
 	}
 }

@@ -43,11 +43,11 @@ func (h *harness) transact(
 
 func succeed(context.Context) error { return nil }
 
-// sometimesSlow returns a function that takes a moment for every eighth key, so
+// sometimesSlow returns a function that takes a moment for every second key, so
 // that the other calls of a race come while it runs.
 func (h *harness) sometimesSlow(i int) func(context.Context) error {
 	return func(context.Context) error {
-		if i%8 == 0 {
+		if i%2 == 0 {
 			h.wait(time.Millisecond)
 		}
 		return nil
