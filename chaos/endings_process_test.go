@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -39,7 +40,8 @@ func end(kind string) error {
 		return err
 	}
 	name, _ := strings.CutSuffix(kind, transactional)
-	insert := "INSERT INTO endings VALUES (" + placeholder(name, 1) + ", " + placeholder(name, 2) + ")"
+	insert := fmt.Sprintf("INSERT INTO endings VALUES (%s, %s)",
+		placeholder(name, 1), placeholder(name, 2))
 	handler := endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		if err := s.exec(ctx, insert, ev.ID, os.Getenv(nameVariable)); err != nil {
 			return err

@@ -78,7 +78,7 @@ func (e *ended) run(t *testing.T) {
 		}
 	}
 	require.Less(t, steps, tooMany, "steps from the end of the function to the response")
-	require.Greater(t, steps, 2, "the process is killed in the function, before the store ends the transaction, and before the response")
+	require.Greater(t, steps, 2, "in the function, before the store's end, before the response")
 	t.Logf("%s: %q: killed at each of %d moments", e.kind, e.ending, steps)
 }
 
@@ -91,13 +91,12 @@ func (e *ended) runUntil(t *testing.T, steps int) (killed bool) {
 	defer first.kill()
 	d := webhooktest.New(geminihook.EventBatchSucceeded,
 		webhooktest.Static(webhooktest.TestSecret))
-	var status int
 	require.Eventually(t, first.up, time.Minute, time.Millisecond)
 	status, err := deliverTo(first, d)
 	if killed = err != nil; killed {
 		_ = first.cmd.Wait()
-		require.Equal(t, syscall.SIGKILL, first.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(),
-			"%s: %v", when, err)
+		result := first.cmd.ProcessState.Sys().(syscall.WaitStatus)
+		require.Equal(t, syscall.SIGKILL, result.Signal(), "%s: %v", when, err)
 	} else {
 		want := http.StatusInternalServerError
 		if e.ending == "" {

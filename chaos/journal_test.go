@@ -43,10 +43,15 @@ func (j journal) run(id string, work func() error) error {
 	return j.append("end", id, run)
 }
 
-// observe writes down that an event is known to be marked as done.
+// observe writes down whether an event that was processed is known to be marked as
+// done.
 func (j journal) observe(_ context.Context, o geminihook.Outcome) {
-	if o.Result == geminihook.Processed && o.Err == nil {
+	switch {
+	case o.Result != geminihook.Processed:
+	case o.Err == nil:
 		_ = j.append("marked", o.ID, 0)
+	default: // the endpoint could not mark it, and says that it may run again
+		_ = j.append("unmarked", o.ID, 0)
 	}
 }
 
@@ -61,6 +66,7 @@ type record struct {
 	begun     []int64 // when runs began, whatever became of them
 	completed []run   // in their order
 	marked    []int64
+	unmarked  int
 }
 
 // readJournal returns the records by the id of the event.
@@ -93,6 +99,8 @@ func readJournal(t *testing.T, name string) map[string]*record {
 			r.completed = append(r.completed, run{process, begun[number], at})
 		case "marked":
 			r.marked = append(r.marked, at)
+		case "unmarked":
+			r.unmarked++
 		}
 	}
 	require.NoError(t, lines.Err())
@@ -120,14 +128,14 @@ func (r *record) check(t *testing.T, id string) {
 	}
 }
 
-// extra returns how many runs there were too many, and how many of these although no
-// process was killed.
-func (r *record) extra(killed map[int]bool) (all, unexplained int) {
+// unexplained returns how many extra runs there were although their processes lived
+// and did not say that they could not mark the event.
+func (r *record) unexplained(killed map[int]bool) int {
 	alive := 0
 	for _, run := range r.completed {
 		if !killed[run.process] {
 			alive++
 		}
 	}
-	return len(r.completed) - 1, max(0, alive-1)
+	return max(0, alive-1-r.unmarked)
 }

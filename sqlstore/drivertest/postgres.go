@@ -22,7 +22,7 @@ func Postgres(driver, url string) Backend {
 		},
 		// lib/pq does not look at the context while it connects.
 		Gone: func(t *testing.T) *sql.DB {
-			return Connect(t, driver, silent(t, url)+"&connect_timeout=2")
+			return Connect(t, driver, silent(t, url)+"&connect_timeout=1")
 		},
 		Aborts: true,
 		Insert: "INSERT INTO suite_writes VALUES ($1)",

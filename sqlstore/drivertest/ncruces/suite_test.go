@@ -10,6 +10,7 @@ import (
 
 func TestNcruces(t *testing.T) {
 	t.Parallel()
-	const settings = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)"
+	const settings = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
+		"&_pragma=synchronous(NORMAL)" // it does not wait for the disk
 	drivertest.Run(t, drivertest.SQLite("sqlite3", settings))
 }

@@ -12,9 +12,10 @@ import (
 	_ "modernc.org/sqlite"
 )
 
+// The settings do not wait for the disk, as the servers of the tests do not.
 const (
-	modernc = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)"
-	mattn   = "?_journal_mode=WAL&_busy_timeout=5000"
+	modernc = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=synchronous(NORMAL)"
+	mattn   = "?_journal_mode=WAL&_busy_timeout=5000&_synchronous=NORMAL"
 )
 
 func TestModernc(t *testing.T) {
