@@ -288,8 +288,7 @@ func (s *sweeps) check(t *testing.T) (extra int) {
 				alive++
 			}
 		}
-		assert.LessOrEqual(t, alive, 1, "%s ran again although nobody was killed: %v", task,
-			runs[task])
+		assert.LessOrEqual(t, alive, 1, "%s ran again without a kill: %v", task, runs[task])
 		extra += len(runs[task]) - 1
 	}
 	assert.Empty(t, s.statuses.foreign, "5xx for events of other jobs")

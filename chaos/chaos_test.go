@@ -112,7 +112,8 @@ func (c *chaos) run(t *testing.T, events int) {
 	}
 	extra := c.check(t)
 	t.Logf("%s: events %d, attempts %d, receivers killed %d, server killed %d, cuts %d, hangs %d; lost 0, extra runs %d",
-		c.kind, len(c.ids), c.attempts, c.done["kill"], c.done["restart"], c.done["cut"], c.done["hang"], extra)
+		c.kind, len(c.ids), c.attempts, c.done["kill"], c.done["restart"], c.done["cut"],
+		c.done["hang"], extra)
 }
 
 // check checks what became of the events, and returns how many runs came to their end
