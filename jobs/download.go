@@ -18,7 +18,8 @@ import (
 // DownloadVideo writes a generated video to w and returns how many bytes it wrote.
 // The video is an element of Response.GeneratedVideos of a video operation; for an
 // event, use &genai.Video{URI: data.OutputFileURI}. The file is requested by its
-// name from the client's own address, never from another host that the URI names.
+// name from the client's own address, never from another host that the URI names. If
+// that address redirects to another one, the request goes there without the API key.
 //
 // The video is not held in memory. DownloadVideo fails if no byte arrives for
 // 30 seconds; ctx bounds the whole download. The error is made by
