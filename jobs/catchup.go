@@ -45,11 +45,12 @@ type CatchUp struct {
 	// of job, and refuses to start if the key is another.
 	Endpoint *geminihook.Endpoint
 
-	// Waiting returns the jobs that the program still waits for, usually from
-	// its table. It is called once per sweep and read as slots become free, so
-	// it must not hold a connection that Handle needs: read the table in pages.
-	// After an error, the sweep ends. If a sweep cannot get to all jobs before its
-	// context ends, begin with others next time: the order is the program's.
+	// Waiting returns the jobs that the program still waits for: usually that is
+	// [Table.Waiting], or Batches. It is called once per sweep and read as slots
+	// become free, so it must not hold a connection that Handle needs: read a table
+	// of your own in pages. After an error, the sweep ends. If a sweep cannot get to
+	// all jobs before its context ends, begin with others next time: the order is the
+	// program's.
 	//
 	// Stop returning a job when it has been handled. Otherwise it costs a request
 	// per sweep, and is handled again after Endpoint.Keep, when the store has

@@ -18,6 +18,7 @@
 // API about the jobs that the program still waits for, and hands those that have
 // ended to the same function, through the same [geminihook.Endpoint], so that the
 // end of each job is handled once, even if a webhook and the API both report it.
+// [Table] remembers these jobs, and what each is for.
 //
 // All of it is for the Gemini API. Vertex AI has no webhooks.
 package jobs

@@ -41,7 +41,9 @@ func (t *Table) Migrate(ctx context.Context) error {
 // is ignored: the response is 200, and nothing is recorded. But if a task was added
 // less than 5 minutes ago whose id is not in the table yet, and the event is not older
 // than that, it may be about that task. The error then wraps
-// [geminihook.ErrUnavailable]: the response is 503, and the next attempt knows.
+// [geminihook.ErrUnavailable]: the response is 503, and the next attempt knows. If it
+// takes longer from Add to Created, because a queue is long or the process died, an
+// event that comes before the id is ignored, and CatchUp finds the end instead.
 //
 // If the database fails, or does not respond within 10 seconds, the response is 503,
 // too.
