@@ -105,7 +105,7 @@ func deliverAll(ctx context.Context, h http.Handler) map[string]webhooktest.Repo
 		sender := &webhooktest.Sender{
 			URL: "/" + lib.name, Handler: h, Concurrency: 2, Duplicates: 0.3,
 			Signers:    []webhooktest.Signer{webhooktest.Static(webhooktest.TestSecret)},
-			FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second, GiveUp: time.Minute,
+			FirstRetry: 50 * time.Millisecond, MaxRetry: time.Second, GiveUp: 2 * time.Minute,
 		}
 		senders.Go(func() {
 			report, _ := sender.Deliver(ctx, deliveries...) // an error means that some are lost
