@@ -65,6 +65,7 @@ type delivery struct {
 	body     []byte
 	length   int64 // the Content-Length, which is more than the body if it was cut
 	complete bool  // whether all three webhook headers are there
+	attempt  int   // how often the function has run, according to the store; zero if unknown
 }
 
 func newDelivery(o geminihook.Outcome) *delivery {
@@ -77,7 +78,7 @@ func newDelivery(o geminihook.Outcome) *delivery {
 		d.id = strings.Join(d.header["Webhook-Id"], ",")
 	}
 	if ev := o.Event; ev != nil {
-		d.id = ev.ID
+		d.id, d.attempt = ev.ID, ev.Attempt
 		if d.body == nil {
 			d.body = ev.Raw
 		}

@@ -37,7 +37,7 @@ func (r *Recorder) write(
 	if !ok {
 		past.first = now
 	}
-	d.setAttempts(past.first, now, past.attempts+1)
+	d.setAttempts(past.first, now, max(past.attempts+1, d.attempt))
 	if err := r.save(name, d.content(), now); err != nil {
 		return false, nil, err
 	}

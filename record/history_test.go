@@ -26,7 +26,7 @@ func newTimed(g *rig, id string) *webhooktest.Delivery {
 	return d.Sign(g.now(), signer)
 }
 
-// TestCount: the file has the number of attempts that were recorded.
+// TestCount: the file has the number of attempts.
 func TestCount(t *testing.T) {
 	g := newRig(t, &record.Recorder{})
 	for n := 1; n <= 12; n++ {
@@ -37,6 +37,19 @@ func TestCount(t *testing.T) {
 	g.post(g.delivery("msg_1"), nil)
 	g.post(g.delivery("msg_2"), errPoison)
 	assert.Contains(t, g.only(t), "Geminihook-Attempts: 1\r\n")
+}
+
+// TestCountElsewhere: the store counts the attempts of other instances, too, and
+// those of which the file is gone, but MemoryStore forgets them.
+func TestCountElsewhere(t *testing.T) {
+	g := newRig(t, &record.Recorder{})
+	for _, tt := range []struct{ attempt, want int }{{3, 3}, {4, 4}, {1, 5}, {0, 6}} {
+		g.recorder.Observe(t.Context(), geminihook.Outcome{
+			Result: geminihook.Failed, Err: errPoison,
+			Event: &geminihook.Event{ID: "msg_1", Attempt: tt.attempt},
+		})
+		assert.Contains(t, g.only(t), fmt.Sprintf("Geminihook-Attempts: %d\r\n", tt.want))
+	}
 }
 
 // TestCountDamaged: a file that cannot be read begins anew.
@@ -50,6 +63,7 @@ func TestCountDamaged(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		g.move(time.Hour)
+		g.endpoint.Store = &geminihook.MemoryStore{} // counts anew, too
 		g.post(g.delivery("msg_1"), errPoison)
 		assert.Contains(t, g.only(t), "Geminihook-Attempts: 1\r\n", content)
 		first := "Geminihook-First-Attempt: " + g.now().Format(time.RFC3339)
@@ -99,8 +113,9 @@ func TestPushedOut(t *testing.T) {
 	require.Len(t, lines, 2)
 	for i, age := range []int{150, 210} {
 		assert.Contains(t, lines[i], "level=ERROR")
-		want := fmt.Sprintf("result=failed webhook_id=msg_%d type=batch.failed job=batches/1 age_s=%d attempts=1", i, age)
-		assert.Contains(t, lines[i], want)
+		assert.Contains(t, lines[i], fmt.Sprintf("result=failed webhook_id=msg_%d ", i))
+		about := fmt.Sprintf("type=batch.failed job=batches/1 age_s=%d attempts=1", age)
+		assert.Contains(t, lines[i], about)
 		assert.Regexp(t, `file=\S+failed-[0-9a-f]{32}\.http`, lines[i])
 	}
 

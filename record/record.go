@@ -106,7 +106,7 @@ type Recorder struct {
 // written: neither the URL nor cookies or credentials. Header lines that begin with
 // "Geminihook-" tell the result, the reason, the type, the job, the scheme, when the
 // event happened, the times of the first and the last attempt, and how many attempts
-// were recorded: "geminihook recorded" lists them. A request without any webhook
+// there were: "geminihook recorded" lists them. A request without any webhook
 // header, or with another method than POST, is no delivery and is not recorded. If the
 // endpoint has not read the body, the file has none and says so.
 //
