@@ -117,6 +117,18 @@ func commands() []command {
 			run: verify,
 		},
 		{
+			name: "recorded", args: "[-json] [FOLDER or FILE...]",
+			about: "list the events on which a program failed",
+			examples: []string{
+				"geminihook recorded deliveries",
+				"# One of them, with its body:",
+				"geminihook recorded deliveries/failed-5f0d.http",
+				"# The jobs whose events are never sent again:",
+				"geminihook recorded -json deliveries | jq -r 'select(.never_sent_again).job'",
+			},
+			run: recorded,
+		},
+		{
 			name: "secret", args: "",
 			about: "print a fresh signing secret",
 			examples: []string{

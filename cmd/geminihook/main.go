@@ -8,6 +8,7 @@
 //	geminihook send -type batch.succeeded http://127.0.0.1:8080/gemini
 //	geminihook listen -forward http://127.0.0.1:8080/gemini
 //	geminihook verify deliveries/*.http
+//	geminihook recorded deliveries
 //
 // It reads the signing secrets from the environment variable
 // GEMINI_WEBHOOK_SECRET or from a file, and the API key from GOOGLE_API_KEY or

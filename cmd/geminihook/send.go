@@ -221,8 +221,9 @@ func (f *sendFlags) first(
 		}
 	}
 	if recorded.result == string(geminihook.Dropped) && !f.freshID {
-		fmt.Fprint(e.err, wrap("The receiver has dropped this event and marked it as done, so it takes "+
-			"the repetition for a duplicate. With -fresh-id, it takes it for another event.", ""))
+		fmt.Fprint(e.err, wrap("The receiver has dropped this event and marked it as done: unless the mark "+
+			"was removed from the store since then, it takes the repetition for a duplicate. "+
+			"With -fresh-id, it takes it for another event.", ""))
 	}
 	return d, nil
 }
