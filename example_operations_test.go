@@ -85,26 +85,6 @@ func ExampleSecretFile_variable() {
 	// 2 <nil>
 }
 
-func ExampleOutcome() {
-	endpoint := &geminihook.Endpoint{
-		Observe: func(_ context.Context, o geminihook.Outcome) {
-			count("gemini_webhooks_total." + string(o.Result))
-			if errors.Is(o.Err, geminihook.ErrLeaseLost) {
-				count("gemini_webhooks_leases_lost_total")
-			}
-			handled := o.Result == geminihook.Processed || o.Result == geminihook.Dropped
-			if handled && errors.Is(o.Err, geminihook.ErrStore) {
-				count("gemini_webhooks_marks_lost_total")
-			}
-		},
-	}
-	outcome := endpoint.Process(context.Background(), &geminihook.Event{ID: "msg_1"},
-		func(context.Context, *geminihook.Event) error { return nil })
-	fmt.Println(outcome.Result, outcome.Status)
-	// Output:
-	// processed 200
-}
-
 // Several programs share a project, and its static webhook reports the jobs of all
 // of them.
 func ExampleEndpoint_authorize() {
@@ -136,52 +116,6 @@ func ExampleEndpoint_authorize() {
 	// Output:
 	// processed 200
 	// ignored 200
-}
-
-// handleAgain handles an event once more that was handled before. The program has
-// kept what [geminihook.Event.MarshalBinary] returned. Calls with the same reason
-// handle the event once.
-func handleAgain(
-	ctx context.Context, store geminihook.Store, reason string, kept []byte,
-	fn func(context.Context, *geminihook.Event) error,
-) (geminihook.Outcome, error) {
-	ev := &geminihook.Event{}
-	if err := ev.UnmarshalBinary(kept); err != nil {
-		return geminihook.Outcome{}, err
-	}
-	again := &geminihook.Endpoint{
-		Store: store, // or Transactor, as in the program's own endpoint
-		Key: func(_ context.Context, ev *geminihook.Event) (string, error) {
-			return "again:" + reason + ":" + ev.ID, nil
-		},
-	}
-	return again.Process(ctx, ev, fn), nil
-}
-
-func ExampleEndpoint_Process() {
-	ev, err := geminihook.ParseUnverified(webhooktest.Body(geminihook.EventBatchSucceeded))
-	if err != nil {
-		log.Fatal(err)
-	}
-	ev.ID = "msg_1"
-	kept, err := ev.MarshalBinary()
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	store := &geminihook.MemoryStore{}
-	handle := func(ctx context.Context, ev *geminihook.Event) error {
-		fmt.Println("handling", ev.JobID())
-		return nil
-	}
-	for range 2 {
-		outcome, err := handleAgain(context.Background(), store, "ticket-4711", kept, handle)
-		fmt.Println(outcome.Result, err)
-	}
-	// Output:
-	// handling batch_123456
-	// processed <nil>
-	// duplicate <nil>
 }
 
 // The function puts the event into a queue, and a worker takes it from there.

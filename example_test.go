@@ -16,7 +16,6 @@ import (
 var (
 	errNotFound   = errors.New("not found")
 	fetchResults  = func(ctx context.Context, id string) error { return nil }
-	count         = func(metric string) {}
 	createJob     = func(metadata map[string]any) {}
 	handle        = func(ctx context.Context, ev *geminihook.Event) error { return nil }
 	staticSecrets = []string{webhooktest.TestSecret}

@@ -52,6 +52,7 @@ func Run(t *testing.T, b Backend) {
 		"transaction":  b.testNoTransaction,
 		"migrate":      b.testMigrate,
 		"purge":        b.testPurge,
+		"run again":    b.testRunAgain,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
