@@ -16,14 +16,15 @@ import (
 
 const doctorAbout = `Checks the API key, each static webhook, the configured secrets, the clock, and
 the key set of dynamic webhooks, and says what to do about what is wrong. With
--endpoint, it also delivers about 30 events to a deployed endpoint, genuine and
+-endpoint, it also delivers about 40 events to a deployed endpoint, genuine and
 forged, of the type "geminihook.doctor", which a program should ignore, and
-compares the responses with those of this library. The exit status is 1 if a check
-fails; a warning is no failure.`
+compares the responses with those of this library. With -endpoint-only, it does
+nothing else, and needs no API key. The exit status is 1 if a check fails; a warning
+is no failure.`
 
 type doctorFlags struct {
 	endpoint, env, events, jwks string
-	json                        bool
+	only, json                  bool
 }
 
 // diagnose is the command "doctor".
@@ -31,6 +32,7 @@ func diagnose(ctx context.Context, args []string, e *env) error {
 	var f doctorFlags
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	flags.StringVar(&f.endpoint, "endpoint", "", "test the endpoint at this `URL`, too")
+	flags.BoolVar(&f.only, "endpoint-only", false, "check only the secrets and the endpoint, which needs no API key, as in CI")
 	flags.StringVar(&f.env, "env", "", secretFileHelp)
 	flags.StringVar(&f.events, "events", "", "the `TYPES` that the program wants, separated by commas; by default all")
 	flags.StringVar(&f.jwks, "jwks", geminihook.GoogleKeySetURL, "the `URL` of the key set of dynamic webhooks")
@@ -43,6 +45,9 @@ func diagnose(ctx context.Context, args []string, e *env) error {
 	}
 	if f.endpoint != "" && !api.IsHTTP(f.endpoint) {
 		return &usageError{"the URL of -endpoint must begin with http:// or https://"}
+	}
+	if f.only && f.endpoint == "" {
+		return &usageError{"-endpoint-only needs -endpoint"}
 	}
 	want, err := eventList(f.events)
 	if err != nil {
@@ -74,6 +79,13 @@ func (f *doctorFlags) configured(e *env) ([]string, error) {
 func (f *doctorFlags) check(
 	ctx context.Context, e *env, want, configured []string, findings *findings,
 ) {
+	if f.only {
+		usable, results := doctor.Configured(configured)
+		findings.add(results...)
+		findings.add(f.permissions()...)
+		f.deliver(ctx, usable, findings)
+		return
+	}
 	keySet, ahead, dated := doctor.Keys(ctx, f.jwks)
 	client, all, listed := f.list(ctx, e, findings)
 	if client != nil {
@@ -95,12 +107,17 @@ func (f *doctorFlags) check(
 	}
 	findings.add(keySet)
 	if f.endpoint != "" {
-		test := &doctor.Endpoint{URL: f.endpoint, Secrets: usable}
-		test.Check(ctx, func(r doctor.Result) {
-			r.Check = "endpoint: " + r.Check
-			findings.add(r)
-		})
+		f.deliver(ctx, usable, findings)
 	}
+}
+
+// deliver tests the endpoint.
+func (f *doctorFlags) deliver(ctx context.Context, secrets []string, findings *findings) {
+	test := &doctor.Endpoint{URL: f.endpoint, Secrets: secrets}
+	test.Check(ctx, func(r doctor.Result) {
+		r.Check = "endpoint: " + r.Check
+		findings.add(r)
+	})
 }
 
 // list lists the webhooks, which checks the API key.

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestDoctorWithout: without a key or a secret, the doctor says so and goes on.
@@ -24,12 +29,43 @@ func TestDoctorWithout(t *testing.T) {
 	}
 }
 
+// TestDoctorEndpointOnly: a deployed endpoint can be tested without an API key, and
+// without a request to anything else.
+func TestDoctorEndpointOnly(t *testing.T) {
+	verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
+	require.NoError(t, err)
+	endpoint := &geminihook.Endpoint{Verifier: verifier, Logger: slog.New(slog.DiscardHandler)}
+	good := respondWith(t, endpoint.Handler(
+		func(context.Context, *geminihook.Event) error { return nil }).ServeHTTP)
+	secret := webhooktest.RandomSecret()
+	configured := map[string]string{"GEMINI_WEBHOOK_SECRET": secret}
+	fake, _ := newAPI(t)
+	args := []string{"doctor", "-json", "-jwks", fake.Keys.URL, "-endpoint-only", "-endpoint"}
+	status, out, errs := call(t, "", vars, append(args, good)...)
+	assert.NotContains(t, out, "API key")
+	assert.NotContains(t, out, "key set")
+	assert.Contains(t, out, "published", "the secret of the tests")
+	assert.Equal(t, exitFailed, status, out+errs)
+	status, out, errs = call(t, "", configured, append(args, good)...)
+	assert.Equal(t, exitFailed, status, out+errs)
+	assert.Contains(t, out, "Deploy this secret")
+
+	verifier, err = geminihook.NewHMAC(secret)
+	require.NoError(t, err)
+	endpoint.Verifier = verifier
+	out = ok(t, configured, append(args, good)...)
+	assert.NotContains(t, out, `"failure"`)
+	assert.NotContains(t, out, `"warning"`)
+	assert.Zero(t, fake.Keys.Fetches())
+}
+
 func TestDoctorUsage(t *testing.T) {
 	for args, want := range map[string]int{
-		"doctor x":            exitUsage,
-		"doctor -endpoint x":  exitUsage,
-		"doctor -env missing": exitFailed,
-		"doctor -h":           exitOK,
+		"doctor x":              exitUsage,
+		"doctor -endpoint x":    exitUsage,
+		"doctor -endpoint-only": exitUsage,
+		"doctor -env missing":   exitFailed,
+		"doctor -h":             exitOK,
 	} {
 		status, _, _ := call(t, "", nil, strings.Fields(args)...)
 		assert.Equal(t, want, status, args)

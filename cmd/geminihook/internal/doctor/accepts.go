@@ -40,15 +40,14 @@ func (e *Endpoint) genuine(ctx context.Context) (result Result, reached, accepte
 		do, reached = "Check the path of the URL: nothing receives deliveries there.", false
 	case http.StatusUnauthorized:
 		do = "If something in front of the program asks for credentials, exempt this path: Google has none. " +
-			"Otherwise, the program may not have this secret, " + name(e.Secrets[0]) + ". " + do
+			"Otherwise: " + e.cause(ctx, r)
 	case http.StatusForbidden:
 		result = warning(check, text,
 			"This is right if the endpoint accepts only events about its own jobs (Authorize). "+
 				"Otherwise, something in front of it refuses the event.")
 		return result, true, false
 	case http.StatusBadRequest:
-		do = "Either the program does not have this secret, " + name(e.Secrets[0]) + "; or its clock is off; or something on the way changes the body " +
-			"or splits the headers; or it refuses types that it does not know. " + do
+		do = e.cause(ctx, r) + " " + do
 	case http.StatusInternalServerError:
 		do = "The function must ignore types that it does not know, " +
 			"because Google may add some. " + do
@@ -89,6 +88,11 @@ func (e *Endpoint) accepted(ctx context.Context, report func(Result)) {
 	strange := webhooktest.NewBody([]byte(body), e.signer())
 	report(acknowledges("unfamiliar body", e.send(ctx, "unfamiliar body", strange),
 		"Google may add members and change others: an event must not be lost for that."))
+
+	spaced := fmt.Appendf(nil, "{ \"version\":\"v1\",\n  \"type\" :%q,\"timestamp\": %q,\t\"data\":{\"id\":\"\\u0061\\/b\"}}\r\n",
+		EventType, time.Now().UTC().Format(time.RFC3339))
+	report(acknowledges("body in another form", e.send(ctx, "body in another form", webhooktest.NewBody(spaced, e.signer())),
+		"It verifies JSON that it has encoded again, which need not be as Google writes it: verify the bytes that arrived."))
 
 	again := e.delivery()
 	first := e.send(ctx, "duplicate", again)

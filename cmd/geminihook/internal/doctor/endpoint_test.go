@@ -76,7 +76,7 @@ func TestHoles(t *testing.T) {
 		{"unknown type is refused", holes{unknownType: 400}, "genuine delivery", "duplicate"},
 		{"headers split at commas", holes{splits: true}, "genuine delivery", "duplicate"},
 		{"only the first signature", holes{v1OfFirst: true}, "several signatures", ""},
-		{"body encoded again", holes{reencodes: true}, "body with another spacing", ""},
+		{"body encoded again", holes{reencodes: true}, "body in another form; body with another spacing", ""},
 		{"no id needed", holes{noID: true}, "no webhook-id", ""},
 		{"JWT with the algorithm none", holes{jwt: true}, "JWT without a signature", ""},
 		{"strict body", holes{strict: true}, "unfamiliar body", ""},

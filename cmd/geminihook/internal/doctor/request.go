@@ -21,6 +21,7 @@ import (
 type response struct {
 	status  int
 	header  http.Header
+	text    string // the beginning of its body
 	elapsed time.Duration
 	err     error
 }
@@ -77,7 +78,10 @@ func (e *Endpoint) do(
 		defer e.mu.Unlock()
 		e.leaked = cmp.Or(e.leaked, check)
 	}
-	return response{status: resp.StatusCode, header: resp.Header, elapsed: now().Sub(start)}
+	return response{
+		status: resp.StatusCode, header: resp.Header, text: string(body),
+		elapsed: now().Sub(start),
+	}
 }
 
 // delivery returns a fresh genuine delivery of an event that no handler knows.
