@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/geminihook/geminihook v0.1.0
 	github.com/stretchr/testify v1.12.1
+	golang.org/x/text v0.23.0
 	google.golang.org/genai v1.77.0
 )
 
@@ -23,7 +24,6 @@ require (
 	golang.org/x/crypto v0.36.0 // indirect
 	golang.org/x/net v0.38.0 // indirect
 	golang.org/x/sys v0.31.0 // indirect
-	golang.org/x/text v0.23.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20240903143218-8af14fe29dc1 // indirect
 	google.golang.org/grpc v1.66.2 // indirect
 	google.golang.org/protobuf v1.34.2 // indirect

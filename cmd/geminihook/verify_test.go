@@ -183,6 +183,11 @@ func TestVerifyFiles(t *testing.T) {
 	content = bytes.ReplaceAll(content, []byte("\r"), nil)
 	content = bytes.ReplaceAll(content, []byte("\n"), []byte("\r\n"))
 	require.NoError(t, os.WriteFile(crlf, content, 0o600)) // as Git checks it out
+	gitLF := write("lf.http", webhooktest.NewBody([]byte("{\r\n\r\n}\n")).Sign(sent, signer))
+	content, err = os.ReadFile(gitLF)
+	require.NoError(t, err)
+	content = bytes.ReplaceAll(content, []byte("\r"), nil)
+	require.NoError(t, os.WriteFile(gitLF, content, 0o600)) // as Git commits it
 	for name, tt := range map[string]struct {
 		args   []string
 		status int
@@ -192,6 +197,7 @@ func TestVerifyFiles(t *testing.T) {
 		"a secret that is right":   {[]string{swappedFile, write("three.http", three)}, 1, "verify another of these deliveries"},
 		"a body that is cut short": {[]string{write("cut.http", cutShort)}, 1, "4 of 700 bytes arrived"},
 		"refused by a fast clock":  {[]string{write("refused-20260122T122005Z-1.http", one)}, 1, "20m0s before the time on the receiver's clock"},
+		"a body that Git made LF":  {[]string{gitLF}, 1, "changing some of the line endings"},
 		"a body with CRLF":         {[]string{crlf}, 1, "changing CRLF to LF"},
 		"refused, but genuine":     {[]string{write("refused-20260122T120006Z-1.http", one)}, 0, "with other secrets or keys"},
 	} {

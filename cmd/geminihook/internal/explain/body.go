@@ -71,6 +71,10 @@ var touches = []change{
 		"something changed the line endings; verify the body as it arrives",
 	}, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n")) }},
 	{step{
+		NUL, "removing NUL from the end of the body",
+		"something added it, such as a program in C; verify the body as it arrives, with its length",
+	}, func(b []byte) []byte { return bytes.TrimRight(b, "\x00") }},
+	{step{
 		Escapes, `replacing \/ by / in the body`,
 		`something decoded the JSON and encoded it again, and writes "/" in another way; verify the body as it arrives`,
 	}, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte(`\/`), []byte("/")) }},
@@ -111,6 +115,15 @@ func unwrap(body []byte) []candidate {
 			for _, w := range wrappings {
 				if inside := w.undo(c.body); len(inside) > 0 {
 					all = append(all, c.then(inside, w.step))
+				}
+			}
+			if len(c.body) > maxReencoded {
+				continue
+			}
+			for _, w := range conversions {
+				text := w.undo(c.body)
+				if len(text) > 0 && !bytes.Equal(text, c.body) {
+					all = append(all, c.then(text, w.step))
 				}
 			}
 		}

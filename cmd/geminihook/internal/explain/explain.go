@@ -80,7 +80,8 @@ func Explain(
 		return because(geminihook.ErrSignature, cause, text)
 	}
 	for _, search := range []func(*checker, []head, Delivery, []Delivery) (match, bool){
-		searchBodies, searchEncodings, searchSecrets, searchOthers,
+		searchBodies, searchLineEndings, searchEncodings, searchNumbers, searchSecrets,
+		searchOthers,
 	} {
 		if found, ok := search(c, heads, d, others); ok {
 			return found.verdict(d, now)
