@@ -21,6 +21,7 @@ type attempt struct {
 	cursor    int64 // grows with every attempt
 	at        time.Time
 	path      string
+	source    string // of a delivery: where it came from
 	header    http.Header
 	body      []byte
 	shared    bool   // the body is that of the attempt before

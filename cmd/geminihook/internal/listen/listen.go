@@ -70,6 +70,10 @@ func Start(cfg Config) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	form, err := geminihook.ParseSecret(webhooktest.RandomSecret())
+	if err != nil {
+		return nil, err
+	}
 	l := &Listener{}
 	if l.receive, err = net.Listen("tcp", cfg.Addr); err != nil {
 		return nil, err
@@ -88,7 +92,10 @@ func Start(cfg Config) (*Listener, error) {
 		ctx: ctx, cfg: cfg, store: newStore(), files: files, faults: &faults{},
 		forward:  newForwarder(target),
 		endpoint: &geminihook.Endpoint{Verifier: cfg.Verifier},
-		slots:    make(chan struct{}, maxRequests),
+		form:     &geminihook.HMAC{Secrets: []geminihook.Secret{form}},
+		bodies:   slots{limit: maxBodies},
+		others:   slots{limit: maxOtherBodies},
+		handling: make(chan struct{}, maxRequests),
 	}
 	page := &page{
 		ctx: ctx, receiver: rec, token: newToken(), receiveURL: l.ReceiveURL(),

@@ -16,8 +16,11 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-// maxRequests bounds the requests and replays that are handled at once.
-const maxRequests = 64
+const (
+	maxBodies      = 64 // bodies that are read at once, of requests with the headers of a delivery
+	maxOtherBodies = 8  // of others
+	maxRequests    = 64 // genuine deliveries and replays that are handled at once
+)
 
 // Notice tells what became of a request or a replay. Its Verdict is "genuine", "not
 // accepted", or "probe" for a request that is not a POST.
@@ -43,7 +46,10 @@ type receiver struct {
 	faults   *faults
 	forward  *forwarder // nil responds with 200
 	endpoint *geminihook.Endpoint
-	slots    chan struct{}
+	form     *geminihook.HMAC // for the headers alone: its secret verifies nothing
+	bodies   slots
+	others   slots // bodies that cannot be those of genuine deliveries
+	handling chan struct{}
 	noticing sync.Mutex
 }
 
@@ -56,13 +62,7 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rc.notice(Notice{Status: http.StatusMethodNotAllowed, Verdict: "probe"})
 		return
 	}
-	if !rc.enter() {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
-		return
-	}
-	defer rc.leave()
-	a := &attempt{path: r.URL.EscapedPath(), header: r.Header.Clone()}
+	a := &attempt{path: r.URL.EscapedPath(), header: r.Header.Clone(), source: sourceOf(r)}
 	rc.read(w, r, a)
 	ev, err := rc.endpoint.Receive(w, r)
 	if err != nil {
@@ -71,20 +71,37 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	// When the deadline passes, the context ends as if the sender had gone.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	if !rc.enter() {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+		return
+	}
+	defer rc.leave()
 	rc.accept(w, r, a, ev)
 }
 
-// enter takes a slot, and reports false if there is none.
+// enter lets a genuine delivery or a replay be handled, and reports false if too many
+// are.
 func (rc *receiver) enter() bool {
 	select {
-	case rc.slots <- struct{}{}:
+	case rc.handling <- struct{}{}:
 		return true
 	default:
 		return false
 	}
 }
 
-func (rc *receiver) leave() { <-rc.slots }
+func (rc *receiver) leave() { <-rc.handling }
+
+// pool returns the slots for the body of a request with these headers. Those with which
+// no delivery is genuine, because they are missing or too old, have few.
+func (rc *receiver) pool(header http.Header) *slots {
+	_, err := rc.form.Verify(rc.ctx, header, nil)
+	if errors.Is(err, geminihook.ErrHeader) || errors.Is(err, geminihook.ErrTimestamp) {
+		return &rc.others
+	}
+	return &rc.bodies
+}
 
 // maxBody is the default of geminihook.Endpoint.
 const maxBody = 1 << 20
@@ -97,8 +114,11 @@ func (rc *receiver) read(w http.ResponseWriter, r *http.Request, a *attempt) {
 		a.cutOff = true
 		return
 	}
+	pool, control := rc.pool(r.Header), http.NewResponseController(w)
+	own := pool.enter(a.source, func() { _ = control.SetReadDeadline(time.Unix(0, 0)) })
 	var err error
 	a.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	pool.leave(own)
 	if err == nil {
 		err = io.EOF
 	} else {
