@@ -16,8 +16,8 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-// The numbers of files after which a folder is full. Nothing is deleted: the
-// files are the user's.
+// The numbers of files after which a folder is full. No genuine delivery is deleted, nor
+// a file of an earlier run: the files are the user's.
 const (
 	maxGenuineFiles = 10_000
 	maxRefusedFiles = 200
@@ -31,7 +31,7 @@ var errReported = errors.New("listen: reported before")
 type files struct {
 	mu      sync.Mutex
 	good    folder
-	bad     folder
+	bad     refusedFiles
 	written map[int64]bool // genuine groups that have a file
 }
 
@@ -49,18 +49,13 @@ func newFiles(dir string) (*files, error) {
 	}
 	f := &files{
 		good:    folder{path: dir, limit: maxGenuineFiles},
-		bad:     folder{path: filepath.Join(dir, refusedDir), limit: maxRefusedFiles},
+		bad:     refusedFiles{dir: filepath.Join(dir, refusedDir), limit: maxRefusedFiles},
 		written: map[int64]bool{},
 	}
-	for _, d := range []*folder{&f.good, &f.bad} {
-		if err := os.MkdirAll(d.path, 0o755); err != nil {
-			return nil, err
-		}
-		if err := d.recount(); err != nil {
-			return nil, err
-		}
+	if err := os.MkdirAll(f.bad.dir, 0o700); err != nil {
+		return nil, err
 	}
-	return f, nil
+	return f, f.good.recount()
 }
 
 // recount counts the deliveries that are in the folder now.
@@ -106,7 +101,7 @@ func (f *files) refused(g *group, a *attempt) error {
 	return f.bad.write("refused-"+fileName(a.at, g.typ, fmt.Sprint(g.id, a.cursor)), a)
 }
 
-// write writes a complete file or none.
+// write writes a complete file or none, unless the folder is full.
 func (d *folder) write(name string, a *attempt) error {
 	if d.count >= d.limit { // unless the user has moved some away
 		if err := d.recount(); err != nil {
@@ -122,7 +117,16 @@ func (d *folder) write(name string, a *attempt) error {
 			d.path, d.count)
 	}
 	d.full = false
-	temp, err := os.CreateTemp(d.path, ".recording-*")
+	if err := writeFile(d.path, name, a); err != nil {
+		return err
+	}
+	d.count++
+	return nil
+}
+
+// writeFile writes a complete file or none.
+func writeFile(dir, name string, a *attempt) error {
+	temp, err := os.CreateTemp(dir, ".recording-*")
 	if err != nil {
 		return err
 	}
@@ -131,14 +135,12 @@ func (d *folder) write(name string, a *attempt) error {
 		err = closed
 	}
 	if err == nil {
-		err = os.Rename(temp.Name(), filepath.Join(d.path, name))
+		err = os.Rename(temp.Name(), filepath.Join(dir, name))
 	}
 	if err != nil {
 		_ = os.Remove(temp.Name())
-		return err
 	}
-	d.count++
-	return nil
+	return err
 }
 
 // essential returns the delivery with the headers that "verify" and "send" need.
