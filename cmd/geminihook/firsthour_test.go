@@ -95,7 +95,12 @@ func (h *hour) google(event geminihook.EventType) int {
 // get asks the page and returns the status of its response.
 func (h *hour) get(path string, into any) int {
 	h.t.Helper()
-	resp, err := http.Get(h.page + path)
+	req, err := http.NewRequest(http.MethodGet, h.page+path, nil)
+	if !assert.NoError(h.t, err) {
+		return 0
+	}
+	req.Header.Set("Authorization", "Bearer "+pageToken)
+	resp, err := http.DefaultClient.Do(req)
 	if !assert.NoError(h.t, err) {
 		return 0
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/geminihook/geminihook/cmd/geminihook/internal/api"
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/explain"
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/listen"
 	"github.com/geminihook/geminihook/webhooktest"
@@ -35,37 +36,70 @@ Google cannot reach this machine. A tunnel gives the first port a public URL:
   Cloud Run     Deploy a relay that publishes each request to Pub/Sub, and post
                 what you pull to this port with headers and body unchanged.
 
-Never expose the second port.`
+Never expose the second port. Its page needs the token in the printed address, which
+GEMINIHOOK_TOKEN sets: then your tests can use it.`
+
+// tokenVariable has the token of the page, if it is not to change with each start.
+const tokenVariable = "GEMINIHOOK_TOKEN"
+
+// listenFlags are the flags of "listen".
+type listenFlags struct {
+	config   listen.Config
+	verifier verifierFlags
+	setup    string
+	json     bool
+}
 
 func listenCommand(ctx context.Context, args []string, e *env) error {
-	var cfg listen.Config
-	var v verifierFlags
+	var f listenFlags
 	flags := flag.NewFlagSet("listen", flag.ContinueOnError)
-	flags.StringVar(&cfg.Addr, "addr", "127.0.0.1:8090", "receive deliveries at this `ADDRESS`")
-	flags.StringVar(&cfg.UI, "ui", "127.0.0.1:8091", "serve the page at this loopback `ADDRESS`")
-	flags.StringVar(&cfg.Forward, "forward", "", "forward genuine deliveries to the program at this `URL`")
-	flags.StringVar(&cfg.Dir, "dir", "", "write deliveries to this `FOLDER`, which is created if necessary")
-	asJSON := flags.Bool("json", false, "print one JSON object per request")
-	v.register(flags)
+	flags.StringVar(&f.config.Addr, "addr", "127.0.0.1:8090", "receive deliveries at this `ADDRESS`")
+	flags.StringVar(&f.config.UI, "ui", "127.0.0.1:8091", "serve the page at this loopback `ADDRESS`")
+	flags.StringVar(&f.config.Forward, "forward", "", "forward genuine deliveries to the program at this `URL`")
+	flags.StringVar(&f.config.Dir, "dir", "", "write deliveries to this `FOLDER`, which is created if necessary")
+	flags.StringVar(&f.setup, "setup", "", "create a static webhook that delivers to this public `URL` of the first port, and delete it at the end")
+	flags.BoolVar(&f.json, "json", false, "print one JSON object per request")
+	f.verifier.register(flags)
 	if err := parse(flags, args, e, "listen [flags]", listenAbout); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {
 		return &usageError{"it takes no arguments"}
 	}
-	keys, err := v.keys(e)
+	if f.setup != "" {
+		if err := api.CheckURL(f.setup); err != nil {
+			return &usageError{"-setup: " + err.Error()}
+		}
+		f.verifier.optional = true
+	}
+	keys, err := f.verifier.keys(e)
 	if err != nil {
 		return err
 	}
-	if cfg.Verifier, err = v.verifier(keys); err != nil {
+	if f.setup == "" {
+		return f.serve(ctx, e, keys)
+	}
+	webhook, secret, err := newTemporary(ctx, e, f.setup)
+	if err != nil {
+		return err
+	}
+	keys.Secrets = append(keys.Secrets, secret)
+	return errors.Join(f.serve(ctx, e, keys), webhook.remove(ctx))
+}
+
+// serve listens until the context ends.
+func (f *listenFlags) serve(ctx context.Context, e *env, keys explain.Keys) (err error) {
+	cfg := f.config
+	if cfg.Verifier, err = f.verifier.verifier(keys); err != nil {
 		return err
 	}
 	for _, s := range keys.Secrets {
 		cfg.Signers = append(cfg.Signers, webhooktest.Static(s))
 	}
+	cfg.Token = e.getenv(tokenVariable)
 	cfg.Explain = explainer(keys)
 	cfg.Observe, cfg.Problem = e.notice, e.problem
-	if *asJSON {
+	if f.json {
 		cfg.Observe = func(n listen.Notice) { _ = e.line(n) }
 	}
 	l, err := listen.Start(cfg)
@@ -75,37 +109,30 @@ func listenCommand(ctx context.Context, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
-	if !*asJSON {
+	if f.json {
+		fmt.Fprintf(e.err, "page  %s\n", l.OpenURL()) // which is no line about a request
+	} else {
 		e.listening(l, &cfg)
 	}
 	return l.Serve(ctx)
 }
 
-// explainer returns a function for [listen.Config] that explains one delivery at a
-// time, and otherwise returns the text of the error: explaining takes work, and a
-// stranger who finds the tunnel must not get more of it.
-func explainer(keys explain.Keys) func(context.Context, *webhooktest.Delivery, error) []string {
-	busy := make(chan struct{}, 1)
-	return func(ctx context.Context, d *webhooktest.Delivery, err error) []string {
-		select {
-		case busy <- struct{}{}:
-			defer func() { <-busy }()
-		default:
-			return []string{plain(err)}
-		}
-		verdict := explain.Explain(ctx, explain.Delivery{Header: d.Header, Body: d.Body}, keys,
-			time.Now())
+// explainer returns a function for [listen.Config] that explains why a delivery was not
+// accepted, in the words of "verify".
+func explainer(keys explain.Keys) func(context.Context, listen.Refusal) []string {
+	return func(ctx context.Context, r listen.Refusal) []string {
+		verdict := explain.Explain(ctx, explain.Delivery{Header: r.Header, Body: r.Body}, keys, r.At)
 		if len(verdict.Hints) > 0 && !verdict.Genuine {
 			return verdict.Hints
 		}
-		return []string{plain(err)}
+		return []string{plain(r.Err)}
 	}
 }
 
 // listening prints where everything is.
 func (e *env) listening(l *listen.Listener, cfg *listen.Config) {
 	fmt.Fprintf(e.out, "receiving   %s  (any path; expose this port)\n", l.ReceiveURL())
-	fmt.Fprintf(e.out, "page        %s  (never expose this port)\n", l.PageURL())
+	fmt.Fprintf(e.out, "page        %s\n            (for you alone; never expose this port)\n", l.OpenURL())
 	if target, err := url.Parse(cfg.Forward); err == nil && cfg.Forward != "" {
 		fmt.Fprintf(e.out, "forwarding  %s\n", visible(target.Redacted()))
 	}

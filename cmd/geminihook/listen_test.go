@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +26,14 @@ import (
 // listening runs the command until the test ends and returns the URLs of its two
 // ports and a function that ends it and returns its output.
 func listening(t *testing.T, args ...string) (receive, page string, end func() string) {
+	t.Helper()
+	return listeningWith(t, vars, args...)
+}
+
+// listeningWith is listening with other environment variables.
+func listeningWith(
+	t *testing.T, vars map[string]string, args ...string,
+) (receive, page string, end func() string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	r, w := io.Pipe()
@@ -97,6 +107,53 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// TestListenToken: the printed address opens the page, also if the output is JSON.
+func TestListenToken(t *testing.T) {
+	for _, flags := range [][]string{nil, {"-json"}} {
+		ctx, stop := context.WithCancel(t.Context())
+		var out, errs safeBuffer
+		ended := make(chan int, 1)
+		go func() {
+			args := append([]string{"listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0"}, flags...)
+			only := map[string]string{"GEMINI_WEBHOOK_SECRET": webhooktest.TestSecret}
+			ended <- run(ctx, args, &env{out: &out, err: &errs, getenv: lookUp(only)})
+		}()
+		address := regexp.MustCompile(`http://\S+\?token=\S+`)
+		var url string
+		require.Eventually(t, func() bool {
+			url = address.FindString(out.String() + errs.String())
+			return url != ""
+		}, time.Minute, time.Millisecond)
+		jar, err := cookiejar.New(nil)
+		require.NoError(t, err)
+		resp, err := (&http.Client{Jar: jar}).Get(url)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, http.StatusOK, resp.StatusCode)
+		stop()
+		assert.Zero(t, <-ended)
+		assert.Equal(t, flags == nil, strings.Contains(out.String(), "?token="), "not among the lines for scripts")
+	}
+}
+
+// safeBuffer is a buffer for a command that runs beside the test.
+type safeBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // TestListenExplains checks that the reasons are those of "verify".
 func TestListenExplains(t *testing.T) {
 	receive, page, end := listening(t)
@@ -107,7 +164,7 @@ func TestListenExplains(t *testing.T) {
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
-	resp, err = http.Get(page + "api/deliveries/1")
+	resp, err = http.Get(page + "api/deliveries/1?token=" + pageToken)
 	require.NoError(t, err)
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)

@@ -45,7 +45,12 @@ func lookUp(vars map[string]string) func(string) string {
 // flat returns the text without its line breaks, which depend on what is in it.
 func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-var vars = map[string]string{"GEMINI_WEBHOOK_SECRET": webhooktest.TestSecret}
+// pageToken opens the page of "listen" in tests.
+const pageToken = "page-token-of-the-tests"
+
+var vars = map[string]string{
+	"GEMINI_WEBHOOK_SECRET": webhooktest.TestSecret, "GEMINIHOOK_TOKEN": pageToken,
+}
 
 func TestUsage(t *testing.T) {
 	for _, tt := range []struct {

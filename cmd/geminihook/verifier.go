@@ -12,6 +12,7 @@ import (
 type verifierFlags struct {
 	secretFile, jwks string
 	google           bool
+	optional         bool // whether there need not be a secret or a key set
 }
 
 func (v *verifierFlags) register(flags *flag.FlagSet) {
@@ -31,7 +32,7 @@ func (v *verifierFlags) keys(e *env) (explain.Keys, error) {
 	if v.dynamic() {
 		keys.Dynamic = &geminihook.KeySet{URL: v.jwks, Tolerance: math.MaxInt64}
 	}
-	if len(texts) == 0 && !v.dynamic() {
+	if len(texts) == 0 && !v.dynamic() && !v.optional {
 		return explain.Keys{}, &usageError{"nothing to verify with: set GEMINI_WEBHOOK_SECRET, or use -secret-file, -jwks, or -google"}
 	}
 	return keys, nil

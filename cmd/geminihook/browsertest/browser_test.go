@@ -214,8 +214,8 @@ func startAt(t *testing.T, addr, ui, forward string) *listen.Listener {
 	require.NoError(t, err)
 	l, err := listen.Start(listen.Config{
 		Addr: addr, UI: ui, Forward: forward, Verifier: verifier, Signers: []webhooktest.Signer{signer},
-		Explain: func(_ context.Context, _ *webhooktest.Delivery, err error) []string {
-			return []string{strings.TrimPrefix(err.Error(), "geminihook: ")}
+		Explain: func(_ context.Context, r listen.Refusal) []string {
+			return []string{strings.TrimPrefix(r.Err.Error(), "geminihook: ")}
 		},
 	})
 	require.NoError(t, err)

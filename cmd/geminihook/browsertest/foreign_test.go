@@ -53,6 +53,6 @@ func TestForeign(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusForbidden, status)
 
-	own := newTab(t, l.PageURL(), desktop)
+	own := newTab(t, l.OpenURL(), desktop)
 	own.until(rows + ` === 1`)
 }

@@ -26,7 +26,7 @@ const rows = `[...document.querySelectorAll("#rows li")].filter(li => !li.hidden
 func TestArrival(t *testing.T) {
 	var status atomic.Int64
 	l := start(t, program(t, func(*http.Request) int { return int(status.Load()) }))
-	p := newTab(t, l.PageURL(), desktop)
+	p := newTab(t, l.OpenURL(), desktop)
 	p.until(live + ` && !document.querySelector("#empty").hidden`)
 	p.eval(`window.loadedOnce = true`)
 	assert.Contains(t, p.text("#empty"), "geminihook send "+l.ReceiveURL())
@@ -66,7 +66,7 @@ func TestDetail(t *testing.T) {
 		map[string]any{"order": "1042"}))
 	d.Sign(time.Now().Add(-time.Minute), signer)
 	deliver(t, l, d)
-	p := newTab(t, l.PageURL(), desktop)
+	p := newTab(t, l.OpenURL(), desktop)
 	p.until(rows + ` === 1`)
 	p.click(".row")
 	p.until(`document.querySelector("#detail h2")?.textContent === "video.generated"`)
@@ -108,7 +108,7 @@ func TestKeyboard(t *testing.T) {
 	} {
 		deliver(t, l, webhooktest.New(typ, signer))
 	}
-	p := newTab(t, l.PageURL(), desktop)
+	p := newTab(t, l.OpenURL(), desktop)
 	p.until(rows + ` === 3`)
 	shows := func(typ string) {
 		t.Helper()
@@ -150,7 +150,7 @@ func TestFilter(t *testing.T) {
 	}
 	deliver(t, l, webhooktest.New(geminihook.EventVideoGenerated, signer))
 	deliver(t, l, webhooktest.New(geminihook.EventBatchFailed, signer).Tampered())
-	p := newTab(t, l.PageURL(), desktop)
+	p := newTab(t, l.OpenURL(), desktop)
 	p.until(rows + ` === 7`)
 	set := func(id, value string) {
 		t.Helper()
@@ -178,7 +178,7 @@ func TestFilter(t *testing.T) {
 // error, and forget everything.
 func TestFault(t *testing.T) {
 	l := start(t, "")
-	p := newTab(t, l.PageURL(), desktop)
+	p := newTab(t, l.OpenURL(), desktop)
 	p.until(live)
 	p.eval(`document.querySelector("#left").value = 2`)
 	p.click("#fault button")
@@ -199,7 +199,7 @@ func TestFault(t *testing.T) {
 // it more elements than they need, and that each further one costs one row.
 func TestMany(t *testing.T) {
 	l := start(t, "")
-	p := newTab(t, l.PageURL(), desktop)
+	p := newTab(t, l.OpenURL(), desktop)
 	p.until(live)
 	p.eval(`window.drawn = 0; new MutationObserver(all => { for (const m of all) drawn += m.addedNodes.length; }).observe(document.querySelector("#rows"), {childList: true})`)
 	for range 500 {
@@ -238,7 +238,7 @@ func TestHostile(t *testing.T) {
 		"\x00\xff\x1b]0;owned\a</pre><script>document.title='owned'</script>"...)
 	deliver(t, l, forged)
 
-	p := newTab(t, l.PageURL(), desktop)
+	p := newTab(t, l.OpenURL(), desktop)
 	p.until(rows + ` === 2`)
 	for _, n := range []string{"1", "2"} {
 		p.eval("location.hash = " + n)

@@ -65,10 +65,10 @@ func TestShots(t *testing.T) {
 		{"390-dark", size{390, 844, "dark"}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			p := newTab(t, none.PageURL(), s.size)
+			p := newTab(t, none.OpenURL(), s.size)
 			p.until(`!document.querySelector("#empty").hidden && document.querySelector("#live").dataset.state === "live"`)
 			p.shoot(s.name + "-empty")
-			p = newTab(t, l.PageURL(), s.size)
+			p = newTab(t, l.OpenURL(), s.size)
 			p.until(`document.querySelectorAll(".row").length === 9`)
 			p.shoot(s.name + "-list")
 			for _, n := range []string{"9", "5", "8"} {

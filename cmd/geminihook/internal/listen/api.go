@@ -3,17 +3,22 @@ package listen
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/geminihook/geminihook"
+	"github.com/geminihook/geminihook/webhooktest"
 )
 
 const (
 	defaultWait = 30 * time.Second
 	maxWait     = 5 * time.Minute
-	maxQuery    = 200     // bytes of a search
-	maxCommand  = 4 << 10 // bytes of the body of a request to the page
+	maxQuery    = 200       // bytes of a search
+	maxCommand  = 4 << 10   // bytes of the body of a request to the page
+	maxSent     = 512 << 10 // if it has an event in it, as a JSON string
 )
 
 // list responds with the groups, newest first.
@@ -122,6 +127,7 @@ func (p *page) wait(w http.ResponseWriter, r *http.Request) {
 
 // one responds with everything about a delivery.
 func (p *page) one(w http.ResponseWriter, r *http.Request) {
+	p.receiver.explainLater(r.Context(), number(r))
 	var d *detail
 	p.receiver.store.with(number(r), func(g *group) { d = g.detail() })
 	if d == nil {
@@ -184,6 +190,31 @@ func (p *page) replay(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// example responds with the body of an event of a type, to be edited.
+func (p *page) example(w http.ResponseWriter, r *http.Request) {
+	d := webhooktest.New(geminihook.EventType(r.URL.Query().Get("type")))
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, indent(d.Body, "", "  ")) // the browser may have gone
+}
+
+// sendTest sends an event that was made on the page to the local program.
+func (p *page) sendTest(w http.ResponseWriter, r *http.Request) {
+	var ask struct {
+		Body string `json:"body"`
+	}
+	if !commandOf(w, r, &ask, maxSent) {
+		return
+	}
+	number, res, err := p.receiver.sendTest(r.Context(), []byte(ask.Body))
+	if err != nil {
+		fail(w, http.StatusConflict, err.Error())
+		return
+	}
+	respond(w, http.StatusOK, map[string]any{
+		"number": number, "status": res.status, "note": res.note, "elapsed_ms": ms(res.elapsed),
+	})
+}
+
 func (p *page) setFault(w http.ResponseWriter, r *http.Request) {
 	var f fault
 	if !command(w, r, &f) {
@@ -213,7 +244,12 @@ func number(r *http.Request) int64 {
 
 // command decodes the body of a request that changes something.
 func command(w http.ResponseWriter, r *http.Request, into any) bool {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxCommand))
+	return commandOf(w, r, into, maxCommand)
+}
+
+// commandOf is [command] with a bound on the body in bytes.
+func commandOf(w http.ResponseWriter, r *http.Request, into any, limit int64) bool {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
 	dec.DisallowUnknownFields()
 	if dec.Decode(into) != nil {
 		fail(w, http.StatusBadRequest, "the body is not the JSON object that is expected")

@@ -98,7 +98,7 @@ func TestWait(t *testing.T) {
 func TestStream(t *testing.T) {
 	b := start(t, listen.Config{})
 	b.deliver(webhooktest.New(geminihook.EventBatchSucceeded, signer))
-	resp, err := http.Get(b.PageURL() + "api/stream")
+	resp, err := http.Get(b.PageURL() + "api/stream?token=" + pageToken)
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	assert.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))

@@ -21,22 +21,24 @@ type attempt struct {
 	cursor    int64 // grows with every attempt
 	at        time.Time
 	path      string
-	source    string // of a delivery: where it came from
+	source    string    // of a delivery: where it came from
+	began     time.Time // when its headers had arrived
 	header    http.Header
 	body      []byte
 	shared    bool   // the body is that of the attempt before
 	cutOff    bool   // the body was too large or incomplete
 	duplicate bool   // arrived while or after another attempt succeeded
-	replay    string // "same" or "fresh", or empty for a delivery
+	replay    string // "same", "fresh" or "test", or empty for a delivery
 	fault     string // the fault that was asked for
 	result
 }
 
 // result is what became of an attempt.
 type result struct {
-	status     int    // zero while in progress
-	note       string // what the status alone does not tell
-	response   string // the beginning of the local program's response
+	status     int         // zero while in progress
+	note       string      // what the status alone does not tell
+	response   string      // the beginning of the local program's response
+	headers    [][2]string // of that response
 	retryAfter string
 	elapsed    time.Duration
 }
@@ -51,6 +53,7 @@ type group struct {
 	genuine      bool
 	proof        geminihook.Proof
 	reasons      []string
+	unexplained  error // why it was refused, if the reasons do not tell yet
 
 	attempts                      []*attempt // the latest ones
 	received, duplicates, replays int

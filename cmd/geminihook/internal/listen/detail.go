@@ -3,6 +3,7 @@ package listen
 import (
 	"bytes"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -40,7 +41,8 @@ type attemptDetail struct {
 	Fault     string      `json:"fault"`
 	Status    int         `json:"status"`
 	Note      string      `json:"note"`
-	Response  string      `json:"response"`
+	Response  string      `json:"response"` // the beginning of the body
+	Answered  [][2]string `json:"response_headers"`
 	ElapsedMS float64     `json:"elapsed_ms"`
 }
 
@@ -82,12 +84,19 @@ func (a *attempt) detail() attemptDetail {
 		Status:    a.status,
 		Note:      a.note,
 		Response:  a.response,
+		Answered:  append([][2]string{}, a.headers...),
 		ElapsedMS: ms(a.elapsed),
 	}
-	for _, name := range slices.Sorted(maps.Keys(a.header)) {
-		for _, value := range a.header[name] {
-			d.Headers = append(d.Headers, [2]string{name, value})
+	d.Headers = append(d.Headers, pairs(a.header)...)
+	return d
+}
+
+// pairs returns the lines of a header, sorted by their names.
+func pairs(header http.Header) (lines [][2]string) {
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			lines = append(lines, [2]string{name, value})
 		}
 	}
-	return d
+	return lines
 }

@@ -26,7 +26,9 @@ type Delivery struct {
 // your program has responded to it.
 func waitFor(t *testing.T, eventType, job string) Delivery {
 	t.Helper()
-	query := url.Values{"type": {eventType}, "job": {job}, "timeout": {"5m"}}
+	query := url.Values{
+		"type": {eventType}, "job": {job}, "timeout": {"5m"}, "token": {os.Getenv("GEMINIHOOK_TOKEN")},
+	}
 	resp, err := http.Get(os.Getenv("GEMINIHOOK_PAGE") + "api/wait?" + query.Encode())
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +61,7 @@ func createBatch(t *testing.T) string {
 	t.Helper()
 	b := start(t, listen.Config{Forward: newProgram(t).URL})
 	t.Setenv("GEMINIHOOK_PAGE", b.PageURL())
+	t.Setenv("GEMINIHOOK_TOKEN", pageToken)
 	go b.deliver(webhooktest.NewData(&geminihook.BatchSucceeded{ID: "batch_123456"}, signer))
 	return "batch_123456"
 }

@@ -62,7 +62,8 @@ func (f *forwarder) send(ctx context.Context, header http.Header, body []byte) r
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxResponse)) // its status is what counts
 	res := result{
 		status: resp.StatusCode, response: string(text[:min(len(text), shownResponse)]),
-		retryAfter: resp.Header.Get("Retry-After"), elapsed: time.Since(start),
+		headers: shownHeaders(resp.Header), retryAfter: resp.Header.Get("Retry-After"),
+		elapsed: time.Since(start),
 	}
 	switch code := resp.StatusCode; {
 	case code >= 300 && code <= 399:
@@ -72,6 +73,19 @@ func (f *forwarder) send(ctx context.Context, header http.Header, body []byte) r
 			code)
 	}
 	return res
+}
+
+// shownHeaders returns the first headers of a response, shortened: it is kept for the page.
+func shownHeaders(header http.Header) [][2]string {
+	const most, longest = 32, 256
+	lines := pairs(header)
+	lines = lines[:min(len(lines), most)]
+	for i := range lines {
+		if value := lines[i][1]; len(value) > longest {
+			lines[i][1] = strings.ToValidUTF8(strings.Clone(value[:longest]), "") + "..."
+		}
+	}
+	return lines
 }
 
 func explainFailure(err error) (status int, note string) {

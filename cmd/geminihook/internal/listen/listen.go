@@ -31,6 +31,7 @@ type Config struct {
 	UI      string // where the page is served; must be a loopback address
 	Forward string // the URL of the local program; empty responds with 200 to genuine deliveries
 	Dir     string // the folder for the files; empty writes none
+	Token   string // with which the page is opened; empty makes a random one
 
 	// Verifier decides which deliveries are genuine.
 	Verifier geminihook.Verifier
@@ -38,9 +39,10 @@ type Config struct {
 	// there are none, deliveries can only be replayed unchanged.
 	Signers []webhooktest.Signer
 	// Explain returns the reasons for which a delivery was not accepted, in
-	// words for the user. The error is that of [geminihook.Endpoint.Receive]. Nil
-	// shows the text of the error.
-	Explain func(ctx context.Context, d *webhooktest.Delivery, err error) []string
+	// words for the user. That takes work, of which a stranger who finds the tunnel must
+	// not cause much: one delivery is explained at a time. Those that arrive meanwhile
+	// are explained when the user opens them. Nil shows the text of the error.
+	Explain func(ctx context.Context, r Refusal) []string
 	// Observe is called after each request and each replay, one call at a time.
 	// Nil calls nothing.
 	Observe func(Notice)
@@ -52,6 +54,7 @@ type Config struct {
 type Listener struct {
 	receive, page net.Listener
 	servers       [2]*http.Server
+	access        access
 	stop          context.CancelFunc // ends streams, waits, and forwarded requests
 }
 
@@ -86,25 +89,30 @@ func Start(cfg Config) (*Listener, error) {
 		l.close()
 		return nil, err
 	}
+	if l.access, err = newAccess(cfg.Token, l.page.Addr().String()); err != nil {
+		l.close()
+		return nil, err
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	rec := &receiver{
 		ctx: ctx, cfg: cfg, store: newStore(), files: files, faults: &faults{},
-		forward:  newForwarder(target),
-		endpoint: &geminihook.Endpoint{Verifier: cfg.Verifier},
-		form:     &geminihook.HMAC{Secrets: []geminihook.Secret{form}},
-		bodies:   slots{limit: maxBodies},
-		others:   slots{limit: maxOtherBodies},
-		handling: make(chan struct{}, maxRequests),
+		forward:    newForwarder(target),
+		endpoint:   &geminihook.Endpoint{Verifier: cfg.Verifier},
+		form:       &geminihook.HMAC{Secrets: []geminihook.Secret{form}},
+		bodies:     slots{limit: maxBodies},
+		others:     slots{limit: maxOtherBodies},
+		handling:   make(chan struct{}, maxRequests),
+		explaining: make(chan struct{}, 1),
 	}
 	page := &page{
-		ctx: ctx, receiver: rec, token: newToken(), receiveURL: l.ReceiveURL(),
+		ctx: ctx, receiver: rec, token: newToken(), access: l.access, receiveURL: l.ReceiveURL(),
 		signing: len(cfg.Signers) > 0,
 		streams: make(chan struct{}, maxStreams),
 	}
 	l.servers = [2]*http.Server{
 		newServer(rec),
-		newServer(protect(page.routes(), l.page.Addr().String(), page.token)),
+		newServer(protect(page.routes(), l.page.Addr().String(), page.token, l.access)),
 	}
 	return l, nil
 }
@@ -123,8 +131,11 @@ func newServer(h http.Handler) *http.Server {
 // ReceiveURL is the URL to which deliveries are sent.
 func (l *Listener) ReceiveURL() string { return "http://" + l.receive.Addr().String() + "/" }
 
-// PageURL is the URL of the page.
+// PageURL is the URL of the page, which needs a token: see [Listener.OpenURL].
 func (l *Listener) PageURL() string { return "http://" + l.page.Addr().String() + "/" }
+
+// OpenURL is the URL with which the user opens the page: with the token.
+func (l *Listener) OpenURL() string { return l.PageURL() + "?token=" + l.access.token }
 
 // Serve serves both ports until the context ends, and returns nil then.
 func (l *Listener) Serve(ctx context.Context) error {

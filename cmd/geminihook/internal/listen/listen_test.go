@@ -39,7 +39,7 @@ type bench struct {
 func start(t *testing.T, cfg listen.Config) *bench {
 	t.Helper()
 	b := &bench{t: t}
-	cfg.Addr, cfg.UI = "127.0.0.1:0", "127.0.0.1:0"
+	cfg.Addr, cfg.UI, cfg.Token = "127.0.0.1:0", "127.0.0.1:0", pageToken
 	if cfg.Verifier == nil {
 		verifier, err := geminihook.NewHMAC(webhooktest.TestSecret)
 		require.NoError(t, err)
@@ -71,8 +71,15 @@ func (b *bench) deliver(d *webhooktest.Delivery) *http.Response {
 	return b.do(req)
 }
 
+// pageToken opens the page in tests.
+const pageToken = "page-token-of-the-tests"
+
+// do sends a request, to the page with its token.
 func (b *bench) do(req *http.Request) *http.Response {
 	b.t.Helper()
+	if "http://"+req.URL.Host+"/" == b.PageURL() {
+		req.Header.Set("Authorization", "Bearer "+pageToken)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(b.t, err)
 	body, err := io.ReadAll(resp.Body)
@@ -95,6 +102,8 @@ type delivery struct {
 		Cursor, Status         int64
 		Note, Replay, Response string
 		Fault, Path            string
+		Elapsed                float64     `json:"elapsed_ms"`
+		Answered               [][2]string `json:"response_headers"`
 		Duplicate              bool
 		Headers                [][2]string
 	}
@@ -239,7 +248,7 @@ func TestEnd(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Serve(ctx) }()
-	stream, err := http.Get(l.PageURL() + "api/stream")
+	stream, err := http.Get(strings.Replace(l.OpenURL(), "?", "api/stream?", 1))
 	require.NoError(t, err)
 	defer stream.Body.Close()
 	stop()

@@ -5,6 +5,8 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
+
+	"github.com/geminihook/geminihook"
 )
 
 //go:embed page
@@ -12,11 +14,19 @@ var assets embed.FS
 
 var index = template.Must(template.ParseFS(assets, "page/index.html"))
 
+// types are those of which the page offers an event.
+var types = []geminihook.EventType{
+	geminihook.EventBatchSucceeded, geminihook.EventBatchFailed, geminihook.EventBatchExpired,
+	geminihook.EventInteractionCompleted, geminihook.EventInteractionFailed,
+	geminihook.EventInteractionRequiresAction, geminihook.EventVideoGenerated,
+}
+
 // page serves the page and its API.
 type page struct {
 	ctx        context.Context // ends with the listener
 	receiver   *receiver
 	token      string
+	access     access
 	receiveURL string
 	signing    bool // whether deliveries can be signed again
 	streams    chan struct{}
@@ -29,7 +39,8 @@ func (p *page) routes() http.Handler {
 	for name, contentType := range map[string]string{
 		"app.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml",
 		"app.js": "text/javascript; charset=utf-8", "list.js": "text/javascript; charset=utf-8",
-		"detail.js": "text/javascript; charset=utf-8", "dom.js": "text/javascript; charset=utf-8",
+		"detail.js": "text/javascript; charset=utf-8", "send.js": "text/javascript; charset=utf-8",
+		"dom.js": "text/javascript; charset=utf-8",
 	} {
 		mux.HandleFunc("GET /"+name, asset(name, contentType))
 	}
@@ -40,6 +51,8 @@ func (p *page) routes() http.Handler {
 	mux.HandleFunc("GET /api/wait", p.wait)
 	mux.HandleFunc("GET /api/stream", p.stream)
 	mux.HandleFunc("POST /api/deliveries/{number}/replay", p.replay)
+	mux.HandleFunc("GET /api/example", p.example)
+	mux.HandleFunc("POST /api/send", p.sendTest)
 	mux.HandleFunc("POST /api/fault", p.setFault)
 	mux.HandleFunc("POST /api/clear", p.clear)
 	return mux
@@ -47,14 +60,17 @@ func (p *page) routes() http.Handler {
 
 func (p *page) index(w http.ResponseWriter, _ *http.Request) {
 	data := struct {
-		Token, Run, Receive, Forward string
-		Signing                      bool
-		MaxGenuine, MaxRefused       int
+		Token, Access, Run, Receive, Forward string
+		Signing                              bool
+		Types                                []geminihook.EventType
+		MaxGenuine, MaxRefused               int
 	}{
 		Token:      p.token,
+		Access:     p.access.token,
 		Run:        p.token[:8],
 		Receive:    p.receiveURL,
 		Signing:    p.signing,
+		Types:      types,
 		MaxGenuine: maxGenuine,
 		MaxRefused: maxRefused,
 	}

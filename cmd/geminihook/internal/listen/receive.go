@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/geminihook/geminihook"
-	"github.com/geminihook/geminihook/webhooktest"
 )
 
 const (
@@ -32,25 +31,26 @@ type Notice struct {
 	Type      string    `json:"type"`
 	Attempt   int       `json:"attempt"` // counts the deliveries with this id
 	Duplicate bool      `json:"duplicate"`
-	Replay    string    `json:"replay,omitempty"`  // "same" or "fresh"
+	Replay    string    `json:"replay,omitempty"`  // "same", "fresh", or "test" for an event made on the page
 	Reasons   []string  `json:"reasons,omitempty"` // why it was not accepted
 	Note      string    `json:"note,omitempty"`    // what the status alone does not tell
 }
 
 // receiver handles the requests that the tunnel brings.
 type receiver struct {
-	ctx      context.Context // ends with the listener
-	cfg      Config
-	store    *store
-	files    *files
-	faults   *faults
-	forward  *forwarder // nil responds with 200
-	endpoint *geminihook.Endpoint
-	form     *geminihook.HMAC // for the headers alone: its secret verifies nothing
-	bodies   slots
-	others   slots // bodies that cannot be those of genuine deliveries
-	handling chan struct{}
-	noticing sync.Mutex
+	ctx        context.Context // ends with the listener
+	cfg        Config
+	store      *store
+	files      *files
+	faults     *faults
+	forward    *forwarder // nil responds with 200
+	endpoint   *geminihook.Endpoint
+	form       *geminihook.HMAC // for the headers alone: its secret verifies nothing
+	bodies     slots
+	others     slots // bodies that cannot be those of genuine deliveries
+	handling   chan struct{}
+	explaining chan struct{}
+	noticing   sync.Mutex
 }
 
 func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -62,7 +62,7 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rc.notice(Notice{Status: http.StatusMethodNotAllowed, Verdict: "probe"})
 		return
 	}
-	a := &attempt{path: r.URL.EscapedPath(), header: r.Header.Clone(), source: sourceOf(r)}
+	a := &attempt{path: r.URL.EscapedPath(), header: r.Header.Clone(), source: sourceOf(r), began: time.Now()}
 	rc.read(w, r, a)
 	ev, err := rc.endpoint.Receive(w, r)
 	if err != nil {
@@ -136,10 +136,13 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 // refuse keeps a delivery that was not accepted apart, and responds as an
 // endpoint does. The local program never sees it.
 func (rc *receiver) refuse(w http.ResponseWriter, r *http.Request, a *attempt, err error) {
-	d := &webhooktest.Delivery{Header: a.header, Body: a.body}
-	g := &group{key: d.ID(), id: claim(d.ID()), reasons: []string{err.Error()}}
-	if rc.cfg.Explain != nil {
-		g.reasons = rc.cfg.Explain(r.Context(), d, err)
+	id := a.header.Get("Webhook-Id")
+	g := &group{key: id, id: claim(id)}
+	reasons, done := rc.explain(r.Context(), Refusal{
+		Header: a.header, Body: a.body, At: time.Now(), Err: err,
+	})
+	if g.reasons = reasons; !done {
+		g.unexplained = err
 	}
 	if ev, parseErr := geminihook.ParseUnverified(a.body); parseErr == nil {
 		g.typ, g.job = claim(string(ev.Type)), claim(ev.JobID())
@@ -151,7 +154,7 @@ func (rc *receiver) refuse(w http.ResponseWriter, r *http.Request, a *attempt, e
 	if fileErr := rc.files.refused(g, a); fileErr != nil {
 		rc.problem(fileErr)
 	}
-	rc.end(w, g, a, result{status: geminihook.StatusCode(err)})
+	rc.end(w, g, a, result{status: geminihook.StatusCode(err), elapsed: time.Since(a.began)})
 }
 
 // accept keeps a genuine delivery, writes it to a file, forwards it, and

@@ -246,8 +246,8 @@ func TestDynamic(t *testing.T) {
 
 // TestExplain checks that the reasons are the command's words.
 func TestExplain(t *testing.T) {
-	why := func(_ context.Context, d *webhooktest.Delivery, err error) []string {
-		return []string{"why " + d.ID(), strings.ToUpper(err.Error())}
+	why := func(_ context.Context, r listen.Refusal) []string {
+		return []string{"why " + r.Header.Get("webhook-id"), strings.ToUpper(r.Err.Error())}
 	}
 	b := start(t, listen.Config{Explain: why})
 	d := webhooktest.New("x", signer).WrongSecret()

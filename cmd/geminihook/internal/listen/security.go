@@ -22,18 +22,19 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // newToken returns a token that no other program can guess.
 func newToken() string { return rand.Text() }
 
-// guard lets only this machine's user reach the page. Any web page that the user
+// guard lets only the user of the command reach the page. Any web page that the user
 // visits can send requests to a loopback port, and one whose name resolves to
 // 127.0.0.1 (DNS rebinding) can read the responses.
 type guard struct {
-	next  http.Handler
-	hosts map[string]bool
-	token string
+	next   http.Handler
+	hosts  map[string]bool
+	token  string
+	access access
 }
 
 // protect wraps the routes of the page, which listens on addr.
-func protect(next http.Handler, addr, token string) http.Handler {
-	g := &guard{next: next, token: token, hosts: map[string]bool{addr: true}}
+func protect(next http.Handler, addr, token string, access access) http.Handler {
+	g := &guard{next: next, token: token, access: access, hosts: map[string]bool{addr: true}}
 	if _, port, err := net.SplitHostPort(addr); err == nil {
 		for _, name := range []string{"127.0.0.1", "localhost", "::1"} {
 			g.hosts[net.JoinHostPort(name, port)] = true
@@ -55,6 +56,10 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, reason, http.StatusForbidden)
 		return
 	}
+	if r.Method == http.MethodGet && r.URL.Path == "/" && g.access.invites(r) {
+		g.access.welcome(w, r)
+		return
+	}
 	g.next.ServeHTTP(w, r)
 }
 
@@ -65,6 +70,8 @@ func (g *guard) refuse(r *http.Request) string {
 		return "Host is not an address of this page. Open the address that the command has printed."
 	case !g.sameOrigin(r):
 		return "The request comes from another site. Type the address of this page, or open it from a bookmark."
+	case !g.access.permits(r):
+		return "This page needs the token that is in the address which the command has printed. Open that address; a program sends the token as Authorization: Bearer TOKEN."
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		return ""
 	case subtle.ConstantTimeCompare([]byte(r.Header.Get(tokenHeader)), []byte(g.token)) != 1:

@@ -27,6 +27,9 @@ var routes = []struct{ method, path string }{
 	{"GET", "api/wait?timeout=0s"},
 	{"GET", "api/stream"},
 	{"POST", "api/deliveries/1/replay"},
+	{"GET", "send.js"},
+	{"GET", "api/example"},
+	{"POST", "api/send"},
 	{"POST", "api/fault"},
 	{"POST", "api/clear"},
 	{"OPTIONS", "api/clear"},
@@ -61,6 +64,7 @@ func TestGuard(t *testing.T) {
 				require.NoError(t, err)
 				req.Header.Set("Content-Type", "application/json")
 				req.Header.Set("X-Geminihook-Token", b.token)
+				req.Header.Set("Authorization", "Bearer "+pageToken)
 				tt.change(req)
 				resp, err := http.DefaultClient.Do(req)
 				require.NoError(t, err)
@@ -146,7 +150,7 @@ func TestStreams(t *testing.T) {
 	b := start(t, listen.Config{})
 	refused := 0
 	for range 40 {
-		resp, err := http.Get(b.PageURL() + "api/stream")
+		resp, err := http.Get(b.PageURL() + "api/stream?token=" + pageToken)
 		require.NoError(t, err)
 		defer resp.Body.Close()
 		if resp.StatusCode == http.StatusServiceUnavailable {

@@ -82,7 +82,8 @@ func (s *store) begin(g *group, a *attempt) *group {
 		e = c.groups.PushBack(g)
 		c.byKey[g.key], s.byNumber[g.number] = e, e
 	} else {
-		e.Value.(*group).reasons = g.reasons // those of the latest attempt
+		old := e.Value.(*group) // with the reasons of the latest attempt
+		old.reasons, old.unexplained = g.reasons, g.unexplained
 	}
 	g = e.Value.(*group)
 	s.append(c, e, a)
@@ -127,6 +128,19 @@ func (s *store) finish(g *group, a *attempt, r result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g.finish(a, r)
+	s.touch(g)
+}
+
+// explained records why a group was refused, unless another attempt has come since.
+func (s *store) explained(number, cursor int64, reasons []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.byNumber[number]
+	if e == nil || cursorOf(e) != cursor {
+		return
+	}
+	g := e.Value.(*group)
+	g.reasons, g.unexplained = reasons, nil
 	s.touch(g)
 }
 

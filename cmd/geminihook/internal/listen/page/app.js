@@ -126,7 +126,7 @@ addEventListener("keydown", (event) => {
   action();
 });
 
-$("wait").textContent = `curl '${location.origin}/api/wait?type=batch.succeeded'`;
+$("wait").textContent = `curl '${location.origin}/api/wait?type=batch.succeeded&token=${config.access}'`;
 for (const command of document.querySelectorAll(".command")) {
   const text = () => command.querySelector("code").textContent;
   command.append(el("button", { type: "button", "aria-label": "Copy the command", onclick: () => copy(text(), "the command") }, icon("copy")));
