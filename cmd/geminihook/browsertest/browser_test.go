@@ -47,8 +47,9 @@ const limit = 1 * time.Minute
 
 // tab is a page in the browser.
 type tab struct {
-	t   *testing.T
-	ctx context.Context
+	t     *testing.T
+	ctx   context.Context
+	width int64 // of the window
 
 	expectProblems bool // because the test provokes them
 
@@ -82,7 +83,7 @@ func newTab(t *testing.T, url string, s size) *tab {
 	ctx, stop := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
 	require.NoError(t, chromedp.Do(ctx))
 	ctx, cancel := context.WithTimeout(ctx, limit)
-	p := &tab{t: t, ctx: ctx}
+	p := &tab{t: t, ctx: ctx, width: s.width}
 	console := chromedp.Console(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -54,7 +54,10 @@ func day(t *testing.T) *listen.Listener {
 // window. With SCREENSHOTS set to a folder, it writes pictures there.
 func TestShots(t *testing.T) {
 	l := day(t)
-	none := start(t, "")
+	none, many := start(t, ""), start(t, "")
+	for range 200 {
+		deliver(t, many, webhooktest.New(geminihook.EventBatchSucceeded, signer))
+	}
 	for _, s := range []struct {
 		name string
 		size
@@ -71,6 +74,7 @@ func TestShots(t *testing.T) {
 			p = newTab(t, l.OpenURL(), s.size)
 			p.until(`document.querySelectorAll(".row").length === 9`)
 			p.shoot(s.name + "-list")
+			p.within(s.size)
 			for _, n := range []string{"9", "5", "8"} {
 				p.eval(`location.hash = ` + n)
 				p.until(`document.querySelector(".row[aria-current]")?.hash === "#%s" &&
@@ -78,13 +82,39 @@ func TestShots(t *testing.T) {
 						document.querySelector(".row[aria-current] .id").textContent`, n)
 				p.shoot(s.name + "-detail" + n)
 			}
+			p.click("#tab-response")
+			p.shoot(s.name + "-response")
+			p.eval(`location.hash = ""`)
+			if s.width < 600 {
+				p.click("#more")
+				p.shoot(s.name + "-more")
+			}
+			p.click("#new")
+			p.until(`document.querySelector("#send-body").value !== ""`)
+			p.shoot(s.name + "-send")
+			p = newTab(t, many.OpenURL(), s.size)
+			p.until(`document.querySelectorAll(".row").length === 200`)
+			p.shoot(s.name + "-many")
 		})
 	}
 }
 
+// within checks what is seen without scrolling: on a phone the list begins near the top,
+// with the counts above it, and on a desktop no button stands in a line of its own.
+func (p *tab) within(s size) {
+	p.t.Helper()
+	if s.width < 600 {
+		assert.LessOrEqual(p.t, p.number(`Math.round(document.querySelector("#rows").getBoundingClientRect().top)`), 160)
+		p.until(`[...document.querySelectorAll("#states b")].every(b => { const r = b.getBoundingClientRect(); return r.width > 0 && r.left >= 0 && r.right <= innerWidth; })`)
+		return
+	}
+	assert.Zero(p.t, p.number(`Math.round(document.querySelector("#clear").getBoundingClientRect().top - document.querySelector("#fault button").getBoundingClientRect().top)`))
+}
+
 func (p *tab) shoot(name string) {
 	p.t.Helper()
-	assert.LessOrEqual(p.t, p.number(`document.documentElement.scrollWidth - innerWidth`), 0,
+	// Not innerWidth, which on a phone grows with what is too wide.
+	assert.LessOrEqual(p.t, p.number(`document.documentElement.scrollWidth`), int(p.width),
 		"%s is wider than the window", name)
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {

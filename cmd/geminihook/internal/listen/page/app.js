@@ -2,6 +2,7 @@
 
 import { $, call, config, copy, el, icon, toast } from "./dom.js";
 import { replay, show, stale } from "./detail.js";
+import "./send.js";
 import { filter, mark, search, selected, step, update } from "./list.js";
 
 const main = document.querySelector("main");
@@ -82,6 +83,12 @@ function faultBanner(fault) {
   $("banner").firstElementChild.textContent = `${who} ${what}.`;
 }
 
+// On a narrow screen, what is needed less often is behind a button.
+$("more").addEventListener("click", () => {
+  const open = $("tools").classList.toggle("open");
+  $("more").setAttribute("aria-expanded", String(open));
+});
+
 // Clear asks once more, in its place.
 const clear = $("clear");
 let sure;
@@ -107,7 +114,7 @@ addEventListener("hashchange", select);
 
 addEventListener("keydown", (event) => {
   const typing = event.target.matches("input:not([type=radio]), select, textarea");
-  if (event.ctrlKey || event.metaKey || event.altKey || $("copy").open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape") {
     if (typing) event.target.blur();
     else if (selected()) location.hash = "";

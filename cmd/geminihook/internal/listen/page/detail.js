@@ -2,6 +2,7 @@
 
 import { $, badge, call, config, copy, count, el, icon, inline, milliseconds, silent, status, toast, visible, when } from "./dom.js";
 import { selected, summary } from "./list.js";
+import { compose, unable } from "./send.js";
 
 const panel = $("detail");
 const hint = panel.firstElementChild;
@@ -74,6 +75,7 @@ function actions(d, attempt) {
   const of = "?attempt=" + attempt.cursor;
   const why = !d.verified ? "A delivery that was not accepted cannot be replayed" : !config.forward ? "Start the command with -forward URL to replay deliveries" : "";
   const fresh = why || (d.scheme !== "v1" ? "Only Google can sign a dynamic delivery again" : config.signing !== "true" ? "No secret is configured" : "");
+  const edit = fresh || unable || (d.cut_off ? "The body is too long" : "");
   const take = (form, what) => async () => {
     try {
       copy(await (await fetch(from + form + of)).text(), what);
@@ -84,10 +86,11 @@ function actions(d, attempt) {
   return el("div", { class: "actions" },
     el("button", { type: "button", class: "main", "data-key": "replay", disabled: why !== "", title: why || "Send the same bytes to " + config.forward, onclick: () => replay("same") }, "Replay", el("kbd", { "aria-hidden": "true" }, "r")),
     el("button", { type: "button", "data-key": "fresh", disabled: fresh !== "", title: fresh || "Sign the same body with the current time and send it", onclick: () => replay("fresh") }, "Sign again and replay", el("kbd", { "aria-hidden": "true" }, "R")),
-    el("span", { class: "gap" }),
-    el("a", { class: "button", "data-key": "http", href: from + "http" + of, download: true, title: "A file for geminihook verify and geminihook send -file" }, "Download"),
-    el("button", { type: "button", "data-key": "curl", onclick: take("curl", "the curl command") }, "Copy as curl"),
-    el("button", { type: "button", "data-key": "go", onclick: take("go", "the Go test") }, "Copy as Go test"),
+    d.verified ? el("button", { type: "button", "data-key": "edit", disabled: edit !== "", title: edit || "Change the body, sign it, and send it as a new event", onclick: () => compose(d.pretty || d.body) }, "Edit and resend") : "",
+    el("span", { class: "takes" },
+      el("a", { class: "button", "data-key": "http", href: from + "http" + of, download: true, title: "A file for geminihook verify and geminihook send -file" }, "Download"),
+      el("button", { type: "button", "data-key": "curl", onclick: take("curl", "the curl command") }, "Copy as curl"),
+      el("button", { type: "button", "data-key": "go", onclick: take("go", "the Go test") }, "Copy as Go test")),
     why ? el("p", { class: "why" }, why + ".") : "",
   );
 }
@@ -110,10 +113,10 @@ function history(d, current) {
   const older = d.attempts + d.replays - d.history.length;
   let received = d.attempts - d.history.filter((a) => !a.replay).length;
   const row = (a) => {
-    const name = a.replay ? (a.replay === "fresh" ? "replay, signed again" : "replay") : "attempt " + ++received + (a.duplicate ? ", duplicate" : "");
+    const name = a.replay ? { fresh: "replay, signed again", test: "test event" }[a.replay] ?? "replay" : "attempt " + ++received + (a.duplicate ? ", duplicate" : "");
     return el("li", {}, el("button", { type: "button", "data-key": "attempt" + a.cursor, "aria-pressed": String(a === current), onclick: () => { chosen = a.cursor; render(); } },
       status(a.status), el("span", { class: "name" }, name), when(a.at),
-      el("span", { class: "took" }, a.status && d.verified ? milliseconds(a.elapsed_ms) : ""),
+      el("span", { class: "took" }, a.status ? milliseconds(a.elapsed_ms) : ""),
       a.note ? el("span", { class: "note" }, inline(a.note)) : "",
       a.response.trim() && a.status >= 300 ? el("code", { class: "note" }, inline(a.response.trim())) : ""));
   };
@@ -123,7 +126,7 @@ function history(d, current) {
     el("ol", {}, d.history.map(row)));
 }
 
-const forms = { pretty: "Pretty", raw: "Raw", decoded: "Go", headers: "Headers" };
+const forms = { pretty: "Pretty", raw: "Raw", decoded: "Go", headers: "Headers", response: "Response" };
 
 function tabs(d, attempt) {
   const pick = (name) => { tab = name; render(); panel.querySelector(`[data-key="tab-${name}"]`).focus({ preventScroll: true }); };
@@ -143,8 +146,9 @@ function content(d, attempt) {
   if (tab === "headers") {
     return el("dl", { class: "headers" },
       el("div", {}, el("dt", {}, "path"), el("dd", {}, inline(attempt.path))),
-      attempt.headers.map(([name, value]) => el("div", {}, el("dt", {}, inline(name.toLowerCase())), el("dd", {}, inline(value)))));
+      lines(attempt.headers));
   }
+  if (tab === "response") return response(d, attempt);
   const text = { pretty: d.pretty, raw: d.body, decoded: d.decoded }[tab];
   const missing = { pretty: "The body is not JSON, or too long for this form.", raw: "The body is empty.", decoded: "The body is not an event, because it is not a JSON object." }[tab];
   if (!text) return el("p", { class: "dim" }, missing);
@@ -152,6 +156,19 @@ function content(d, attempt) {
     el("pre", {}, el("code", {}, tab === "raw" || text.length > 20000 ? visible(text) : colored(text))),
     tab === "raw" && d.binary ? el("p", { class: "dim" }, "Some bytes are not UTF-8 and are shown as \ufffd.") : "",
     d.cut_off ? el("p", { class: "dim" }, "This is not the whole body.") : "",
+  ];
+}
+
+const lines = (headers) => headers.map(([name, value]) => el("div", {}, el("dt", {}, inline(name.toLowerCase())), el("dd", {}, inline(value))));
+
+// response is what the local program responded with.
+function response(d, attempt) {
+  const none = !d.verified ? "The program was not asked." : !attempt.status ? "There is no response yet." : !config.forward ? "There is no program to ask: start the command with -forward URL." : "";
+  if (none) return el("p", { class: "dim" }, none);
+  if (!attempt.response_headers.length && !attempt.response) return el("p", { class: "dim" }, "The program sent no response. " + inline(attempt.note));
+  return [
+    el("dl", { class: "headers" }, el("div", {}, el("dt", {}, "status"), el("dd", {}, String(attempt.status))), lines(attempt.response_headers)),
+    attempt.response ? el("pre", {}, el("code", {}, visible(attempt.response))) : el("p", { class: "dim" }, "The body is empty."),
   ];
 }
 

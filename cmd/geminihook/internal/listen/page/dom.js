@@ -46,6 +46,28 @@ export function when(iso) {
   return el("time", { datetime: iso, title: at.toISOString() }, (today ? "" : day.format(at) + " ") + clock.format(at));
 }
 
+// ago returns an element with the time that has passed, which goes on.
+export function ago(iso) {
+  const at = new Date(iso);
+  return el("time", { datetime: iso, title: at.toISOString(), "data-ago": true }, passed(at));
+}
+
+function passed(at) {
+  const seconds = Math.floor((Date.now() - at) / 1000);
+  if (seconds < 5) return "now";
+  if (seconds < 60) return seconds + " s ago";
+  if (seconds < 3600) return Math.floor(seconds / 60) + " min ago";
+  if (seconds < 86400) return Math.floor(seconds / 3600) + " h ago";
+  return day.format(at) + " " + clock.format(at);
+}
+
+setInterval(() => {
+  for (const time of document.querySelectorAll("time[data-ago]")) {
+    const text = passed(new Date(time.dateTime));
+    if (time.textContent !== text) time.textContent = text;
+  }
+}, 1000);
+
 export const count = (n, one, several = one + "s") => n + " " + (n === 1 ? one : several);
 
 export function milliseconds(ms) {

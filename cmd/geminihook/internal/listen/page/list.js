@@ -1,6 +1,6 @@
 // The list: a row per webhook-id, the one with the latest attempt first.
 
-import { $, announce, badge, count, el, inline, status, when } from "./dom.js";
+import { $, ago, announce, badge, count, el, inline, status } from "./dom.js";
 
 const rows = new Map(); // by number: { d, li, link }
 const list = $("rows");
@@ -55,15 +55,17 @@ function draw(row) {
   const tags = [];
   if (d.attempts > 1) tags.push(el("span", { class: "tag" }, count(d.attempts, "attempt")));
   if (d.duplicates) tags.push(el("span", { class: "tag" }, count(d.duplicates, "duplicate")));
-  if (d.replays) tags.push(el("span", { class: "tag" }, count(d.replays, "replay")));
+  const made = d.attempts === 0; // on the page, which counts as a replay
+  if (made) tags.push(el("span", { class: "tag" }, "test event"));
+  if (d.replays > made) tags.push(el("span", { class: "tag" }, count(d.replays - made, "replay")));
   if (d.cleared_after) tags.push(el("span", { class: "tag good" }, "cleared after " + d.cleared_after));
   row.link.replaceChildren(
     badge(d),
     el("span", { class: "type" }, inline(d.type) || "no type"),
     status(d.status),
-    el("span", { class: "id" }, inline(d.id) || "no webhook-id"),
+    el("span", { class: "what" }, d.job ? el("span", { class: "job" }, inline(d.job)) : "", el("span", { class: "id" }, inline(d.id) || "no webhook-id")),
     el("span", { class: "tags" }, tags),
-    when(d.at),
+    ago(d.at),
   );
 }
 
