@@ -158,10 +158,12 @@ func (f *doctorFlags) permissions() []doctor.Result {
 	if f.env == "" || err != nil || runtime.GOOS == "windows" || info.Mode().Perm()&0o007 == 0 {
 		return nil
 	}
+	text := fmt.Sprintf("%s has mode %04o: every user of the machine has access",
+		f.env, info.Mode().Perm())
 	return []doctor.Result{{
-		Check: "secret file", Level: doctor.Warning,
-		Text: fmt.Sprintf("%s has mode %04o: every user of the machine has access", f.env, info.Mode().Perm()),
-		Do:   "Let only its owner read it, or its group with mode 640.", Run: doctor.Shell("chmod", "600", f.env),
+		Check: "secret file", Level: doctor.Warning, Text: text,
+		Do:  "Let only its owner read it, or its group with mode 640.",
+		Run: doctor.Shell("chmod", "600", f.env),
 	}}
 }
 

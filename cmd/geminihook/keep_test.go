@@ -70,7 +70,8 @@ func TestWideFiles(t *testing.T) {
 	ok(t, vars, "setup", "-url", endpoint)
 	before := len(fake.Requests())
 	var text []byte
-	for _, unit := range utf16.Encode([]rune("\ufeffGEMINI_WEBHOOK_SECRET=" + webhooktest.TestSecret)) {
+	const line = "\ufeffGEMINI_WEBHOOK_SECRET=" + webhooktest.TestSecret
+	for _, unit := range utf16.Encode([]rune(line)) {
 		text = binary.LittleEndian.AppendUint16(text, unit)
 	}
 	path := filepath.Join(t.TempDir(), ".env")

@@ -53,10 +53,11 @@ type listenFlags struct {
 func listenCommand(ctx context.Context, args []string, e *env) error {
 	var f listenFlags
 	flags := flag.NewFlagSet("listen", flag.ContinueOnError)
-	flags.StringVar(&f.config.Addr, "addr", "127.0.0.1:8090", "receive deliveries at this `ADDRESS`")
-	flags.StringVar(&f.config.UI, "ui", "127.0.0.1:8091", "serve the page at this loopback `ADDRESS`")
-	flags.StringVar(&f.config.Forward, "forward", "", "forward genuine deliveries to the program at this `URL`")
-	flags.StringVar(&f.config.Dir, "dir", "", "write deliveries to this `FOLDER`, which is created if necessary")
+	cfg := &f.config
+	flags.StringVar(&cfg.Addr, "addr", "127.0.0.1:8090", "receive deliveries at this `ADDRESS`")
+	flags.StringVar(&cfg.UI, "ui", "127.0.0.1:8091", "serve the page at this loopback `ADDRESS`")
+	flags.StringVar(&cfg.Forward, "forward", "", "forward genuine deliveries to the program at this `URL`")
+	flags.StringVar(&cfg.Dir, "dir", "", "write deliveries to this `FOLDER`, which is created if necessary")
 	flags.StringVar(&f.setup, "setup", "", "create a static webhook that delivers to this public `URL` of the first port, and delete it at the end")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object per request")
 	f.verifier.register(flags)
@@ -121,7 +122,8 @@ func (f *listenFlags) serve(ctx context.Context, e *env, keys explain.Keys) (err
 // accepted, in the words of "verify".
 func explainer(keys explain.Keys) func(context.Context, listen.Refusal) []string {
 	return func(ctx context.Context, r listen.Refusal) []string {
-		verdict := explain.Explain(ctx, explain.Delivery{Header: r.Header, Body: r.Body}, keys, r.At)
+		d := explain.Delivery{Header: r.Header, Body: r.Body}
+		verdict := explain.Explain(ctx, d, keys, r.At)
 		if len(verdict.Hints) > 0 && !verdict.Genuine {
 			return verdict.Hints
 		}
@@ -132,7 +134,8 @@ func explainer(keys explain.Keys) func(context.Context, listen.Refusal) []string
 // listening prints where everything is.
 func (e *env) listening(l *listen.Listener, cfg *listen.Config) {
 	fmt.Fprintf(e.out, "receiving   %s  (any path; expose this port)\n", l.ReceiveURL())
-	fmt.Fprintf(e.out, "page        %s\n            (for you alone; never expose this port)\n", l.OpenURL())
+	fmt.Fprintf(e.out, "page        %s\n", l.OpenURL())
+	fmt.Fprint(e.out, "            (for you alone; never expose this port)\n")
 	if target, err := url.Parse(cfg.Forward); err == nil && cfg.Forward != "" {
 		fmt.Fprintf(e.out, "forwarding  %s\n", visible(target.Redacted()))
 	}

@@ -114,7 +114,8 @@ func TestListenToken(t *testing.T) {
 		var out, errs safeBuffer
 		ended := make(chan int, 1)
 		go func() {
-			args := append([]string{"listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0"}, flags...)
+			args := []string{"listen", "-addr", "127.0.0.1:0", "-ui", "127.0.0.1:0"}
+			args = append(args, flags...)
 			only := map[string]string{"GEMINI_WEBHOOK_SECRET": webhooktest.TestSecret}
 			ended <- run(ctx, args, &env{out: &out, err: &errs, getenv: lookUp(only)})
 		}()

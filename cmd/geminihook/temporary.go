@@ -42,7 +42,8 @@ func newTemporary(ctx context.Context, e *env, uri string) (*temporary, string, 
 	w, secret, err := client.Create(ctx, temporaryName, uri, api.Events())
 	if err != nil {
 		if api.Uncertain(err) {
-			err = fmt.Errorf("%w: it may have been created nonetheless: see \"geminihook list\"", err)
+			err = fmt.Errorf("%w: it may have been created nonetheless: see \"geminihook list\"",
+				err)
 		}
 		return nil, "", err
 	}

@@ -10,18 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// listenTo runs "listen -setup", like [listening].
-func listenTo(t *testing.T, with map[string]string, args ...string) (receive string, end func() string) {
-	t.Helper()
-	receive, _, end = listeningWith(t, with, args...)
-	return receive, end
-}
-
 // TestListenSetup: the webhook exists as long as the command, which shows its secret to
 // nobody.
 func TestListenSetup(t *testing.T) {
 	fake, api := newAPI(t)
-	receive, end := listenTo(t, api, "-setup", endpoint)
+	receive, _, end := listeningWith(t, api, "-setup", endpoint)
 	require.Equal(t, []string{"webhook-1"}, fake.IDs())
 	status, err := fake.Deliver(t.Context(), "webhook-1", geminihook.EventBatchSucceeded, receive)
 	require.NoError(t, err)
@@ -44,7 +37,7 @@ func TestListenSetupBeside(t *testing.T) {
 	assert.Contains(t, flat(errs), "the webhook webhook-1 has this URL already")
 
 	ok(t, api, "setup", "-url", endpoint+"/temporary", "-name", temporaryName)
-	receive, end := listenTo(t, api, "-setup", endpoint+"/temporary", "-secret-file", env)
+	receive, _, end := listeningWith(t, api, "-setup", endpoint+"/temporary", "-secret-file", env)
 	assert.Equal(t, []string{"webhook-1", "webhook-3"}, fake.IDs())
 	for _, id := range fake.IDs() {
 		status, err := fake.Deliver(t.Context(), id, geminihook.EventBatchSucceeded, receive)

@@ -104,7 +104,8 @@ func TestShots(t *testing.T) {
 func (p *tab) within(s size) {
 	p.t.Helper()
 	if s.width < 600 {
-		assert.LessOrEqual(p.t, p.number(`Math.round(document.querySelector("#rows").getBoundingClientRect().top)`), 160)
+		top := p.number(`Math.round(document.querySelector("#rows").getBoundingClientRect().top)`)
+		assert.LessOrEqual(p.t, top, 160)
 		p.until(`[...document.querySelectorAll("#states b")].every(b => { const r = b.getBoundingClientRect(); return r.width > 0 && r.left >= 0 && r.right <= innerWidth; })`)
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
@@ -128,4 +129,10 @@ func rightMAC(secret string, d *webhooktest.Delivery) []byte {
 	entry := webhooktest.Static(secret).Sign(d.ID(), time.Unix(at, 0), d.Body)
 	raw, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(entry, "v1,")) // always base64
 	return raw
+}
+
+// name returns the name of the secret, as Google lists it.
+func name(secret string) string {
+	s, _ := geminihook.ParseSecret(secret) // a bad one has no name
+	return s.Name()
 }

@@ -72,7 +72,7 @@ var touches = []change{
 	}, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n")) }},
 	{step{
 		NUL, "removing NUL from the end of the body",
-		"something added it, such as a program in C; verify the body as it arrives, with its length",
+		"something added it, such as a program in C; verify the body with its length",
 	}, func(b []byte) []byte { return bytes.TrimRight(b, "\x00") }},
 	{step{
 		Escapes, `replacing \/ by / in the body`,

@@ -50,7 +50,8 @@ func otherLength(d Delivery) (Cause, string) {
 	missing := d.Expected - int64(len(d.Body))
 	crlf := bytes.Count(d.Body, []byte("\r\n"))
 	lf := bytes.Count(d.Body, []byte("\n")) - crlf
-	lengths := fmt.Sprintf("The body has %d bytes, but its Content-Length is %d", len(d.Body), d.Expected)
+	lengths := fmt.Sprintf("The body has %d bytes, but its Content-Length is %d",
+		len(d.Body), d.Expected)
 	switch {
 	case d.Expected <= 0 || missing == 0:
 		return "", ""

@@ -33,7 +33,8 @@ func TestLineEndings(t *testing.T) {
 			if tt.secret != "" {
 				keys = explain.Keys{Secrets: []string{tt.secret}}
 			}
-			d := webhooktest.NewBody([]byte(tt.signed)).Sign(sent, webhooktest.Static(webhooktest.TestSecret))
+			signer := webhooktest.Static(webhooktest.TestSecret)
+			d := webhooktest.NewBody([]byte(tt.signed)).Sign(sent, signer)
 			v := explain.Explain(t.Context(), explain.Delivery{
 				Header: d.Header, Body: []byte(tt.arrived), Expected: int64(len(tt.signed)),
 			}, keys, sent)

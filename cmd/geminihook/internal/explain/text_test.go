@@ -115,7 +115,8 @@ func TestNotConverted(t *testing.T) {
 		message, strings.ReplaceAll(message, "Müller", "https://example.com/a?b=c"),
 		`{"type":"batch.failed","n":9007199254740993}`, `{"type":"x?"}`,
 	} {
-		d := webhooktest.NewBody([]byte(body)).Sign(sent, webhooktest.Static(webhooktest.RandomSecret()))
+		another := webhooktest.Static(webhooktest.RandomSecret())
+		d := webhooktest.NewBody([]byte(body)).Sign(sent, another)
 		v := explain.Explain(t.Context(), explain.Delivery{
 			Header: d.Header, Body: d.Body, Expected: int64(len(d.Body)),
 		}, static, sent)

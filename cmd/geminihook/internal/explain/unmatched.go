@@ -43,7 +43,8 @@ func unmatched(c *checker, d Delivery, others []Delivery) (Cause, string) {
 	}
 	if n := bytes.Count(d.Body, []byte("\ufffd")); n > 0 {
 		return Replaced, fmt.Sprintf("The body has the replacement character U+FFFD %d times, which a decoder puts in the place of bytes that it cannot "+
-			"read: something decoded the body in another character set than UTF-8, and what it replaced is lost.", n)
+			"read: something decoded the body in another character set than UTF-8, and what it replaced is lost.",
+			n)
 	}
 	if mended := mendTimestamp(d.Header); len(mended) > 0 { // before its time is taken for seconds
 		s := mended[0].steps[0]

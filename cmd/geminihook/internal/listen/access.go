@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"crypto/rand"
 	"crypto/subtle"
 	"fmt"
 	"net"
@@ -20,6 +21,9 @@ type access struct {
 
 // tokenForm is what a token may be. It is in URLs, and must not be guessed.
 var tokenForm = regexp.MustCompile(`^[A-Za-z0-9_-]{16,128}$`)
+
+// newToken returns a token that no other program can guess.
+func newToken() string { return rand.Text() }
 
 // newAccess returns the access to the page at addr with the token, or with a random one
 // if it is empty.
@@ -61,7 +65,8 @@ func (a access) matches(token string) bool {
 // same address without the token.
 func (a access) welcome(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{
-		Name: a.cookie, Value: a.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: a.cookie, Value: a.token, Path: "/",
+		HttpOnly: true, SameSite: http.SameSiteStrictMode,
 	})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }

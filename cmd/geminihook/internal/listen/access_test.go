@@ -68,10 +68,11 @@ func TestWelcome(t *testing.T) {
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
 	var first *http.Response
-	browser := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+	redirected := func(r *http.Request, _ []*http.Request) error {
 		first = r.Response
 		return nil
-	}}
+	}
+	browser := &http.Client{Jar: jar, CheckRedirect: redirected}
 	resp, err := browser.Get(b.OpenURL())
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())

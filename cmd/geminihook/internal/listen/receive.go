@@ -31,7 +31,7 @@ type Notice struct {
 	Type      string    `json:"type"`
 	Attempt   int       `json:"attempt"` // counts the deliveries with this id
 	Duplicate bool      `json:"duplicate"`
-	Replay    string    `json:"replay,omitempty"`  // "same", "fresh", or "test" for an event made on the page
+	Replay    string    `json:"replay,omitempty"`  // "same", "fresh", or "test"
 	Reasons   []string  `json:"reasons,omitempty"` // why it was not accepted
 	Note      string    `json:"note,omitempty"`    // what the status alone does not tell
 }
@@ -62,7 +62,10 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rc.notice(Notice{Status: http.StatusMethodNotAllowed, Verdict: "probe"})
 		return
 	}
-	a := &attempt{path: r.URL.EscapedPath(), header: r.Header.Clone(), source: sourceOf(r), began: time.Now()}
+	a := &attempt{
+		path: r.URL.EscapedPath(), header: r.Header.Clone(), source: sourceOf(r),
+		began: time.Now(),
+	}
 	rc.read(w, r, a)
 	ev, err := rc.endpoint.Receive(w, r)
 	if err != nil {

@@ -29,7 +29,8 @@ func TestExplainLater(t *testing.T) {
 	go func() { first <- b.deliver(webhooktest.New("x", signer).WrongSecret()).StatusCode }()
 	<-explaining
 	for range 20 {
-		assert.Equal(t, http.StatusBadRequest, b.deliver(webhooktest.New("x", signer).WrongSecret()).StatusCode)
+		forged := webhooktest.New("x", signer).WrongSecret()
+		assert.Equal(t, http.StatusBadRequest, b.deliver(forged).StatusCode)
 	}
 	for _, d := range b.list("") {
 		assert.NotContains(t, d.Reason, "why")

@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"crypto/rand"
 	"crypto/subtle"
 	"mime"
 	"net"
@@ -18,9 +17,6 @@ const tokenHeader = "X-Geminihook-Token"
 // turn a string into markup.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-
-// newToken returns a token that no other program can guess.
-func newToken() string { return rand.Text() }
 
 // guard lets only the user of the command reach the page. Any web page that the user
 // visits can send requests to a loopback port, and one whose name resolves to

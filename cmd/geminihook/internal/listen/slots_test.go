@@ -34,7 +34,8 @@ func slowSender(t *testing.T, b *bench, d *webhooktest.Delivery, from string) *s
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	var head strings.Builder
-	fmt.Fprintf(&head, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n", len(d.Body))
+	head.WriteString("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n")
+	fmt.Fprintf(&head, "Content-Length: %d\r\n", len(d.Body))
 	if from != "" {
 		fmt.Fprintf(&head, "X-Forwarded-For: %s\r\n", from)
 	}
@@ -103,7 +104,8 @@ func TestSlowSources(t *testing.T) {
 	var strangers []*sender
 	for i := range 100 {
 		from := fmt.Sprintf("192.0.2.1, 2001:db8::%x", i) // one network, and a claim before it
-		strangers = append(strangers, slowSender(t, b, webhooktest.New("x", signer).WrongSecret(), from))
+		forged := webhooktest.New("x", signer).WrongSecret()
+		strangers = append(strangers, slowSender(t, b, forged, from))
 	}
 	assert.Equal(t, http.StatusBadRequest, strangers[0].status())
 	assert.Equal(t, http.StatusOK, honest.finish())
@@ -123,7 +125,8 @@ func TestBusyProgram(t *testing.T) {
 	for range 6 {
 		assert.Equal(t, http.StatusServiceUnavailable, <-statuses)
 	}
-	assert.Equal(t, http.StatusBadRequest, b.deliver(webhooktest.New("x", signer).WrongSecret()).StatusCode)
+	forged := webhooktest.New("x", signer).WrongSecret()
+	assert.Equal(t, http.StatusBadRequest, b.deliver(forged).StatusCode)
 	close(release)
 	for range 64 {
 		assert.Equal(t, http.StatusOK, <-statuses)
