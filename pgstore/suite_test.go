@@ -128,7 +128,6 @@ func endings() map[string]func(context.Context) error {
 		{"COMMIT", "BEGIN"},
 		{"ROLLBACK", "BEGIN"},
 		{"PREPARE TRANSACTION 'geminihook'"},
-		{"RELEASE SAVEPOINT geminihook"},
 		{"COMMIT", "BEGIN", "SAVEPOINT sp_1"},
 		{"COMMIT", "BEGIN", "SAVEPOINT geminihook"},
 		{"SELECT 1/0", "ROLLBACK", "BEGIN"},
