@@ -56,7 +56,7 @@ func (h *harness) keepBusy() (stop func()) {
 	}
 	var stopped atomic.Bool
 	var all sync.WaitGroup
-	for i := range 4 {
+	for i := range 2 {
 		all.Go(func() {
 			for !stopped.Load() {
 				duplicate(i)
@@ -72,24 +72,43 @@ func (h *harness) keepBusy() (stop func()) {
 // inStep lets all racers do the same n things in the same order, each thing at
 // the same time: the first to arrive waits for the others.
 func inStep(racers, n int, do func(racer, i int)) {
-	arrived := make([]atomic.Int32, n)
+	steps := make([]meeting, n)
+	for i := range steps {
+		steps[i].complete = make(chan struct{})
+	}
 	var all sync.WaitGroup
 	for racer := range racers {
 		all.Go(func() {
 			for i := range n {
-				arrived[i].Add(1)
-				for spins := 0; int(arrived[i].Load()) < racers; spins++ {
-					if spins < 1000 {
-						runtime.Gosched()
-					} else { // the others wait for a backend, which needs the processor, too
-						time.Sleep(10 * time.Microsecond)
-					}
-				}
+				steps[i].await(racers)
 				do(racer, i)
 			}
 		})
 	}
 	all.Wait()
+}
+
+// meeting is a point at which racers wait for each other.
+type meeting struct {
+	arrived  atomic.Int32
+	complete chan struct{} // closed by the last to arrive
+}
+
+// await spins at first, so that racers that arrive soon after each other go on at the
+// same moment. If it takes longer, the others wait for a backend, which needs the
+// processor, too.
+func (m *meeting) await(racers int) {
+	if int(m.arrived.Add(1)) == racers {
+		close(m.complete)
+		return
+	}
+	for range 1000 {
+		if int(m.arrived.Load()) == racers {
+			return
+		}
+		runtime.Gosched()
+	}
+	<-m.complete
 }
 
 // caller makes one call in a race, about the key with the index.
