@@ -1,10 +1,6 @@
 package main
 
-import (
-	"context"
-	"fmt"
-	"strings"
-)
+import "context"
 
 // command is one entry of the table below: all that the help and run know of a
 // command.
@@ -30,7 +26,7 @@ func commands() []command {
 				"# Enable a webhook that Google has disabled:",
 				"geminihook setup -url https://example.com/gemini -update",
 			},
-			run: setup,
+			run: runSetup,
 		},
 		{
 			name: "list", args: "[-json]",
@@ -40,7 +36,7 @@ func commands() []command {
 				"# Only those that are not enabled:",
 				`geminihook list -json | jq 'select(.state != "enabled")'`,
 			},
-			run: list,
+			run: runList,
 		},
 		{
 			name: "rotate", args: "[flags] ID",
@@ -51,7 +47,7 @@ func commands() []command {
 				"# Print them:",
 				"geminihook rotate webhook-1",
 			},
-			run: rotate,
+			run: runRotate,
 		},
 		{
 			name: "delete", args: "[-yes] ID",
@@ -61,7 +57,7 @@ func commands() []command {
 				"# Without the question, for scripts:",
 				"geminihook delete -yes webhook-1",
 			},
-			run: remove,
+			run: runDelete,
 		},
 		{
 			name: "doctor", args: "[flags]",
@@ -74,7 +70,7 @@ func commands() []command {
 				"# Only what is wrong:",
 				`geminihook doctor -json | jq 'select(.level != "ok")'`,
 			},
-			run: diagnose,
+			run: runDoctor,
 		},
 		{
 			name: "send", args: "[flags] URL",
@@ -90,7 +86,7 @@ func commands() []command {
 				"# Forged deliveries must be refused:",
 				"geminihook send -tamper http://127.0.0.1:8080/gemini",
 			},
-			run: send,
+			run: runSend,
 		},
 		{
 			name: "listen", args: "[flags]",
@@ -102,7 +98,7 @@ func commands() []command {
 				"# Dynamic webhooks:",
 				"geminihook listen -google",
 			},
-			run: listenCommand,
+			run: runListen,
 		},
 		{
 			name: "verify", args: "[flags] FILE...",
@@ -114,7 +110,7 @@ func commands() []command {
 				"# The names of those that are not accepted:",
 				`geminihook verify -json *.http | jq -r 'select(.verified | not).file'`,
 			},
-			run: verify,
+			run: runVerify,
 		},
 		{
 			name: "recorded", args: "[-json] [FOLDER or FILE...]",
@@ -134,7 +130,7 @@ func commands() []command {
 			examples: []string{
 				"export GEMINI_WEBHOOK_SECRET=$(geminihook secret)",
 			},
-			run: secret,
+			run: runSecret,
 		},
 		{
 			name: "version", args: "",
@@ -142,7 +138,7 @@ func commands() []command {
 			examples: []string{
 				"geminihook version",
 			},
-			run: version,
+			run: runVersion,
 		},
 	}
 }
@@ -155,24 +151,4 @@ func find(name string) (command, bool) {
 		}
 	}
 	return command{}, false
-}
-
-// usage is the help of the command as a whole.
-func usage() string {
-	var b strings.Builder
-	b.WriteString("geminihook sets up, sends, receives, and verifies Gemini webhooks.\n\n" +
-		"usage: geminihook COMMAND [flags] [arguments]\n\n")
-	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-9s %s\n", c.name, c.about)
-	}
-	b.WriteString(`
-Secrets are read from GEMINI_WEBHOOK_SECRET (separated by commas) or from a
-file, the API key from GOOGLE_API_KEY or GEMINI_API_KEY, and neither from the
-command line. With -json, the output is one JSON object per line.
-
-The exit status is 0 on success, 1 if a delivery or the command failed, and 2 if
-the command line is wrong. "geminihook COMMAND -h" shows the flags of a command
-and examples.
-`)
-	return b.String()
 }

@@ -13,8 +13,8 @@ import (
 const deleteAbout = `Deletes a static webhook. Google then delivers nothing more to its URL, not even
 what it is retrying, and its secrets are gone.`
 
-// remove is the command "delete".
-func remove(ctx context.Context, args []string, e *env) error {
+// runDelete is the command "delete".
+func runDelete(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("delete", flag.ContinueOnError)
 	yes := flags.Bool("yes", false, "do not ask")
 	asJSON := flags.Bool("json", false, jsonHelp)

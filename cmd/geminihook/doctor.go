@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strings"
 
 	"github.com/geminihook/geminihook"
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/api"
@@ -27,8 +26,8 @@ type doctorFlags struct {
 	only, json                  bool
 }
 
-// diagnose is the command "doctor".
-func diagnose(ctx context.Context, args []string, e *env) error {
+// runDoctor is the command "doctor".
+func runDoctor(ctx context.Context, args []string, e *env) error {
 	var f doctorFlags
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	flags.StringVar(&f.endpoint, "endpoint", "", "test the endpoint at this `URL`, too")
@@ -59,7 +58,7 @@ func diagnose(ctx context.Context, args []string, e *env) error {
 	}
 	findings := &findings{env: e, json: f.json, counts: map[doctor.Level]int{}}
 	f.check(ctx, e, want, configured, findings)
-	findings.summary()
+	findings.totals()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -87,7 +86,7 @@ func (f *doctorFlags) check(
 		return
 	}
 	keySet, ahead, dated := doctor.Keys(ctx, f.jwks)
-	client, all, listed := f.list(ctx, e, findings)
+	client, all, listed := f.webhooks(ctx, e, findings)
 	if client != nil {
 		if a, ok := client.Skew(); ok {
 			ahead, dated = a, true
@@ -120,8 +119,8 @@ func (f *doctorFlags) deliver(ctx context.Context, secrets []string, findings *f
 	})
 }
 
-// list lists the webhooks, which checks the API key.
-func (f *doctorFlags) list(
+// webhooks lists the webhooks, which checks the API key.
+func (f *doctorFlags) webhooks(
 	ctx context.Context, e *env, findings *findings,
 ) (client *api.Client, all []api.Webhook, ok bool) {
 	const check = "API key"
@@ -165,51 +164,4 @@ func (f *doctorFlags) permissions() []doctor.Result {
 		Do:  "Let only its owner read it, or its group with mode 640.",
 		Run: doctor.Shell("chmod", "600", f.env),
 	}}
-}
-
-// findings shows the results as they come.
-type findings struct {
-	env    *env
-	json   bool
-	counts map[doctor.Level]int
-	err    error // of writing
-}
-
-func (f *findings) add(results ...doctor.Result) {
-	for _, r := range results {
-		f.counts[r.Level]++
-		if f.json {
-			f.err = errors.Join(f.err, f.env.line(r))
-			continue
-		}
-		const indent = "         "
-		level := f.env.paint(color(r.Level), fmt.Sprintf("%-7s", r.Level))
-		text := strings.TrimPrefix(wrap(r.Check+": "+r.Text, indent), indent)
-		fmt.Fprint(f.env.out, level, "  ", text)
-		if r.Do != "" {
-			fmt.Fprint(f.env.out, wrap("-> "+r.Do, indent))
-		}
-		if r.Run != "" { // unbroken, to be copied
-			fmt.Fprintf(f.env.out, "%s   %s\n", indent, visible(r.Run))
-		}
-	}
-}
-
-// color returns the color in which the level is shown.
-func color(level doctor.Level) string {
-	switch level {
-	case doctor.OK:
-		return green
-	case doctor.Warning:
-		return yellow
-	}
-	return red
-}
-
-// summary counts the results.
-func (f *findings) summary() {
-	if !f.json {
-		fmt.Fprintf(f.env.out, "\nok: %d, warnings: %d, failures: %d\n", f.counts[doctor.OK],
-			f.counts[doctor.Warning], f.counts[doctor.Failure])
-	}
 }

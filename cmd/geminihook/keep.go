@@ -10,11 +10,6 @@ import (
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/envfile"
 )
 
-const (
-	secretVariable = "GEMINI_WEBHOOK_SECRET"
-	envFileHelp    = "write GEMINI_WEBHOOK_SECRET into `FILE`, which only its owner can read if it is new, and keep its other lines; without it, the secret is printed"
-)
-
 // keeper keeps a secret that the API shows only once: in a file of environment
 // variables, or on standard output.
 type keeper struct {
@@ -178,19 +173,4 @@ func (k *keeper) rescue(value string, failed error) error {
 	text := fmt.Sprintf("Printing the secret failed: %v. Keep it yourself:", failed)
 	fmt.Fprintf(k.env.err, "%s%s=%s\n", wrap(text, ""), secretVariable, visible(value))
 	return errReported
-}
-
-// split returns the members of a list of secrets.
-func split(text string) []string {
-	return strings.FieldsFunc(text,
-		func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
-}
-
-// secretName returns the name of the secret, in the form in which Google lists it.
-func secretName(secret string) string {
-	s, err := geminihook.ParseSecret(secret)
-	if err != nil {
-		return "whsec_..."
-	}
-	return s.Name()
 }

@@ -10,7 +10,7 @@ const listAbout = `Lists the static webhooks of the project, with what the API t
 secrets: the last four characters and, during a rotation, until when they are
 valid.`
 
-func list(ctx context.Context, args []string, e *env) error {
+func runList(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("list", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, jsonHelp)
 	if err := parse(flags, args, e, "list [-json]", listAbout); err != nil {

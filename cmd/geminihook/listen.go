@@ -50,7 +50,7 @@ type listenFlags struct {
 	json     bool
 }
 
-func listenCommand(ctx context.Context, args []string, e *env) error {
+func runListen(ctx context.Context, args []string, e *env) error {
 	var f listenFlags
 	flags := flag.NewFlagSet("listen", flag.ContinueOnError)
 	cfg := &f.config
@@ -85,7 +85,7 @@ func listenCommand(ctx context.Context, args []string, e *env) error {
 		return err
 	}
 	keys.Secrets = append(keys.Secrets, secret)
-	return errors.Join(f.serve(ctx, e, keys), webhook.remove(ctx))
+	return errors.Join(f.serve(ctx, e, keys), webhook.end(ctx))
 }
 
 // serve listens until the context ends.

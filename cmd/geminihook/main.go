@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -64,4 +65,24 @@ func run(ctx context.Context, args []string, e *env) int {
 	}
 	fmt.Fprint(e.err, wrap("geminihook "+args[0]+": "+plain(err), ""))
 	return exitFailed
+}
+
+// usage is the help of the command as a whole.
+func usage() string {
+	var b strings.Builder
+	b.WriteString("geminihook sets up, sends, receives, and verifies Gemini webhooks.\n\n" +
+		"usage: geminihook COMMAND [flags] [arguments]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "  %-9s %s\n", c.name, c.about)
+	}
+	b.WriteString(`
+Secrets are read from GEMINI_WEBHOOK_SECRET (separated by commas) or from a
+file, the API key from GOOGLE_API_KEY or GEMINI_API_KEY, and neither from the
+command line. With -json, the output is one JSON object per line.
+
+The exit status is 0 on success, 1 if a delivery or the command failed, and 2 if
+the command line is wrong. "geminihook COMMAND -h" shows the flags of a command
+and examples.
+`)
+	return b.String()
 }

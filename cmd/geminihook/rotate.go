@@ -22,7 +22,7 @@ type rotateLine struct {
 	place
 }
 
-func rotate(ctx context.Context, args []string, e *env) error {
+func runRotate(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("rotate", flag.ContinueOnError)
 	uri := flags.String("url", "", "rotate the secret of the webhook that delivers to this `URL`")
 	path := flags.String("env", "", envFileHelp)

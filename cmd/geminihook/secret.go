@@ -8,7 +8,7 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-func secret(_ context.Context, args []string, e *env) error {
+func runSecret(_ context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("secret", flag.ContinueOnError)
 	const about = "Prints a fresh signing secret: 32 random bytes."
 	if err := parse(flags, args, e, "secret", about); err != nil {

@@ -43,10 +43,10 @@ type sendFlags struct {
 	resign, force, freshID              bool // only with replay
 }
 
-func send(ctx context.Context, args []string, e *env) error {
+func runSend(ctx context.Context, args []string, e *env) error {
 	var f sendFlags
 	flags := flag.NewFlagSet("send", flag.ContinueOnError)
-	f.register(flags)
+	f.define(flags)
 	if err := parse(flags, args, e, "send [flags] URL", sendAbout); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func send(ctx context.Context, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
-	texts, err := f.secrets(e)
+	texts, err := f.texts(e)
 	if err != nil {
 		return err
 	}
@@ -94,8 +94,8 @@ func send(ctx context.Context, args []string, e *env) error {
 	return nil
 }
 
-// register defines the flags.
-func (f *sendFlags) register(flags *flag.FlagSet) {
+// define defines the flags.
+func (f *sendFlags) define(flags *flag.FlagSet) {
 	flags.StringVar(&f.typ, "type", string(geminihook.EventBatchSucceeded), "the `TYPE` of the events, known or not")
 	flags.StringVar(&f.file, "file", "", "send the recorded delivery (*.http) or body (*.json) in `FILE` instead of -type")
 	flags.StringVar(&f.replay, "replay", "", "send the recorded delivery (*.http) in `FILE` once, with its headers as they are")

@@ -29,7 +29,7 @@ type setupLine struct {
 	place
 }
 
-func setup(ctx context.Context, args []string, e *env) error {
+func runSetup(ctx context.Context, args []string, e *env) error {
 	var f setupFlags
 	flags := flag.NewFlagSet("setup", flag.ContinueOnError)
 	flags.StringVar(&f.url, "url", "", "the `URL` at which Google reaches the receiver")

@@ -24,7 +24,7 @@ input. Each delivery is verified at the time when it was sent, because recorded
 deliveries are old, or when it was refused, if the file tells that time; with -now, at
 the current time.`
 
-func verify(ctx context.Context, args []string, e *env) error {
+func runVerify(ctx context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, jsonHelp)
 	now := flags.Bool("now", false, "refuse deliveries that are more than five minutes old, as a receiver does")

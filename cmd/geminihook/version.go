@@ -12,7 +12,7 @@ const versionAbout = `Prints the version of this command and of the Go release t
 
 // version prints what the build has recorded. A binary built in a clone without
 // version control information has the version "(devel)".
-func version(_ context.Context, args []string, e *env) error {
+func runVersion(_ context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("version", flag.ContinueOnError)
 	if err := parse(flags, args, e, "version", versionAbout); err != nil {
 		return err

@@ -15,8 +15,8 @@ import (
 	"github.com/geminihook/geminihook/webhooktest"
 )
 
-// secrets returns the secrets, of which -replay without -resign needs none.
-func (f *sendFlags) secrets(e *env) ([]string, error) {
+// texts returns the secrets, of which -replay without -resign needs none.
+func (f *sendFlags) texts(e *env) ([]string, error) {
 	if f.asIs() {
 		return nil, nil
 	}

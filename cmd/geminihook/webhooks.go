@@ -83,17 +83,3 @@ func (e *env) show(w api.Webhook) {
 		fmt.Fprint(e.out, wrap("secrets: "+strings.Join(all, ", "), "  "))
 	}
 }
-
-// until formats a point in time.
-func until(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
-
-// flagsFirst returns an error if a flag follows the arguments, because package flag
-// takes it for an argument.
-func flagsFirst(args []string) error {
-	for _, a := range args {
-		if len(a) > 1 && a[0] == '-' {
-			return &usageError{fmt.Sprintf("put the flag %s before the arguments", a)}
-		}
-	}
-	return nil
-}

@@ -65,7 +65,7 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 	}
 	switch {
 	case p.json:
-		p.line(a)
+		p.attemptJSON(a)
 	case p.many:
 		p.count()
 	default:
@@ -73,8 +73,8 @@ func (p *progress) attempt(a webhooktest.Attempt) {
 	}
 }
 
-// line writes a line of JSON for an attempt.
-func (p *progress) line(a webhooktest.Attempt) {
+// attemptJSON writes a line of JSON for an attempt.
+func (p *progress) attemptJSON(a webhooktest.Attempt) {
 	line := attemptLine{
 		ID:        a.ID,
 		Type:      p.types[a.ID],

@@ -50,8 +50,8 @@ func newTemporary(ctx context.Context, e *env, uri string) (*temporary, string, 
 	return &temporary{env: e, client: client, id: w.ID}, secret, nil
 }
 
-// remove deletes the webhook, also after an interrupt.
-func (t *temporary) remove(ctx context.Context) error {
+// end deletes the webhook, also after an interrupt.
+func (t *temporary) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	if err := t.client.Delete(ctx, t.id); err != nil {
