@@ -22,6 +22,7 @@ func testAdd(t *testing.T, open opener) {
 	require.NoError(t, table.Add(ctx, tx, "a", jobs.KindBatch))
 	require.ErrorIs(t, table.Add(ctx, tx, "a", jobs.KindVideo), jobs.ErrTaskExists)
 	require.NoError(t, table.Add(ctx, tx, "A", jobs.KindBatch), "another task")
+	require.NoError(t, table.Add(ctx, tx, "a ", jobs.KindBatch), "another task")
 	require.NoError(t, table.Add(ctx, tx, "ä 漢 😀", jobs.KindBatch))
 	commit()
 	tx, _, rollback := w.begin(t)
@@ -35,6 +36,8 @@ func testAdd(t *testing.T, open opener) {
 	}
 	require.NoError(t, table.Add(ctx, table.DB, strings.Repeat("x", 255), jobs.KindBatch))
 	require.ErrorContains(t, table.Add(ctx, table.DB, "c", "picture"), "not a kind")
+	require.NoError(t, table.Remove(ctx, table.DB, "b "))
+	require.ErrorIs(t, table.Add(ctx, table.DB, "b", jobs.KindBatch), jobs.ErrTaskExists)
 	require.NoError(t, table.Remove(ctx, table.DB, "b"))
 	require.NoError(t, table.Remove(ctx, table.DB, "b"))
 	require.NoError(t, table.Add(ctx, table.DB, "b", jobs.KindBatch))
