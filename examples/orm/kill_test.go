@@ -31,6 +31,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	// The tests, and the processes that they start, log neither the outcomes of events
+	// nor that webhooktest's secret is published.
+	slog.SetLogLoggerLevel(slog.LevelError)
 	// The driver logs connections that break, as they do here.
 	_ = mysql.SetLogger(log.New(io.Discard, "", 0))
 	if addr := os.Getenv(addrVariable); addr != "" {
@@ -42,7 +45,6 @@ func TestMain(m *testing.M) {
 
 // receive runs the program until the standard input ends, as it does with the test.
 func receive(addr, name string) {
-	slog.SetLogLoggerLevel(slog.LevelError) // without the outcomes of the events
 	ctx, stop := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)

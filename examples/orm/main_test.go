@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -132,10 +133,10 @@ func testAtOnce(t *testing.T, d *database, library string, fn function) {
 // testStore tests an endpoint that has the Store and no transaction: nothing is
 // written outside of one.
 func testStore(t *testing.T, d *database, library string, fn function) {
-	endpoint := &geminihook.Endpoint{Store: d.store}
+	endpoint := &geminihook.Endpoint{Store: d.store, Logger: slog.New(slog.DiscardHandler)}
 	ev, err := geminihook.ParseUnverified([]byte(`{"type":"batch.succeeded"}`))
 	require.NoError(t, err)
-	ev.ID = "msg_without_transaction"
+	ev.ID = newDelivery().ID() // each library has its own
 	outcome := endpoint.Process(t.Context(), ev, fn)
 	require.ErrorContains(t, outcome.Err, "set Endpoint.Transactor")
 	assert.Zero(t, rowsByID(t, d, library)[ev.ID])
