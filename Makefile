@@ -42,6 +42,7 @@ bench: ## beside its peers, and the stores; writes the tables and plots in docs/
 chaos: deps ## kill receivers and stores at random for minutes; a short run is part of test
 	PROMISE_EVENTS=10000 go test -count=1 -run TestOneRunAtATime .
 	cd chaos && GOWORK=off CHAOS_EVENTS=2000 CHAOS_KILLS=60 go test -count=1 -v -run TestChaos -timeout 30m .
+	cd chaos && GOWORK=off STORM_EVENTS=20000 STORM_OUTAGE=20s go test -count=1 -v -run TestRetryStorm -timeout 30m .
 	cd examples/orm && GOWORK=off ORM_KILLS=60 go test -count=1 -v -run TestEngines/.*/kill -timeout 30m .
 	cd examples/queue && GOWORK=off QUEUE_KILLS=60 go test -count=1 -v -run TestKill -timeout 30m .
 

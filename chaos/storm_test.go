@@ -25,12 +25,16 @@ import (
 //
 // STORM_EVENTS says how many events arrive while the store is away, and STORM_OUTAGE how
 // long that is. The waits are in proportion to it: 5 seconds at first for a minute. If
-// STORM_EVENTS is set, all stores take their turns.
+// STORM_EVENTS is set, all stores take their turns. STORM_LIMIT says how many requests a
+// receiver handles at a time; it responds to others with 503. Zero means that there is no
+// limit.
 func TestRetryStorm(t *testing.T) {
 	t.Parallel()
 	events, err := strconv.Atoi(cmp.Or(os.Getenv("STORM_EVENTS"), "2000"))
 	require.NoError(t, err)
 	outage, err := time.ParseDuration(cmp.Or(os.Getenv("STORM_OUTAGE"), "2s"))
+	require.NoError(t, err)
+	limit, err := strconv.Atoi(cmp.Or(os.Getenv("STORM_LIMIT"), "0"))
 	require.NoError(t, err)
 	all := os.Getenv("STORM_EVENTS") != ""
 	kinds := []string{"redis", "pgstore transactional"}
@@ -42,7 +46,7 @@ func TestRetryStorm(t *testing.T) {
 			if !all {
 				t.Parallel() // they wait more than they work
 			}
-			s := newStorm(t, openStormStore(t, kind), events, outage)
+			s := newStorm(t, openStormStore(t, kind), events, outage, limit)
 			s.run(t)
 			s.check(t)
 			t.Log(kind + ": " + s.summary())
@@ -84,7 +88,10 @@ type stormEvent struct {
 	overlap bool
 }
 
-func newStorm(t *testing.T, store *stormStore, events int, outage time.Duration) *storm {
+func newStorm(
+	t *testing.T, store *stormStore, events int, outage time.Duration, limit int,
+) *storm {
+	t.Helper()
 	events += events / 10 // that arrive before the outage, at the same rate
 	// Of those that arrive while the store hangs, each waits for a response for seconds.
 	senders := min(events/4, 2000)
@@ -108,7 +115,8 @@ func newStorm(t *testing.T, store *stormStore, events int, outage time.Duration)
 	}
 	s.left.Store(int64(events))
 	for _, endpoint := range store.endpoints {
-		s.receivers = append(s.receivers, httptest.NewServer(s.receiver(t, endpoint, byID)))
+		receiver := limited(limit, s.receiver(t, endpoint, byID))
+		s.receivers = append(s.receivers, httptest.NewServer(receiver))
 	}
 	for range senders {
 		go s.send(t.Context())
@@ -133,6 +141,23 @@ func (s *storm) receiver(
 	}
 	return endpoint.Handler(func(ctx context.Context, ev *geminihook.Event) error {
 		return byID[ev.ID].run(func() error { return s.store.effect(ctx, ev.ID) })
+	})
+}
+
+// limited responds with 503 to requests beyond the limit.
+func limited(limit int, handler http.Handler) http.Handler {
+	if limit == 0 {
+		return handler
+	}
+	slots := make(chan struct{}, limit)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			handler.ServeHTTP(w, r)
+		default:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
 	})
 }
 
