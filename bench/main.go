@@ -4,6 +4,10 @@
 //
 //	go run . -out ../docs
 //
+// Arguments name measurements for docs/scale.md instead, which are not part of that:
+//
+//	go run . -out ../docs processes masters rows failover
+//
 // The contenders take turns, so that a noisy machine is noisy for all, and the
 // figures are medians of the rounds. The ratios are worth more than the times.
 package main
@@ -53,6 +57,10 @@ func main() {
 	quick := flag.Bool("quick", false, "a short run, whose figures mean nothing")
 	flag.Parse()
 
+	if flag.NArg() > 0 {
+		scale(*out, *quick, flag.Args())
+		return
+	}
 	p := full
 	if *quick {
 		p = short
@@ -65,6 +73,7 @@ func main() {
 	fmt.Print(r.markdown())
 	if *out != "" {
 		must(r.write(*out))
+		must(writeVolume(*out))
 	}
 }
 

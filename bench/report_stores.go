@@ -37,7 +37,8 @@ const costsText = "Measured with 8 workers. With a `Transactor`, the row that th
 	"event that is done. \"Sent\" and \"received\" are bytes in the client's TCP connections, " +
 	"without headers. \"Log\" is the WAL of PostgreSQL and SQLite, the redo log of MariaDB, and " +
 	"the append-only file of Redis. \"Stored\" is what a handled event takes in the table and " +
-	"its index, or in memory."
+	"its index, or in memory. [scale.md](scale.md) computes from this table what a number of " +
+	"events needs."
 
 func costsTable(r *results) *table {
 	t := &table{head: []string{
