@@ -122,7 +122,7 @@ func commands() []command {
 				"# The jobs whose events are never sent again:",
 				"geminihook recorded -json deliveries | jq -r 'select(.never_sent_again).job'",
 			},
-			run: recorded,
+			run: runRecorded,
 		},
 		{
 			name: "secret", args: "",

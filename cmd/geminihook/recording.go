@@ -37,8 +37,8 @@ func newRecording(header http.Header) recording {
 	}
 }
 
-// rejected reports whether nothing in the file was verified when it was written.
-func (r recording) rejected() bool { return r.result == string(geminihook.Rejected) }
+// wasRejected reports whether nothing in the file was verified when it was written.
+func (r recording) wasRejected() bool { return r.result == string(geminihook.Rejected) }
 
 // String says what became of the delivery.
 func (r recording) String() string {

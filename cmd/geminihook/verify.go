@@ -111,7 +111,7 @@ func newVerifyLine(d explain.Delivery, v explain.Verdict, wasRefused bool) verif
 // withRecording adds what became of a delivery that package record has written,
 // unless the reason is only that it was rejected, which the other lines explain.
 func (l verifyLine) withRecording(r recording) verifyLine {
-	if r.result != "" && (!r.rejected() || r.notRead) {
+	if r.result != "" && (!r.wasRejected() || r.notRead) {
 		l.Reasons = append(l.Reasons, r.String())
 	}
 	return l
@@ -169,7 +169,7 @@ func readDelivery(name string, e *env) (explain.Delivery, error) {
 // "refused-20261124T120000Z-...".
 func refusedAt(d explain.Delivery) (at time.Time, ok bool) {
 	if recorded := newRecording(d.Header); recorded.result != "" {
-		if recorded.rejected() {
+		if recorded.wasRejected() {
 			return recorded.last, !recorded.last.IsZero()
 		}
 		return time.Time{}, false

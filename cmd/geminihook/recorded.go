@@ -26,7 +26,7 @@ dropped the event.
 
 With a FILE in place of a FOLDER, the body is shown, too.`
 
-func recorded(_ context.Context, args []string, e *env) error {
+func runRecorded(_ context.Context, args []string, e *env) error {
 	flags := flag.NewFlagSet("recorded", flag.ContinueOnError)
 	asJSON := flags.Bool("json", false, jsonHelp)
 	err := parse(flags, args, e, "recorded [-json] [FOLDER or FILE...]", recordedAbout)
@@ -52,7 +52,7 @@ func recorded(_ context.Context, args []string, e *env) error {
 		}
 	}
 	if !*asJSON {
-		l.summary(places)
+		l.conclude(places)
 	}
 	if l.failed {
 		return errReported
@@ -123,8 +123,8 @@ func (l *recordedList) readFile(name string) error {
 	return nil
 }
 
-// summary prints how many deliveries are recorded, and what to do.
-func (l *recordedList) summary(places []string) {
+// conclude prints how many deliveries are recorded, and what to do.
+func (l *recordedList) conclude(places []string) {
 	if len(l.lines) == 0 {
 		fmt.Fprint(l.env.out, wrap("Nothing is recorded in "+quoted(places)+".", ""))
 		return
