@@ -22,9 +22,11 @@ type engine interface {
 	complete(ctx context.Context, key, token string, keep time.Duration) (bool, error)
 	release(ctx context.Context, key, token string) (bool, error)
 
-	// begin begins a transaction that has the lock of the key. If the key is not
-	// free, there is no transaction.
-	begin(ctx context.Context, key string) (transaction, geminihook.State, error)
+	// begin begins a transaction that has the lock of the key, and can mark it as done
+	// for the duration keep. If the key is not free, there is no transaction.
+	begin(
+		ctx context.Context, key string, keep time.Duration,
+	) (transaction, geminihook.State, error)
 
 	// purge removes up to limit expired rows and returns how many it removed.
 	purge(ctx context.Context, limit int) (int, error)
@@ -50,7 +52,7 @@ type transaction interface {
 	conn() *sql.Conn
 	// commit marks the key as done and commits, unless the function has ended the
 	// transaction. If undo is true, it rolls back what the function wrote first.
-	commit(ctx context.Context, keep time.Duration, undo bool) error
+	commit(ctx context.Context, undo bool) error
 	// close rolls back what was not committed, and gives the connection back.
 	close(ctx context.Context)
 }

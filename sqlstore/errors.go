@@ -28,6 +28,9 @@ const (
 	noTransaction        = "25P01"
 	transactionAborted   = "25P02"
 	notNull              = "23502"
+	uniqueViolation      = "23505"
+	unknownStatement     = "26000"
+	duplicateStatement   = "42P05"
 )
 
 // sqlState returns the SQLSTATE that PostgreSQL responded with, if any. The errors

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -13,18 +12,22 @@ import (
 
 // mysql is the engine of [MySQL].
 //
-// Values are written into the statements, keys and tokens in hexadecimal: as
-// parameters they would cost another round trip, unless the data source name has
-// interpolateParams. A statement tells what it did through
-// LAST_INSERT_ID(expression), because MySQL has no RETURNING, and because the data
-// source name decides how the affected rows are counted.
+// The statements of a claim are prepared, because the server spends more time on
+// understanding them than on executing them. In those of a transaction, values are
+// written into the text: as parameters they would cost another round trip, unless the
+// data source name has interpolateParams. Keys and tokens are in hexadecimal either way,
+// so that no character set matters.
+//
+// A statement tells what it did through LAST_INSERT_ID(expression), because MySQL has no
+// RETURNING, and because the data source name decides how the affected rows are counted.
 type mysql struct {
-	db      *sql.DB
-	sql     atomic.Pointer[mysqlStatements] // nil until the name of the database is known
-	purging purging
+	db       *sql.DB
+	prepared *prepared
+	sql      atomic.Pointer[mysqlStatements] // nil until the name of the database is known
+	purging  purging
 }
 
-func newMySQL(db *sql.DB) *mysql { return &mysql{db: db} }
+func newMySQL(db *sql.DB) *mysql { return &mysql{db: db, prepared: newPrepared(db)} }
 
 func (e *mysql) claim(
 	ctx context.Context, key, token string, lease, keep time.Duration,
@@ -36,8 +39,7 @@ func (e *mysql) claim(
 	if err := fits(key); err != nil {
 		return geminihook.Claim{}, err
 	}
-	keepFor := micros(max(lease, keep))
-	id, err := e.exec(ctx, fmt.Sprintf(s.claim, key, token, micros(lease), keepFor, s.lock(key)))
+	id, err := e.exec(ctx, s.claim, s.claimArgs(key, token, lease, keep)...)
 	if err != nil {
 		return geminihook.Claim{}, err
 	}
@@ -50,15 +52,19 @@ func (e *mysql) claim(
 	case mysqlInProgress:
 		return inProgress(id / 4), nil
 	}
-	return e.locked(ctx, fmt.Sprintf(s.state, key, token))
+	return e.locked(ctx, s.state, key, token)
 }
 
 // locked returns the state of a key whose lock a transaction has, or had a moment
 // ago.
-func (e *mysql) locked(ctx context.Context, query string) (geminihook.Claim, error) {
+func (e *mysql) locked(ctx context.Context, query, key, token string) (geminihook.Claim, error) {
+	stmt, err := e.prepared.get(ctx, query)
+	if err != nil {
+		return geminihook.Claim{}, err
+	}
 	var state int
 	var left int64
-	err := e.db.QueryRowContext(ctx, query).Scan(&state, &left)
+	err = stmt.QueryRowContext(ctx, inHex(key), inHex(token)).Scan(&state, &left)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return geminihook.Claim{State: geminihook.InProgress}, nil
@@ -75,8 +81,8 @@ func (e *mysql) renew(ctx context.Context, key, token string, lease time.Duratio
 	if err != nil {
 		return false, err
 	}
-	renew := fmt.Sprintf(s.renew, key, token, micros(lease))
-	id, err := e.exec(ctx, renew)
+	leaseFor := micros(lease)
+	id, err := e.exec(ctx, s.renew, leaseFor, leaseFor, inHex(key), inHex(token))
 	return id > 0, err
 }
 
@@ -85,8 +91,7 @@ func (e *mysql) complete(ctx context.Context, key, token string, keep time.Durat
 	if err != nil {
 		return false, err
 	}
-	complete := fmt.Sprintf(s.complete, key, token, micros(keep))
-	id, err := e.exec(ctx, complete)
+	id, err := e.exec(ctx, s.complete, s.completeArgs(key, token, keep)...)
 	return id > 0, err
 }
 
@@ -95,14 +100,18 @@ func (e *mysql) release(ctx context.Context, key, token string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	id, err := e.exec(ctx, fmt.Sprintf(s.release, key, token))
+	id, err := e.exec(ctx, s.release, inHex(key), inHex(token))
 	return id > 0, err
 }
 
 // exec executes a statement and returns what LAST_INSERT_ID was given.
-func (e *mysql) exec(ctx context.Context, query string) (id int64, err error) {
+func (e *mysql) exec(ctx context.Context, query string, args ...any) (id int64, err error) {
+	stmt, err := e.prepared.get(ctx, query)
+	if err != nil {
+		return 0, err
+	}
 	return retryDeadlock(func() (int64, error) {
-		result, err := e.db.ExecContext(ctx, query)
+		result, err := stmt.ExecContext(ctx, args...)
 		if err != nil {
 			return 0, err
 		}

@@ -26,14 +26,17 @@ func (e *mysql) check(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	key, minute := string(randomKey()), micros(time.Minute)
-	for _, query := range []string{
-		fmt.Sprintf(s.claim, key, "check", minute, minute, s.lock(key)),
-		fmt.Sprintf(s.complete, key, "check", minute),
-		fmt.Sprintf(s.expired, 0),
-		fmt.Sprintf(s.purge, "x''"),
+	key := string(randomKey())
+	for _, statement := range []struct {
+		query string
+		args  []any
+	}{
+		{s.claim, s.claimArgs(key, "check", time.Minute, time.Minute)},
+		{s.complete, s.completeArgs(key, "check", time.Minute)},
+		{fmt.Sprintf(s.expired, 0), nil},
+		{fmt.Sprintf(s.purge, "x''"), nil},
 	} {
-		if _, err := tx.ExecContext(ctx, query); err != nil {
+		if _, err := tx.ExecContext(ctx, statement.query, statement.args...); err != nil {
 			return err
 		}
 	}

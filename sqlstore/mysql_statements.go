@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // mysqlStatements are the SQL with the qualified name of the table: a function that
@@ -14,7 +16,7 @@ import (
 type mysqlStatements struct {
 	database                               string
 	claim, state, renew, complete, release string
-	take, mark, expired, purge             string
+	begin, take, mark, end, expired, purge string
 }
 
 // A claim returns one of these plus four times the number that belongs to it. It
@@ -29,52 +31,57 @@ const (
 const (
 	mysqlNow = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`
 
-	// Before the assignment to the token, and after it.
-	mysqlAvailable = `(expires <= claim_now OR state = 0
-	OR (state = 1 AND (lease <= claim_now OR token = claim_token)))`
-	mysqlMine = `(token = claim_token AND (state <> 2 OR expires <= claim_now))`
+	// When a row expires, rounded up to a step: see docs/decisions/pgstore-schema.md.
+	// Complete then usually writes the time that Claim has written, and InnoDB does
+	// not change the index on it. Parameters: those of mysqlKeep.
+	mysqlExpires     = `((NOW + ?) DIV ? * ? + ?)`
+	mysqlExpiresText = `((NOW + %[2]d) DIV %[3]d * %[3]d + %[3]d)`
 
-	// %[1]x key, %[2]x token, %[3]d lease, %[4]d keep, %[5]s lock. Assignments
-	// run from left to right, each with what the ones before it have assigned. A
-	// key that was completed with the same token has that token, too, which is
-	// why the token alone does not tell whether the claim succeeded.
+	// Before the assignment to the token, and after it.
+	mysqlAvailable = `(expires <= NOW OR state = 0
+	OR (state = 1 AND (lease <= NOW OR token = VALUES(token))))`
+	mysqlMine = `(token = VALUES(token) AND (state <> 2 OR expires <= NOW))`
+
+	// Parameters: key, token, lease, keep, lock. Assignments run from left to
+	// right, each with what the ones before it have assigned. A key that was
+	// completed with the same token has that token, too, which is why the token
+	// alone does not tell whether the claim succeeded.
 	mysqlClaim = `
 INSERT INTO TABLE (event_key, state, token, attempt, lease, expires)
-SELECT claim_key, 1, claim_token, LAST_INSERT_ID(5) DIV 4, claim_now + %[3]d, claim_now + %[4]d
-FROM (SELECT x'%[1]x' AS claim_key, x'%[2]x' AS claim_token, NOW AS claim_now) AS claim
-WHERE IS_FREE_LOCK('%[5]s') = 1
+SELECT UNHEX(?), 1, UNHEX(?), LAST_INSERT_ID(5) DIV 4, NOW + ?, EXPIRES
+FROM DUAL WHERE IS_FREE_LOCK(?) = 1
 ON DUPLICATE KEY UPDATE
-	attempt = CASE WHEN NOT AVAILABLE THEN attempt WHEN expires <= claim_now THEN 1
-		WHEN state = 1 AND token = claim_token THEN attempt ELSE attempt + 1 END,
-	token = IF(AVAILABLE, claim_token, token),
-	lease = IF(MINE, claim_now + %[3]d, lease),
+	attempt = CASE WHEN NOT AVAILABLE THEN attempt WHEN expires <= NOW THEN 1
+		WHEN state = 1 AND token = VALUES(token) THEN attempt ELSE attempt + 1 END,
+	token = IF(AVAILABLE, VALUES(token), token),
+	lease = IF(MINE, VALUES(lease), lease),
 	state = IF(MINE, 1, state),
 	expires = IF(MOD(LAST_INSERT_ID(CASE
-		WHEN state = 1 AND token = claim_token THEN 4 * attempt + 1
+		WHEN state = 1 AND token = VALUES(token) THEN 4 * attempt + 1
 		WHEN state = 2 THEN 2
-		ELSE 4 * (lease - claim_now) + 3 END), 4) = 1, claim_now + %[4]d, expires)`
+		ELSE 4 * (lease - NOW) + 3 END), 4) = 1, VALUES(expires), expires)`
 
-	// %[1]x key, %[2]x token. It returns no row if the key is free for the token.
+	// Parameters: key, token. It returns no row if the key is free for the token.
 	mysqlState = `
 SELECT state, lease - NOW FROM TABLE
-WHERE event_key = x'%[1]x' AND expires > NOW
-	AND (state = 2 OR (state = 1 AND lease > NOW AND token <> x'%[2]x'))`
+WHERE event_key = UNHEX(?) AND expires > NOW
+	AND (state = 2 OR (state = 1 AND lease > NOW AND token <> UNHEX(?)))`
 
-	// %[1]x key, %[2]x token, %[3]d lease.
+	// Parameters: lease, lease, key, token.
 	mysqlRenew = `
-UPDATE TABLE SET lease = NOW + %[3]d, expires = GREATEST(expires, LAST_INSERT_ID(NOW + %[3]d))
-WHERE event_key = x'%[1]x' AND token = x'%[2]x' AND state = 1`
+UPDATE TABLE SET lease = NOW + ?, expires = GREATEST(expires, LAST_INSERT_ID(NOW + ?))
+WHERE event_key = UNHEX(?) AND token = UNHEX(?) AND state = 1`
 
-	// %[1]x key, %[2]x token, %[3]d keep. A repeated Complete does not extend the
-	// time that the key is kept.
+	// Parameters: keep, key, token. A repeated Complete does not extend the time that
+	// the key is kept.
 	mysqlComplete = `
-UPDATE TABLE SET expires = IF(state = 1, NOW + %[3]d, expires), state = LAST_INSERT_ID(2)
-WHERE event_key = x'%[1]x' AND token = x'%[2]x' AND state IN (1, 2)`
+UPDATE TABLE SET expires = IF(state = 1, EXPIRES, expires), state = LAST_INSERT_ID(2)
+WHERE event_key = UNHEX(?) AND token = UNHEX(?) AND state IN (1, 2)`
 
-	// %[1]x key, %[2]x token.
+	// Parameters: key, token.
 	mysqlRelease = `
 UPDATE TABLE SET state = LAST_INSERT_ID(1) - 1, token = NULL
-WHERE event_key = x'%[1]x' AND token = x'%[2]x' AND state = 1`
+WHERE event_key = UNHEX(?) AND token = UNHEX(?) AND state = 1`
 
 	// %[1]d how many. A row that a transaction has locked is left for the next
 	// time.
@@ -85,35 +92,38 @@ ORDER BY expires LIMIT %[1]d FOR UPDATE SKIP LOCKED`
 	// %[1]s keys in hexadecimal.
 	mysqlPurge = `DELETE FROM TABLE WHERE event_key IN (%[1]s)`
 
-	// The lock is that of the session and outlasts the transaction. A connection
-	// that has vanished without a word keeps it until wait_timeout, which is 8
-	// hours by default. %[1]s lock, %[2]d how long the function may leave its
-	// transaction idle, in seconds.
-	mysqlLock = `
-SET @geminihook_wait = @@SESSION.wait_timeout, @geminihook_locked = GET_LOCK('%[1]s', 0),
-	SESSION wait_timeout = %[2]d`
+	// These begin and end what a transaction has on its connection, in one round trip
+	// each. The lock is that of the session and outlasts the transaction. A connection
+	// that has vanished without a word keeps it until wait_timeout, which is 8 hours
+	// by default. Without autocommit, the next statement begins the transaction.
+	// %[1]s lock, %[2]d how long the function may leave its transaction idle, in
+	// seconds.
+	mysqlBegin = `
+SET @geminihook_wait = @@SESSION.wait_timeout, @geminihook_isolation = @@SESSION.ISOLATION,
+	@geminihook_locked = GET_LOCK('%[1]s', 0), SESSION wait_timeout = %[2]d,
+	SESSION ISOLATION = 'READ-COMMITTED', SESSION autocommit = 0`
 
-	mysqlUnlock = `
-SET SESSION wait_timeout = @geminihook_wait, @geminihook_locked = RELEASE_LOCK('%[1]s')`
+	mysqlEnd = `
+SET SESSION wait_timeout = @geminihook_wait, SESSION ISOLATION = @geminihook_isolation,
+	SESSION autocommit = 1, @geminihook_locked = RELEASE_LOCK('%[1]s')`
 
-	// %[1]x key, %[2]d how long a row is kept that nothing else writes. If the lock
-	// was taken, it locks the key's row and returns the state: 1 if the key is free. A
-	// claim that has seen the lock free a moment ago is now either committed, or
-	// waits for the row until the transaction ends. The row is not the mark: if the
-	// function commits it, the key is as after Release.
+	// %[1]x key, %[2]d and %[3]d those of mysqlKeep. If the lock was taken, it locks the
+	// key's row and returns the state: 1 if the key is free. A claim that has seen the
+	// lock free a moment ago is now either committed, or waits for the row until the
+	// transaction ends. The row is not the mark: if the function commits it, the
+	// key is as after Release.
 	mysqlTake = `
 INSERT INTO TABLE (event_key, state, attempt, lease, expires)
-SELECT x'%[1]x', 0, 0, 0, NOW + LAST_INSERT_ID(1) - 1 + %[2]d FROM DUAL WHERE @geminihook_locked = 1
+SELECT x'%[1]x', 0, 0, 0, EXPIRES + LAST_INSERT_ID(1) - 1 FROM DUAL WHERE @geminihook_locked = 1
 ON DUPLICATE KEY UPDATE attempt = IF(LAST_INSERT_ID(CASE
 	WHEN expires <= NOW OR state = 0 OR (state = 1 AND lease <= NOW) THEN 1
 	WHEN state = 2 THEN 2 ELSE 3 END) > 0, attempt, 0)`
 
-	// %[1]x key, %[2]d keep. The row may be gone: only if the transaction is still
-	// the same, nothing has changed it.
+	// %[1]x key, %[2]d and %[3]d those of mysqlKeep. It writes the row that mysqlTake has
+	// locked.
 	mysqlMark = `
-INSERT INTO TABLE (event_key, state, attempt, lease, expires)
-VALUES (x'%[1]x', 2, 1, 0, NOW + %[2]d)
-ON DUPLICATE KEY UPDATE state = 2, token = NULL, attempt = attempt + 1, expires = NOW + %[2]d`
+UPDATE TABLE SET state = LAST_INSERT_ID(2), token = NULL, attempt = attempt + 1, expires = EXPIRES
+WHERE event_key = x'%[1]x'`
 )
 
 // statements returns the SQL. The first call looks up the name of the database.
@@ -128,26 +138,52 @@ func (e *mysql) statements(ctx context.Context) (*mysqlStatements, error) {
 	if !database.Valid {
 		return nil, errors.New("the data source name names no database")
 	}
-	s := newMySQLStatements(database.String)
+	isolation, err := e.isolationVariable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := newMySQLStatements(database.String, isolation)
 	e.sql.Store(s)
 	return s, nil
 }
 
-func newMySQLStatements(database string) *mysqlStatements {
+// isolationVariable returns the name of the variable that has the isolation level:
+// MySQL 8 and MariaDB 10 have different ones.
+func (e *mysql) isolationVariable(ctx context.Context) (string, error) {
+	var name, value string
+	row := e.db.QueryRowContext(ctx, "SHOW VARIABLES LIKE 'transaction_isolation'")
+	err := row.Scan(&name, &value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "tx_isolation", nil
+	}
+	return name, err
+}
+
+func newMySQLStatements(database, isolation string) *mysqlStatements {
 	table := "`" + strings.ReplaceAll(database, "`", "``") + "`.geminihook_deliveries"
-	in := strings.NewReplacer("TABLE", strings.ReplaceAll(table, "%", "%%"), "NOW", mysqlNow,
-		"AVAILABLE", mysqlAvailable, "MINE", mysqlMine).Replace
+	in := func(query, table, expires string) string {
+		query = strings.NewReplacer("AVAILABLE", mysqlAvailable, "MINE", mysqlMine,
+			"EXPIRES", expires).Replace(query)
+		return strings.NewReplacer("TABLE", table, "NOW", mysqlNow,
+			"ISOLATION", isolation).Replace(query)
+	}
+	prepared := func(query string) string { return in(query, table, mysqlExpires) }
+	text := func(query string) string {
+		return in(query, strings.ReplaceAll(table, "%", "%%"), mysqlExpiresText)
+	}
 	return &mysqlStatements{
 		database: database,
-		claim:    in(mysqlClaim),
-		state:    in(mysqlState),
-		renew:    in(mysqlRenew),
-		complete: in(mysqlComplete),
-		release:  in(mysqlRelease),
-		take:     in(mysqlTake),
-		mark:     in(mysqlMark),
-		expired:  in(mysqlExpired),
-		purge:    in(mysqlPurge),
+		claim:    prepared(mysqlClaim),
+		state:    prepared(mysqlState),
+		renew:    prepared(mysqlRenew),
+		complete: prepared(mysqlComplete),
+		release:  prepared(mysqlRelease),
+		begin:    text(mysqlBegin),
+		take:     text(mysqlTake),
+		mark:     text(mysqlMark),
+		end:      text(mysqlEnd),
+		expired:  text(mysqlExpired),
+		purge:    text(mysqlPurge),
 	}
 }
 
@@ -157,6 +193,28 @@ func (s *mysqlStatements) lock(key string) string {
 	sum := sha256.Sum256([]byte("geminihook\x00" + s.database + "\x00" + key))
 	return fmt.Sprintf("geminihook:%x", sum[:20])
 }
+
+// mysqlKeep returns the duration that a row is kept and the step to which the time is
+// rounded, a 4,096th of that, in microseconds.
+func mysqlKeep(keep time.Duration) (keepFor, step int64) {
+	return micros(keep), max(1000, micros(keep)/4096)
+}
+
+// claimArgs returns the parameters of claim.
+func (s *mysqlStatements) claimArgs(key, token string, lease, keep time.Duration) []any {
+	keepFor, step := mysqlKeep(max(lease, keep))
+	return []any{
+		inHex(key), inHex(token), micros(lease), keepFor, step, step, step, s.lock(key),
+	}
+}
+
+// completeArgs returns the parameters of complete.
+func (s *mysqlStatements) completeArgs(key, token string, keep time.Duration) []any {
+	keepFor, step := mysqlKeep(keep)
+	return []any{keepFor, step, step, step, inHex(key), inHex(token)}
+}
+
+func inHex(text string) string { return hex.EncodeToString([]byte(text)) }
 
 // fits returns an error for a key that is too long: a database whose mode is not
 // strict would truncate it.

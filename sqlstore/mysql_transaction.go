@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,11 +18,14 @@ type mysqlTransaction struct {
 	engine     *mysql
 	sql        *mysqlStatements
 	key, lock  string
+	keep       time.Duration
 	connection *sql.Conn
 	committed  bool
 }
 
-func (e *mysql) begin(ctx context.Context, key string) (transaction, geminihook.State, error) {
+func (e *mysql) begin(
+	ctx context.Context, key string, keep time.Duration,
+) (transaction, geminihook.State, error) {
 	s, err := e.statements(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -33,7 +37,9 @@ func (e *mysql) begin(ctx context.Context, key string) (transaction, geminihook.
 	if err != nil {
 		return nil, 0, err
 	}
-	t := &mysqlTransaction{engine: e, sql: s, key: key, lock: s.lock(key), connection: conn}
+	t := &mysqlTransaction{
+		engine: e, sql: s, key: key, lock: s.lock(key), keep: keep, connection: conn,
+	}
 	state, err := t.begin(ctx)
 	if err != nil || state != geminihook.Acquired {
 		t.close(ctx)
@@ -43,8 +49,7 @@ func (e *mysql) begin(ctx context.Context, key string) (transaction, geminihook.
 
 func (t *mysqlTransaction) begin(ctx context.Context) (geminihook.State, error) {
 	idle := remaining(ctx).Round(time.Second) + time.Second
-	lock := fmt.Sprintf(mysqlLock, t.lock, int64(idle.Seconds()))
-	if err := t.exec(ctx, lock); err != nil {
+	if err := t.exec(ctx, fmt.Sprintf(t.sql.begin, t.lock, int64(idle.Seconds()))); err != nil {
 		return 0, err
 	}
 	state, err := retryDeadlock(func() (geminihook.State, error) { return t.take(ctx) })
@@ -56,12 +61,8 @@ func (t *mysqlTransaction) begin(ctx context.Context) (geminihook.State, error) 
 
 // take begins the transaction and takes the key, or returns its state.
 func (t *mysqlTransaction) take(ctx context.Context) (geminihook.State, error) {
-	err := t.exec(ctx, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "START TRANSACTION")
-	if err != nil {
-		return 0, err
-	}
-	take := fmt.Sprintf(t.sql.take, t.key, micros(time.Hour))
-	result, err := t.connection.ExecContext(ctx, take)
+	keepFor, step := mysqlKeep(t.keep)
+	result, err := t.connection.ExecContext(ctx, fmt.Sprintf(t.sql.take, t.key, keepFor, step))
 	if err != nil {
 		_ = t.exec(ctx, "ROLLBACK") // before another try
 		return 0, err
@@ -91,7 +92,7 @@ func (t *mysqlTransaction) exec(ctx context.Context, queries ...string) error {
 
 func (t *mysqlTransaction) conn() *sql.Conn { return t.connection }
 
-func (t *mysqlTransaction) commit(ctx context.Context, keep time.Duration, undo bool) error {
+func (t *mysqlTransaction) commit(ctx context.Context, undo bool) error {
 	queries := []string{"RELEASE SAVEPOINT " + savepoint}
 	if undo {
 		queries = []string{"ROLLBACK TO SAVEPOINT " + savepoint, queries[0]}
@@ -103,8 +104,7 @@ func (t *mysqlTransaction) commit(ctx context.Context, keep time.Duration, undo 
 	if err != nil {
 		return err
 	}
-	mark := fmt.Sprintf(t.sql.mark, t.key, micros(keep))
-	if err := t.exec(ctx, mark); err != nil {
+	if err := t.mark(ctx); err != nil {
 		return err
 	}
 	if err := t.exec(ctx, "COMMIT"); err != nil {
@@ -114,11 +114,25 @@ func (t *mysqlTransaction) commit(ctx context.Context, keep time.Duration, undo 
 	return nil
 }
 
+func (t *mysqlTransaction) mark(ctx context.Context) error {
+	keepFor, step := mysqlKeep(t.keep)
+	result, err := t.connection.ExecContext(ctx, fmt.Sprintf(t.sql.mark, t.key, keepFor, step))
+	if err != nil {
+		return err
+	}
+	id, err := result.LastInsertId()
+	if err == nil && id != done {
+		const text = "the function removed the row of its own event from geminihook_deliveries"
+		return errors.New(text)
+	}
+	return err
+}
+
 // close rolls back although the context may have ended: the lock should not wait
 // for the server to notice a closed connection.
 func (t *mysqlTransaction) close(ctx context.Context) {
 	ended := t.committed || execLate(ctx, t.connection, "ROLLBACK")
-	if !ended || !execLate(ctx, t.connection, fmt.Sprintf(mysqlUnlock, t.lock)) {
+	if !ended || !execLate(ctx, t.connection, fmt.Sprintf(t.sql.end, t.lock)) {
 		discard(t.connection)
 	}
 	_ = t.connection.Close()

@@ -12,8 +12,8 @@ import (
 
 // postgresStatements are the SQL with the qualified name of the table.
 type postgresStatements struct {
-	claim, state, renew, complete, completed, release string
-	number, look, mark, purge                         string
+	claim, state, renew, complete, completed, release, purge string
+	lock, look, mark, remark                                 sessionStatement
 }
 
 // $1 is the key, unless the comment says otherwise. newPostgresStatements replaces
@@ -30,11 +30,11 @@ WHERE pg_class.oid = to_regclass('geminihook_deliveries')`
 	// $3 token.
 	postgresMine = `(d.state = 1 AND d.token = $3::bytea)`
 
-	// When a row that is kept for KEEP seconds expires, rounded up to a step of a
+	// When a row that is kept for $2 seconds expires, rounded up to a step of a
 	// 4,096th of that: see docs/decisions/pgstore-schema.md.
 	postgresExpires = `to_timestamp(
-	ceil((extract(epoch FROM clock_timestamp())::float8 + KEEP) / greatest(KEEP / 4096, 0.001))
-		* greatest(KEEP / 4096, 0.001))`
+	ceil((date_part('epoch', clock_timestamp()) + $2::float8) / greatest($2::float8 / 4096, 0.001))
+		* greatest($2::float8 / 4096, 0.001))`
 
 	// The number of a key's advisory lock is lockOf XOR this, so that a key has another
 	// lock in each table.
@@ -59,7 +59,7 @@ RETURNING attempt`
 	// $2 lock. The state is 0 if the key is free. The last column is false if a
 	// transaction of another connection has the key.
 	postgresState = `
-SELECT coalesce(d.state, 0), coalesce(extract(epoch FROM d.lease - clock_timestamp())::float8, 0),
+SELECT coalesce(d.state, 0), coalesce(date_part('epoch', d.lease - clock_timestamp()), 0),
 	pg_try_advisory_xact_lock_shared($2::bigint # NUMBER)
 FROM (SELECT) AS always LEFT JOIN TABLE AS d ON d.key = $1 AND NOT FREE`
 
@@ -91,40 +91,45 @@ DELETE FROM TABLE WHERE ctid = ANY (ARRAY(
 	SELECT ctid FROM TABLE WHERE expires <= now()
 	ORDER BY expires LIMIT $1::bigint FOR UPDATE SKIP LOCKED))`
 
-	// The function's statements are in between, so these are two of the three
-	// round trips of a transaction; the third one reads the state. They are sent
-	// without parameters, which is the only way to send several statements at
-	// once. %[1]d lock, %[2]s its number in the table, %[3]d how long the
-	// transaction may be idle, in milliseconds, %[4]s savepoint.
-	postgresBegin = `
-BEGIN ISOLATION LEVEL READ COMMITTED;
-SET LOCAL idle_in_transaction_session_timeout = %[3]d;
-SELECT set_config('geminihook.locked',
-	pg_try_advisory_xact_lock('%[1]d'::bigint # %[2]s)::text, true);
-SAVEPOINT %[4]s`
+	// $1 how long the transaction may be idle, in milliseconds, $2 lock.
+	postgresLock = `
+SELECT set_config('idle_in_transaction_session_timeout', $1::text, true),
+	set_config('geminihook.locked', pg_try_advisory_xact_lock($2::bigint # NUMBER)::text, true)`
 
-	// $1 key. The state is read after the lock was taken: in one statement it
-	// would be older than the lock, and a mark that was committed in between
-	// would be missed.
+	// It returns as many rows as one of the constants below. The state is read after
+	// the lock was taken: in one statement it would be older than the lock, and a
+	// mark that was committed in between would be missed.
 	postgresLook = `
-SELECT coalesce(d.state, 0), current_setting('geminihook.locked')::bool,
-	current_setting('transaction_read_only')::bool
-FROM (SELECT) AS always LEFT JOIN TABLE AS d ON d.key = $1 AND NOT FREE`
+SELECT FROM generate_series(1, (
+	SELECT CASE
+		WHEN current_setting('transaction_read_only')::bool THEN 5
+		WHEN d.state = 2 AND NOT FREE THEN 4
+		WHEN NOT FREE OR NOT current_setting('geminihook.locked')::bool THEN 3
+		WHEN d.state IS NOT NULL THEN 2
+		ELSE 1 END
+	FROM (SELECT) AS always LEFT JOIN TABLE AS d ON d.key = $1::bytea))`
 
-	// %[1]x key, %[2]v keep, %[3]s savepoint. A key that is no longer free, because a claim whose
-	// lease had ended was renewed or completed meanwhile, makes the state null,
-	// which the table refuses.
+	// $2 keep.
 	postgresMark = `
-RELEASE SAVEPOINT %[3]s;
 INSERT INTO TABLE AS d (key, state, attempt, lease, expires)
-VALUES (decode('%[1]x', 'hex'), 2, 1, clock_timestamp(), EXPIRES)
+VALUES ($1::bytea, 2, 1, clock_timestamp(), EXPIRES)`
+
+	// The same for a key that had a row when the transaction began. If it is no
+	// longer free, because a claim whose lease had ended was renewed or completed
+	// meanwhile, the state becomes null, which the table refuses.
+	postgresRemark = postgresMark + `
 ON CONFLICT (key) DO UPDATE
 SET state = CASE WHEN FREE THEN 2 END, token = NULL, attempt = d.attempt + 1,
-	expires = excluded.expires;
-COMMIT`
+	expires = excluded.expires`
+)
 
-	// %[1]s savepoint.
-	postgresUndo = `ROLLBACK TO SAVEPOINT %[1]s;`
+// How many rows postgresLook returns.
+const (
+	postgresUnknown    = 1 // the key has no row
+	postgresKnown      = 2 // the key has a row, and is free
+	postgresInProgress = 3
+	postgresDone       = 4
+	postgresReadOnly   = 5
 )
 
 // statements returns the SQL. The first call looks up which schema has the table: a
@@ -149,27 +154,25 @@ func (e *postgres) statements(ctx context.Context) (*postgresStatements, error) 
 
 func newPostgresStatements(table string) *postgresStatements {
 	number := strings.ReplaceAll(postgresNumber, "TABLE", strings.ReplaceAll(table, "'", "''"))
-	in := func(query, keep string) string {
-		return strings.NewReplacer(
-			"NUMBER", number,
-			"EXPIRES", strings.ReplaceAll(postgresExpires, "KEEP", keep),
-			"FREE", postgresFree,
-			"MINE", postgresMine,
-			"TABLE", table,
-		).Replace(query)
-	}
-	const second = "$2::float8"
+	in := strings.NewReplacer(
+		"NUMBER", number,
+		"EXPIRES", postgresExpires,
+		"FREE", postgresFree,
+		"MINE", postgresMine,
+		"TABLE", table,
+	).Replace
 	return &postgresStatements{
-		claim:     in(postgresClaim, second),
-		state:     in(postgresState, second),
-		renew:     in(postgresRenew, second),
-		complete:  in(postgresComplete, second),
-		completed: in(postgresCompleted, second),
-		release:   in(postgresRelease, second),
-		number:    in("NUMBER", second),
-		look:      in(postgresLook, second),
-		mark:      in(postgresMark, "%[2]v::float8"),
-		purge:     in(postgresPurge, second),
+		claim:     in(postgresClaim),
+		state:     in(postgresState),
+		renew:     in(postgresRenew),
+		complete:  in(postgresComplete),
+		completed: in(postgresCompleted),
+		release:   in(postgresRelease),
+		lock:      newSessionStatement(in(postgresLock)),
+		look:      newSessionStatement(in(postgresLook)),
+		mark:      newSessionStatement(in(postgresMark)),
+		remark:    newSessionStatement(in(postgresRemark)),
+		purge:     in(postgresPurge),
 	}
 }
 

@@ -19,11 +19,17 @@ type postgresTransaction struct {
 	engine     *postgres
 	sql        *postgresStatements
 	key        string
+	keep       time.Duration
+	known      bool // the key had a row when the transaction began
 	connection *sql.Conn
 	committed  bool
 }
 
-func (e *postgres) begin(ctx context.Context, key string) (transaction, geminihook.State, error) {
+const postgresBegin = "BEGIN ISOLATION LEVEL READ COMMITTED;"
+
+func (e *postgres) begin(
+	ctx context.Context, key string, keep time.Duration,
+) (transaction, geminihook.State, error) {
 	s, err := e.statements(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -32,7 +38,7 @@ func (e *postgres) begin(ctx context.Context, key string) (transaction, geminiho
 	if err != nil {
 		return nil, 0, err
 	}
-	t := &postgresTransaction{engine: e, sql: s, key: key, connection: conn}
+	t := &postgresTransaction{engine: e, sql: s, key: key, keep: keep, connection: conn}
 	state, err := t.begin(ctx)
 	if err != nil || state != geminihook.Acquired {
 		t.close(ctx)
@@ -40,37 +46,71 @@ func (e *postgres) begin(ctx context.Context, key string) (transaction, geminiho
 	return t, state, err
 }
 
+// begin takes one round trip: texts without parameters are the only way to send several
+// statements at once. All that comes back is how many rows the last one returns.
 func (t *postgresTransaction) begin(ctx context.Context) (geminihook.State, error) {
-	begin := fmt.Sprintf(postgresBegin, lockOf(t.key), t.sql.number,
-		remaining(ctx).Milliseconds(), savepoint)
-	if _, err := t.connection.ExecContext(ctx, begin); err != nil {
+	idle := remaining(ctx).Milliseconds()
+	take := t.sql.lock.execute(fmt.Sprintf("'%d'", idle), fmt.Sprintf("'%d'", lockOf(t.key))) +
+		"SAVEPOINT " + savepoint + ";" + t.sql.look.execute(t.keyInHex())
+	result, err := t.connection.ExecContext(ctx, postgresBegin+take)
+	if sqlState(err) == unknownStatement { // the session is new
+		result, err = t.prepareAndTake(ctx, take)
+	}
+	if err != nil {
 		return 0, err
 	}
-	var state int
-	var locked, readOnly bool
-	look := t.connection.QueryRowContext(ctx, t.sql.look, []byte(t.key))
-	err := look.Scan(&state, &locked, &readOnly)
-	switch {
-	case err != nil:
+	rows, err := result.RowsAffected()
+	if err != nil {
 		return 0, err
-	case readOnly:
-		return 0, errors.New("the server refuses writes")
-	case state == done:
-		return geminihook.Done, nil
-	case state == claimed || !locked:
+	}
+	switch rows {
+	case postgresUnknown:
+		return geminihook.Acquired, nil
+	case postgresKnown:
+		t.known = true
+		return geminihook.Acquired, nil
+	case postgresInProgress:
 		return geminihook.InProgress, nil
+	case postgresDone:
+		return geminihook.Done, nil
+	case postgresReadOnly:
+		return 0, errors.New("the server refuses writes")
 	}
-	return geminihook.Acquired, nil
+	return 0, fmt.Errorf("the driver reported %d rows for a statement that returns 1 to 5", rows)
 }
+
+// prepareAndTake prepares the statements and executes take, in one transaction, during
+// which a pooler does not change the session.
+func (t *postgresTransaction) prepareAndTake(
+	ctx context.Context, take string,
+) (sql.Result, error) {
+	if _, err := t.connection.ExecContext(ctx, "ROLLBACK;"+postgresBegin); err != nil {
+		return nil, err
+	}
+	for _, s := range []sessionStatement{t.sql.lock, t.sql.look, t.sql.mark, t.sql.remark} {
+		if err := s.prepare(ctx, t.connection); err != nil {
+			return nil, err
+		}
+	}
+	return t.connection.ExecContext(ctx, take)
+}
+
+// keyInHex returns the key as an SQL expression that no setting of the session changes.
+func (t *postgresTransaction) keyInHex() string { return fmt.Sprintf("decode('%x', 'hex')", t.key) }
 
 func (t *postgresTransaction) conn() *sql.Conn { return t.connection }
 
 // commit takes one round trip. The commit also runs the constraints and triggers
 // that are deferred: what they refuse is what the function wrote.
-func (t *postgresTransaction) commit(ctx context.Context, keep time.Duration, undo bool) error {
-	query := fmt.Sprintf(t.sql.mark, t.key, seconds(keep), savepoint)
+func (t *postgresTransaction) commit(ctx context.Context, undo bool) error {
+	mark := t.sql.mark
+	if t.known {
+		mark = t.sql.remark
+	}
+	query := "RELEASE SAVEPOINT " + savepoint + ";" +
+		mark.execute(t.keyInHex(), fmt.Sprint(seconds(t.keep))) + "COMMIT"
 	if undo {
-		query = fmt.Sprintf(postgresUndo, savepoint) + query
+		query = "ROLLBACK TO SAVEPOINT " + savepoint + ";" + query
 	}
 	_, err := t.connection.ExecContext(ctx, query)
 	state := sqlState(err)
@@ -83,13 +123,20 @@ func (t *postgresTransaction) commit(ctx context.Context, keep time.Duration, un
 	case state == transactionAborted:
 		const text = "the function did not return an SQL error that aborted its transaction"
 		return &functionError{text: text, err: err}
-	case state == notNull && strings.Contains(err.Error(), "geminihook_deliveries"):
+	case marksTaken(err):
 		return errors.New("a claim whose lease had ended was renewed or completed while the function ran")
 	case strings.HasPrefix(state, "23") || strings.HasPrefix(state, "P0"):
 		const text = "the commit was refused because of what the function wrote"
 		return &functionError{text: text, err: err}
 	}
 	return fmt.Errorf("the commit failed, or its result is unknown: %w", err)
+}
+
+// marksTaken reports whether the error is that of a mark whose key is not free.
+func marksTaken(err error) bool {
+	state := sqlState(err)
+	return (state == notNull || state == uniqueViolation) &&
+		strings.Contains(err.Error(), "geminihook_deliveries")
 }
 
 // close rolls back although the context may have ended: the lock should not wait

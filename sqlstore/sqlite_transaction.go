@@ -27,6 +27,7 @@ SET state = 2, token = NULL, attempt = attempt + 1, expires = excluded.expires`
 type sqliteTransaction struct {
 	engine *sqlite
 	key    string
+	keep   time.Duration
 	leave  func() // leaves the queue; nil while the transaction waits in it
 
 	lock, mark *sql.Stmt
@@ -37,7 +38,9 @@ type sqliteTransaction struct {
 	committed  bool
 }
 
-func (e *sqlite) begin(ctx context.Context, key string) (transaction, geminihook.State, error) {
+func (e *sqlite) begin(
+	ctx context.Context, key string, keep time.Duration,
+) (transaction, geminihook.State, error) {
 	c, err := e.look(ctx, key, noToken)
 	switch {
 	case err != nil:
@@ -47,7 +50,7 @@ func (e *sqlite) begin(ctx context.Context, key string) (transaction, geminihook
 	case !e.start(key):
 		return nil, geminihook.InProgress, nil
 	}
-	t := &sqliteTransaction{engine: e, key: key}
+	t := &sqliteTransaction{engine: e, key: key, keep: keep}
 	state, err := t.begin(ctx)
 	if err != nil || state != geminihook.Acquired {
 		t.close(ctx)
@@ -126,7 +129,7 @@ func (t *sqliteTransaction) conn() *sql.Conn { return t.connection }
 
 // commit ignores the end of the context: committing takes milliseconds, and to give
 // up in the middle would leave the outcome unknown.
-func (t *sqliteTransaction) commit(ctx context.Context, keep time.Duration, undo bool) error {
+func (t *sqliteTransaction) commit(ctx context.Context, undo bool) error {
 	ctx = context.WithoutCancel(ctx)
 	if undo {
 		if err := t.execOnSavepoint(ctx, "ROLLBACK TO "+savepoint); err != nil {
@@ -137,7 +140,7 @@ func (t *sqliteTransaction) commit(ctx context.Context, keep time.Duration, undo
 		return err
 	}
 	mark := t.tx.StmtContext(ctx, t.mark)
-	if _, err := mark.ExecContext(ctx, []byte(t.key), after(sqliteNow(), keep)); err != nil {
+	if _, err := mark.ExecContext(ctx, []byte(t.key), after(sqliteNow(), t.keep)); err != nil {
 		return err
 	}
 	if err := t.tx.Commit(); err != nil {

@@ -42,7 +42,7 @@ func Tx(ctx context.Context) (*sql.Tx, error) {
 func (s *Store) Transact(
 	ctx context.Context, key string, keep time.Duration, fn func(context.Context) error,
 ) (geminihook.State, error) {
-	tx, state, err := s.engine.begin(ctx, key)
+	tx, state, err := s.engine.begin(ctx, key, keep)
 	if err != nil {
 		return 0, storeFailed(err)
 	}
@@ -54,11 +54,11 @@ func (s *Store) Transact(
 	if err != nil {
 		return 0, storeFailed(err)
 	}
-	return geminihook.Acquired, end(ctx, tx, keep, fnErr)
+	return geminihook.Acquired, end(ctx, tx, fnErr)
 }
 
 // end commits, or leaves it to close to roll back, depending on the function's error.
-func end(ctx context.Context, tx transaction, keep time.Duration, fnErr error) error {
+func end(ctx context.Context, tx transaction, fnErr error) error {
 	permanent := errors.Is(fnErr, geminihook.ErrPermanent)
 	if fnErr != nil && !permanent {
 		return fnErr
@@ -68,7 +68,7 @@ func end(ctx context.Context, tx transaction, keep time.Duration, fnErr error) e
 			context.Cause(ctx))
 		return errors.Join(storeFailed(late), fnErr)
 	}
-	err := tx.commit(ctx, keep, permanent)
+	err := tx.commit(ctx, permanent)
 	if fnErr == nil && errors.As(err, new(*functionError)) {
 		return failure(err)
 	}

@@ -246,6 +246,26 @@ func (c unluckyConn) QueryContext(
 	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 }
 
+func (c unluckyConn) Prepare(query string) (driver.Stmt, error) {
+	stmt, err := c.Conn.Prepare(query)
+	return unluckyStmt{Stmt: stmt, conn: c, query: query}, err
+}
+
+type unluckyStmt struct {
+	driver.Stmt
+	conn  unluckyConn
+	query string
+}
+
+func (s unluckyStmt) ExecContext(
+	ctx context.Context, args []driver.NamedValue,
+) (driver.Result, error) {
+	if err := s.conn.meetsDeadlock(s.query); err != nil {
+		return nil, err
+	}
+	return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+}
+
 func (c unluckyConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	return c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
 }
@@ -258,7 +278,7 @@ func TestRoundTrips(t *testing.T) {
 	dsn := strings.Replace(drivertest.NewDatabase(t, server.MySQL(t).URL), "tcp", "counted", 1)
 	want := map[string]int{
 		"Claim": 1, "Renew": 1, "Complete": 1, "duplicate": 1, "Release": 1,
-		"Transact": 9, "duplicate of Transact": 6,
+		"Transact": 7, "duplicate of Transact": 4,
 	}
 	db := drivertest.Connect(t, "mysql", dsn)
 	drivertest.RoundTrips(t, db, sqlstore.MySQL, &trips, want)
