@@ -2,6 +2,7 @@ package browsertest_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -148,6 +149,16 @@ func (p *tab) until(format string, args ...any) {
 	promise := `new Promise(done => { const look = () => { try { if (` + expression + `) return done(true); } catch {} setTimeout(look, 10); }; look(); })`
 	_, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](promise, chromedp.EvalAwaitPromise))
 	require.NoError(p.t, err, "until %s", expression)
+}
+
+// shows waits until the elements that match show the text. One part of the page may
+// change later than another.
+func (p *tab) shows(selector, text string) {
+	p.t.Helper()
+	quoted, err := json.Marshal(text) // as in JavaScript
+	require.NoError(p.t, err)
+	p.until(`[...document.querySelectorAll(%q)].map(e => e.innerText).join("\n").includes(%s)`,
+		selector, quoted)
 }
 
 // eval evaluates a JavaScript expression.

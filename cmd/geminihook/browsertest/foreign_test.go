@@ -47,7 +47,7 @@ func TestForeign(t *testing.T) {
 	_, port, _ := strings.Cut(strings.TrimSuffix(l.PageURL(), "/"), "127.0.0.1:")
 	rebound := newTab(t, "http://rebound.localhost:"+port+"/", desktop)
 	rebound.expectProblems = true
-	assert.Contains(t, rebound.text("body"), "Host is not an address of this page")
+	rebound.shows("body", "Host is not an address of this page")
 	status, err := chromedp.Run(rebound.ctx, chromedp.Evaluate[int](`fetch("/api/deliveries").then(r => r.status)`,
 		chromedp.EvalAwaitPromise))
 	require.NoError(t, err)
