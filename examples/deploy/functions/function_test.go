@@ -1,6 +1,7 @@
 package function
 
 import (
+	"crypto/rand"
 	"net"
 	"net/http"
 	"os"
@@ -28,8 +29,9 @@ func TestNeedsSecret(t *testing.T) { deliveries.NeedsSecret(t, "FUNCTION_TARGET=
 // TestDeliveries has the framework serve a function like the program's.
 func TestDeliveries(t *testing.T) {
 	receiver := deliveries.New(t)
-	functions.HTTP("Test", receiver.Endpoint.Handler(receiver.Handle).ServeHTTP)
-	t.Setenv("FUNCTION_TARGET", "Test")
+	name := rand.Text() // the framework keeps it, also when the test is repeated
+	functions.HTTP(name, receiver.Endpoint.Handler(receiver.Handle).ServeHTTP)
+	t.Setenv("FUNCTION_TARGET", name)
 	receiver.Check(t, listen(t, func(port string) {
 		// It serves until the test process ends.
 		go func() { _ = funcframework.StartHostPort("127.0.0.1", port) }()
