@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	dayLength   = 50 * time.Hour
+	dayLength   = 40 * time.Hour
 	causeMinute = 8 * 60 // when the incident begins
 )
 
@@ -34,7 +34,7 @@ type day struct {
 	metrics *metrics
 	secrets *geminihook.SecretFile
 	handler http.Handler
-	log     bytes.Buffer    // of the endpoint, for Cloud Logging; complete when the day is over
+	log     observer        // of the endpoint, for Cloud Logging
 	ctx     context.Context // ends with the day
 	sending sync.WaitGroup
 

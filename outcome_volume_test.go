@@ -45,7 +45,7 @@ func TestLogVolume(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			const seconds, perSecond = 10, 1000
+			const seconds, perSecond = 3, 1000
 			v := &volume{}
 			synctest.Test(t, func(t *testing.T) {
 				options := &slog.HandlerOptions{ReplaceAttr: cloudLogging}
