@@ -5,6 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/geminihook/geminihook/cmd/geminihook/internal/envfile"
@@ -61,4 +64,29 @@ func TestLockFails(t *testing.T) {
 	require.NoError(t, os.Mkdir(path+".geminihook-lock", 0o700))
 	_, err := envfile.Open(t.Context(), path, func() {})
 	require.ErrorContains(t, err, ".env.geminihook-lock")
+}
+
+// TestLockMany: of many that open the file by turns, never two have it, although the
+// lock's own file is removed each time.
+func TestLockMany(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".env")
+	var inside atomic.Int32
+	var done sync.WaitGroup
+	for range 16 {
+		done.Go(func() {
+			for range 50 {
+				f, err := envfile.Open(t.Context(), path, func() {})
+				if !assert.NoError(t, err) {
+					return
+				}
+				assert.EqualValues(t, 1, inside.Add(1))
+				for range 20 {
+					runtime.Gosched() // so that others come meanwhile
+				}
+				inside.Add(-1)
+				f.Close()
+			}
+		})
+	}
+	done.Wait()
 }

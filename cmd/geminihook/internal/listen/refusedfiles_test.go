@@ -38,6 +38,15 @@ func TestRefusedFiles(t *testing.T) {
 			d.Body = nil
 			return d
 		}, func() *webhooktest.Delivery { return empty(google) }},
+		{"forged, and then empty", nil, func() func() *webhooktest.Delivery {
+			sent := 0
+			return func() *webhooktest.Delivery {
+				if sent++; sent < 200 { // then the folder is full
+					return forged(google)
+				}
+				return empty(google)
+			}
+		}()},
 		{"forged, before", func() *webhooktest.Delivery { return forged(google) }, nil},
 		{
 			"forged, from another source", func() *webhooktest.Delivery { return forged(stranger) },
