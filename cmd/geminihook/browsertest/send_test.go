@@ -43,7 +43,8 @@ func TestSend(t *testing.T) {
 	assert.NotContains(t, p.text(".row"), "replay")
 	p.shows(".row .job", "operations/7")
 	for elapsed, want := range map[int]string{4_999: "now", 65_000: "1 min ago"} {
-		p.eval(fmt.Sprintf(`Date.now = () => Date.parse(document.querySelector(".row time").dateTime) + %d`, elapsed))
+		const clock = `Date.now = () => Date.parse(document.querySelector(".row time").dateTime) + %d`
+		p.eval(fmt.Sprintf(clock, elapsed))
 		p.shows(".row time", want)
 	}
 	p.click("#tab-response")
