@@ -40,8 +40,8 @@ func run(ctx context.Context, getenv func(string) string) error {
 		return err
 	}
 	defer s.pool.Close()
-	public := newServer(cmp.Or(getenv("ADDR"), "127.0.0.1:8080"), s.routes())
-	private := newServer(cmp.Or(getenv("PRIVATE_ADDR"), "127.0.0.1:9090"), s.privateRoutes())
+	public := newServer(cmp.Or(getenv("ADDR"), "127.0.0.1:8092"), s.routes())
+	private := newServer(cmp.Or(getenv("PRIVATE_ADDR"), "127.0.0.1:8093"), s.privateRoutes())
 
 	// What is under way goes on when ctx ends: it has contexts of its own.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
