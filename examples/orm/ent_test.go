@@ -7,13 +7,11 @@ import (
 
 	"github.com/geminihook/geminihook"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // testEnt tests an update, for which ent begins a transaction.
 func testEnt(t *testing.T, d *database) {
-	_, err := openEnt(t.Context(), d)
-	require.NoError(t, err)
+	openLibrary(t, d, openEnt)
 	for _, tt := range []struct {
 		name   string
 		next   error

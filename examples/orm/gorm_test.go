@@ -15,8 +15,7 @@ import (
 
 // testGORM tests what programs do with GORM beyond a single write.
 func testGORM(t *testing.T, d *database) {
-	_, err := openGORM(t.Context(), d)
-	require.NoError(t, err)
+	openLibrary(t, d, openGORM)
 	for _, tt := range []struct {
 		name    string
 		prepare bool // gorm.Config.PrepareStmt

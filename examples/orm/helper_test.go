@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/geminihook/geminihook"
@@ -63,6 +64,22 @@ func openDatabase(t *testing.T, name string) *database {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = d.db.Close() })
 	return d
+}
+
+// migrating lets one library at a time create its table, because ent's Schema.Create
+// changes a variable of the generated code.
+var migrating sync.Mutex
+
+// openLibrary returns the function of a library.
+func openLibrary(
+	t *testing.T, d *database, open func(context.Context, *database) (function, error),
+) function {
+	t.Helper()
+	migrating.Lock()
+	defer migrating.Unlock()
+	fn, err := open(t.Context(), d)
+	require.NoError(t, err)
+	return fn
 }
 
 // rowsByID returns how many rows each event has.

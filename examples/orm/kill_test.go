@@ -26,8 +26,9 @@ import (
 
 // With these variables in its environment, the test binary is the program.
 const (
-	addrVariable = "ORM_TEST_ADDR"
-	nameVariable = "ORM_TEST_DATABASE"
+	nameVariable   = "ORM_TEST_DATABASE"
+	addrVariable   = "ORM_TEST_ADDR"
+	secretVariable = "ORM_TEST_SECRET"
 )
 
 func TestMain(m *testing.M) {
@@ -37,22 +38,31 @@ func TestMain(m *testing.M) {
 	// The driver logs connections that break, as they do here.
 	_ = mysql.SetLogger(log.New(io.Discard, "", 0))
 	if addr := os.Getenv(addrVariable); addr != "" {
-		receive(addr, os.Getenv(nameVariable))
+		program(os.Getenv(nameVariable), addr, os.Getenv(secretVariable))
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// receive runs the program until the standard input ends, as it does with the test.
-func receive(addr, name string) {
+// program runs until the standard input ends, as it does with the test.
+func program(name, addr, secret string) {
 	ctx, stop := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
-	if err := run(ctx, io.Discard, name, addr, webhooktest.TestSecret); err != nil {
+	if err := run(ctx, os.Stdout, name, addr, secret); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// command returns the program, whose standard input must stay open.
+func command(name, addr, secret string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), nameVariable+"="+name, addrVariable+"="+addr,
+		secretVariable+"="+secret)
+	cmd.Stderr = os.Stderr
+	return cmd
 }
 
 // testKill kills processes of the program at random times, while a sender for each
@@ -63,8 +73,7 @@ func testKill(t *testing.T, name string) {
 	require.NoError(t, err)
 	d := openDatabase(t, name)
 	for _, lib := range libraries { // so that processes that start need not create tables
-		_, err := lib.open(t.Context(), d)
-		require.NoError(t, err)
+		openLibrary(t, d, lib.open)
 	}
 	processes := []*process{startProcess(t, name), startProcess(t, name)}
 	client := &http.Client{Timeout: 20 * time.Second}
@@ -139,12 +148,10 @@ func startProcess(t *testing.T, database string) *process {
 
 func (p *process) start(t *testing.T) {
 	t.Helper()
-	p.cmd = exec.Command(os.Args[0])
-	p.cmd.Env = append(os.Environ(), addrVariable+"="+p.addr, nameVariable+"="+p.database)
+	p.cmd = command(p.database, p.addr, webhooktest.TestSecret)
 	stdin, err := p.cmd.StdinPipe()
 	require.NoError(t, err)
 	p.stdin = stdin
-	p.cmd.Stderr = os.Stderr
 	require.NoError(t, p.cmd.Start())
 }
 

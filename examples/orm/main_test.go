@@ -54,8 +54,7 @@ func testLibraries(t *testing.T, d *database) {
 	for _, lib := range libraries {
 		t.Run(lib.name, func(t *testing.T) {
 			t.Parallel()
-			fn, err := lib.open(t.Context(), d)
-			require.NoError(t, err)
+			fn := openLibrary(t, d, lib.open)
 			for name, test := range map[string]func(*testing.T, *database, string, function){
 				"duplicate": testDuplicate,
 				"error":     testError,
@@ -166,9 +165,13 @@ func testFailedStatement(t *testing.T, d *database, library string, fn function)
 
 // testGoRun tests the demonstration.
 func testGoRun(t *testing.T, name string) {
-	var out strings.Builder
-	require.NoError(t, run(t.Context(), &out, name, "127.0.0.1:0", ""))
-	_, table, _ := strings.Cut(out.String(), "\n\n")
+	cmd := command(name, "127.0.0.1:0", "")
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	defer stdin.Close()
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	_, table, _ := strings.Cut(string(out), "\n\n")
 	assert.Equal(t, strings.TrimPrefix(`
   library  received  failed  handled  duplicates  rows
      gorm        27       3       12          12    12

@@ -9,13 +9,11 @@ import (
 	"github.com/geminihook/geminihook/sqlstore"
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // testSQLX tests that a function reads what it has written.
 func testSQLX(t *testing.T, d *database) {
-	fn, err := openSQLX(t.Context(), d)
-	require.NoError(t, err)
+	fn := openLibrary(t, d, openSQLX)
 	db := sqlx.NewDb(d.db, d.engine)
 	var row sqlxResult
 	delivery := newDelivery()
