@@ -2,7 +2,9 @@ package chaos_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -88,22 +90,26 @@ func (e *ended) runUntil(t *testing.T, steps int) (killed bool) {
 	when := fmt.Sprintf("%q and SIGKILL after %d steps", e.ending, steps)
 	first := newEnding(t, e.kind, e.backend, "first", e.ending, steps)
 	first.start(t)
-	defer first.kill()
+	exited := make(chan syscall.WaitStatus, 1)
+	go func() {
+		_ = first.cmd.Wait()
+		exited <- first.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	}()
 	d := webhooktest.New(geminihook.EventBatchSucceeded,
 		webhooktest.Static(webhooktest.TestSecret))
-	require.Eventually(t, first.up, time.Minute, time.Millisecond)
-	status, err := deliverTo(first, d)
-	if killed = err != nil; killed {
-		_ = first.cmd.Wait()
-		result := first.cmd.ProcessState.Sys().(syscall.WaitStatus)
-		require.Equal(t, syscall.SIGKILL, result.Signal(), "%s: %v", when, err)
+	status, killed := deliverUntil(first, d, exited)
+	if killed {
+		require.Equal(t, syscall.SIGKILL, (<-exited).Signal(), when)
 	} else {
+		_ = first.cmd.Process.Kill()
+		<-exited
 		want := http.StatusInternalServerError
 		if e.ending == "" {
 			want = http.StatusOK
 		}
 		assert.Equal(t, want, status, when)
 	}
+	_ = first.in.Close()
 	for range 2 { // once more, when it is a duplicate
 		require.Eventually(t, func() bool {
 			status, err := deliverTo(e.second, d)
@@ -139,15 +145,39 @@ func (e *ended) rows(t *testing.T, id, process string) (n int) {
 	return n
 }
 
-// newEnding returns a process that is killed after so many steps.
+// newEnding returns a process that is killed after so many steps. It inherits its
+// listener: with so many processes, some would meet on a port that was free a moment
+// ago.
 func newEnding(
 	t *testing.T, kind string, b *backend, name, ending string, steps int,
 ) *receiver {
 	t.Helper()
-	r := newReceiver(t, kindVariable+"="+kind, urlVariable+"="+b.direct,
-		endingVariable+"="+ending, fateVariable+"="+strconv.Itoa(steps))
-	r.name = name
-	return r
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	file, err := listener.(*net.TCPListener).File()
+	require.NoError(t, err)
+	env := append(os.Environ(), kindVariable+"="+kind, urlVariable+"="+b.direct,
+		endingVariable+"="+ending, fateVariable+"="+strconv.Itoa(steps), inheritsVariable+"=1")
+	return &receiver{name: name, addr: listener.Addr().String(), env: env, listener: file}
+}
+
+// deliverUntil delivers until there is a response, or the process has exited.
+func deliverUntil(
+	r *receiver, d *webhooktest.Delivery, exited chan syscall.WaitStatus,
+) (status int, killed bool) {
+	for {
+		status, err := deliverTo(r, d)
+		if err == nil {
+			return status, false
+		}
+		select {
+		case result := <-exited:
+			exited <- result
+			return 0, true
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // deliverTo delivers once, and returns an error if there was no response.

@@ -20,6 +20,8 @@ type receiver struct {
 	env  []string
 	cmd  *exec.Cmd
 	in   io.Closer
+
+	listener *os.File // that the process inherits; nil if it listens itself
 }
 
 // newReceiver returns a receiver on a free port, with variables of its environment.
@@ -38,6 +40,10 @@ func (r *receiver) start(t *testing.T) {
 	in, err := r.cmd.StdinPipe()
 	require.NoError(t, err)
 	r.in = in
+	if r.listener != nil {
+		r.cmd.ExtraFiles = []*os.File{r.listener}
+		defer r.listener.Close()
+	}
 	require.NoError(t, r.cmd.Start())
 }
 

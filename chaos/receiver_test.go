@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -19,6 +20,8 @@ const (
 	urlVariable     = "CHAOS_URL"
 	addrVariable    = "CHAOS_ADDR"
 	journalVariable = "CHAOS_JOURNAL"
+
+	inheritsVariable = "CHAOS_INHERITS" // if it is set, the process inherits its listener
 )
 
 const lease = time.Second // far above a run, and short enough to wait for
@@ -65,8 +68,18 @@ func serve(handler http.Handler) error {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	server := &http.Server{
-		Addr: os.Getenv(addrVariable), Handler: handler, ReadHeaderTimeout: time.Second,
+	listener, err := listen()
+	if err != nil {
+		return err
 	}
-	return server.ListenAndServe()
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	return server.Serve(listener)
+}
+
+// listen listens on the address, or returns the listener that the parent has opened.
+func listen() (net.Listener, error) {
+	if os.Getenv(inheritsVariable) == "" {
+		return net.Listen("tcp", os.Getenv(addrVariable))
+	}
+	return net.FileListener(os.NewFile(3, "listener")) // the first after the standard ones
 }
