@@ -16,7 +16,7 @@ import (
 type sqlite struct {
 	db       *sql.DB
 	prepared *prepared
-	queue    *queue
+	queue    queue
 	purging  purging
 
 	mu      sync.Mutex
@@ -27,7 +27,6 @@ func newSQLite(db *sql.DB) *sqlite {
 	return &sqlite{
 		db:       db,
 		prepared: newPrepared(db),
-		queue:    newQueue(),
 		running:  map[string]struct{}{},
 	}
 }

@@ -25,10 +25,10 @@ SET state = 2, token = NULL, attempt = attempt + 1, expires = excluded.expires`
 
 // sqliteTransaction is what one call of Transact holds.
 type sqliteTransaction struct {
-	engine *sqlite
-	key    string
-	keep   time.Duration
-	leave  func() // leaves the queue; nil while the transaction waits in it
+	engine  *sqlite
+	key     string
+	keep    time.Duration
+	entered bool // it is its turn to write
 
 	lock, mark *sql.Stmt
 
@@ -80,11 +80,14 @@ func (t *sqliteTransaction) begin(ctx context.Context) (geminihook.State, error)
 	if err != nil {
 		return 0, err
 	}
-	if t.leave, err = t.engine.queue.enter(ctx); err != nil {
+	if t.connection, err = t.engine.queue.enterTransaction(ctx); err != nil {
 		return 0, err
 	}
-	if t.connection, err = t.engine.db.Conn(ctx); err != nil {
-		return 0, err
+	t.entered = true
+	if t.connection == nil {
+		if t.connection, err = t.engine.db.Conn(ctx); err != nil {
+			return 0, err
+		}
 	}
 	if err := t.beginTx(ctx); err != nil {
 		return 0, err
@@ -167,14 +170,23 @@ func (t *sqliteTransaction) close(ctx context.Context) {
 	if t.cancelTx != nil {
 		t.cancelTx()
 	}
-	if t.connection != nil {
+	if t.connection != nil && !t.mayHandOver() {
 		_ = t.connection.Close()
+		t.connection = nil
 	}
 	if t.committed {
 		t.engine.purgeSome(ctx)
 	}
-	if t.leave != nil {
-		t.leave()
+	if t.entered {
+		t.engine.queue.leave(t.connection)
 	}
 	t.engine.stop(t.key)
+}
+
+// mayHandOver reports whether the next transaction can have the connection, rather than
+// whoever may be waiting for one of the pool.
+func (t *sqliteTransaction) mayHandOver() bool {
+	pool := t.engine.db.Stats()
+	exhausted := pool.MaxOpenConnections > 0 && pool.InUse >= pool.MaxOpenConnections
+	return t.committed && !exhausted
 }
