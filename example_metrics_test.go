@@ -61,7 +61,8 @@ func (m *metrics) add(name string, n float64) {
 // observe counts an outcome.
 func (m *metrics) observe(_ context.Context, o geminihook.Outcome) {
 	m.add("gemini_webhooks_total"+label(o.Result), 1)
-	if o.Event != nil && time.Since(o.Event.Time) > 10*time.Minute {
+	dated := o.Event != nil && !o.Event.Time.IsZero()
+	if dated && time.Since(o.Event.Time) > 10*time.Minute {
 		m.add("gemini_webhooks_late_total"+label(o.Result), 1)
 	}
 	if errors.Is(o.Err, geminihook.ErrSignature) || errors.Is(o.Err, geminihook.ErrTimestamp) {

@@ -92,7 +92,7 @@ func Example_svixHeaders() {
 	// Output: 200
 }
 
-// The hooks of Supabase Auth wait for an answer in the response, so Receive
+// The hooks of Supabase Auth expect data in the response, so Receive
 // verifies and the program responds.
 func Example_supabase() {
 	text := "v1," + webhooktest.RandomSecret() // as Supabase shows it

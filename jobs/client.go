@@ -10,9 +10,8 @@ import (
 	"google.golang.org/genai"
 )
 
-// apiClient is what every request of this package goes through. Only newAPIClient
-// makes one, from the program's client, whose API key it sends to no other address
-// than the client's own.
+// apiClient is what every request of this package goes through. It sends the API key
+// only to the address of the program's client. Only newAPIClient makes one.
 type apiClient struct {
 	sdk    *genai.Client
 	http   *http.Client
@@ -51,10 +50,10 @@ func newAPIClient(like *genai.Client) (*apiClient, error) {
 	return &apiClient{sdk: sdk, http: &httpClient, config: config, base: base}, nil
 }
 
-// guard is the transport of an apiClient. net/http passes headers that it does not
-// know on to every address that it is redirected to. So a request to another address
-// than the API's, even to another port or by plain HTTP, loses all headers that
-// could hold a secret.
+// guard is the transport of an apiClient. After a redirect to another address, net/http
+// keeps headers that it does not know, such as x-goog-api-key. So guard removes every
+// header but Accept from a request to another address than the API's, even if only the
+// port or the scheme differs.
 type guard struct {
 	next http.RoundTripper
 	base *url.URL

@@ -18,14 +18,15 @@ import (
 //
 //	200  every job was asked about, and no run of Handle failed
 //	405  the method is not POST
-//	409  another request's sweep has not ended: there is nothing to try again
+//	409  another request's sweep has not ended in this process: there is nothing to try again
 //	500  the CatchUp is not set up correctly: the log says why
 //	503  the sweep ended early, or a run of Handle failed: try again
 //
 // The sweep asks about no further job when SweepTimeout has passed, or if the client
 // hangs up, and ServeHTTP returns after the last run of Handle. So it takes up to
-// SweepTimeout and Endpoint.RunTimeout, and the WriteTimeout of the http.Server and the
-// deadline of the scheduler must be longer.
+// SweepTimeout and Endpoint.RunTimeout; with a Transactor, which may wait as long as the
+// function may run, up to SweepTimeout, twice RunTimeout, and StoreTimeout. The
+// WriteTimeout of the http.Server and the deadline of the scheduler must be longer.
 //
 // ServeHTTP authenticates nobody. Whoever can reach it can cause requests to the API,
 // and learns how many jobs there are. Leave that to the platform, such as the identity

@@ -52,8 +52,12 @@ type Table struct {
 	Now func() time.Time
 }
 
-// ErrTaskExists means that a task has a row in the [Table] already.
-var ErrTaskExists = errors.New("jobs: the task has a job already")
+var (
+	// ErrTaskExists means that a task has a row in the [Table] already.
+	ErrTaskExists = errors.New("jobs: the table has the task already")
+	// ErrJobExists means that a task has another job in the [Table].
+	ErrJobExists = errors.New("jobs: the task has another job")
+)
 
 // creation is how long it may take at most until the id of a job that was added is
 // in the table.
@@ -100,8 +104,8 @@ func (t *Table) Add(ctx context.Context, q Querier, task string, kind Kind) erro
 
 // Created tells the table the id of the job that was created for a task: the Name of a
 // batch or of a video operation, or the ID of an interaction. Repeating it changes
-// nothing. It fails if the task has no row, or a job with another id: then two jobs
-// were created for the task.
+// nothing. It fails if the task has no row. If it has another job, so that two were
+// created for it, the error wraps [ErrJobExists].
 func (t *Table) Created(ctx context.Context, q Querier, task, id string) error {
 	db, err := t.on(q)
 	if err != nil {
@@ -116,14 +120,22 @@ func (t *Table) Created(ctx context.Context, q Querier, task, id string) error {
 	case row.id != "" && row.id == id:
 		return nil
 	case row.id != "":
-		return fmt.Errorf("jobs: task %q has the job %q already, not %q", task, row.id, id)
+		return fmt.Errorf("%w: %q has %q, not %q", ErrJobExists, task, row.id, id)
 	}
 	if _, err := nameOf(row.kind, id); err != nil {
 		return err
 	}
 	n, err := db.exec(ctx, sqlCreated, id, lastSegment(id), task)
-	if err == nil && n == 0 {
-		return fmt.Errorf("jobs: task %q got another job at the same time as %q", task, id)
+	if err != nil || n > 0 {
+		return err
+	}
+	// Another call was faster. A transaction in MySQL sees that only with a lock.
+	latest := sqlRow
+	if t.Dialect == MySQL {
+		latest = sqlRowMySQL
+	}
+	if row, err = db.row(ctx, latest, task); err == nil && row.id != id {
+		err = fmt.Errorf("%w: %q has %q, not %q", ErrJobExists, task, row.id, id)
 	}
 	return err
 }

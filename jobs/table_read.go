@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -39,8 +40,8 @@ func (t *Table) Migrate(ctx context.Context) error {
 //
 // For any other event the error is made by [geminihook.Permanent], so that the event
 // is ignored: the response is 200, and nothing is recorded. But if a task was added
-// less than 5 minutes ago whose id is not in the table yet, and the event is not older
-// than that, it may be about that task. The error then wraps
+// less than 5 minutes ago whose id is not in the table yet, and the event has no time or
+// is not older than that, it may be about that task. The error then wraps
 // [geminihook.ErrUnavailable]: the response is 503, and the next attempt knows. If it
 // takes longer from Add to Created, because a queue is long or the process died, an
 // event that comes before the id is ignored, and CatchUp finds the end instead.
@@ -68,7 +69,7 @@ func (t *Table) Authorize(ctx context.Context, ev *geminihook.Event) error {
 	case known > 0:
 		return nil
 	case creating > 0 && (ev.Time.IsZero() || now.Sub(ev.Time) < creation):
-		return fmt.Errorf("%w: %w, but a task whose job has no id yet",
+		return fmt.Errorf("%w: %w, but a task that still waits for the id of its job",
 			geminihook.ErrUnavailable, unknownJob(ev))
 	}
 	return geminihook.Permanent(unknownJob(ev))
@@ -185,7 +186,8 @@ func scanJob(scan func(...any) error) (StaleJob, error) {
 }
 
 // Purge removes up to limit rows of jobs that ended longer than age ago, and returns
-// how many it removed. Events about them are then ignored.
+// how many it removed. A limit of zero or less means all. Events about these jobs are
+// then ignored.
 func (t *Table) Purge(ctx context.Context, age time.Duration, limit int) (int, error) {
 	db, err := t.on(t.DB)
 	if err != nil {
@@ -194,6 +196,9 @@ func (t *Table) Purge(ctx context.Context, age time.Duration, limit int) (int, e
 	purge := sqlPurge
 	if t.Dialect == MySQL {
 		purge = sqlPurgeMySQL
+	}
+	if limit <= 0 {
+		limit = math.MaxInt32
 	}
 	n, err := db.exec(ctx, purge, t.now().Add(-age).UnixMicro(), limit)
 	return int(n), err

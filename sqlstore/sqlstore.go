@@ -4,6 +4,7 @@
 // mark that the event was handled: exactly once. The function gets a [sql.Tx] from
 // [Tx], which GORM, ent, bun, sqlx and sqlc accept as their own:
 //
+//	// For the driver modernc.org/sqlite. Others have other names for these settings.
 //	const settings = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)"
 //	db, err := sql.Open("sqlite", "file:app.db"+settings)
 //	if err != nil {
@@ -42,8 +43,8 @@ import (
 type Store struct{ engine engine }
 
 // New returns a Store that uses the database. The caller closes the database, and
-// calls [Store.Migrate] before the first event arrives. New panics if the dialect
-// is none of the constants.
+// calls [Store.Migrate] before the first event arrives. New panics if the
+// dialect is not one of the constants.
 func New(db *sql.DB, d Dialect) *Store {
 	switch d {
 	case SQLite:
@@ -90,8 +91,8 @@ func (s *Store) Release(ctx context.Context, key, token string) error {
 	return held(s.engine.release(ctx, key, token))
 }
 
-// held returns the error of a call that needs the key, which reports whether the
-// token had it.
+// held turns the result of renew, complete or release into an error: ErrLeaseLost if the
+// token did not have the key.
 func held(ok bool, err error) error {
 	if err == nil && !ok {
 		return geminihook.ErrLeaseLost

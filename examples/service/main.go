@@ -53,6 +53,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 	group.Go(func() error { return serve(public) })
 	group.Go(func() error { return serve(private) })
 	group.Go(func() error { return ended(ctx, s.catchUp.Run(ctx)) })
+	group.Go(func() error { s.purge(ctx); return nil })
 	group.Go(func() error {
 		<-ctx.Done()
 		// Kubernetes sends requests for some seconds after SIGTERM, until every
@@ -61,7 +62,9 @@ func run(ctx context.Context, getenv func(string) string) error {
 		time.Sleep(delay)
 		grace, cancel := context.WithTimeout(work, slowest)
 		defer cancel()
-		return errors.Join(public.Shutdown(grace), s.queue.Stop(grace), private.Shutdown(grace))
+		err := public.Shutdown(grace)                    // first no new events,
+		err = errors.Join(err, s.queue.Stop(grace))      // then no new work,
+		return errors.Join(err, private.Shutdown(grace)) // and the probes last
 	})
 	return group.Wait()
 }

@@ -3,75 +3,93 @@ package main
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"github.com/geminihook/geminihook"
-	"github.com/geminihook/geminihook/jobs"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// metrics are what the alerts in docs/operations.md need.
+// metrics have the names that the alerts in docs/operations.md use. Leases and marks
+// cannot be lost with a Transactor, so there are no counters for them.
 type metrics struct {
-	registry   *prometheus.Registry
-	deliveries *prometheus.CounterVec // by result
-	lost       prometheus.Counter     // leases and marks
-	delay      prometheus.Histogram   // from the event to its being handled
-	running    prometheus.Gauge       // also runs that hang
+	registry      *prometheus.Registry
+	total, late   *prometheus.CounterVec // by result
+	unverified    prometheus.Counter
+	runs, overdue prometheus.Gauge
 }
 
-func newMetrics(table *jobs.Table) *metrics {
-	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gemini_webhooks_total", Help: "Deliveries and swept jobs, by result.",
-		}, []string{"result"}),
-		lost: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gemini_webhooks_lost_marks_total", Help: "Events that may run twice.",
-		}),
-		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "gemini_webhooks_delay_seconds", Help: "From the event to its being handled.",
-			Buckets: []float64{1, 5, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600},
-		}),
-		running: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gemini_webhooks_running", Help: "Runs now, including those that hang.",
-		}),
-	}
-	stale := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "gemini_jobs_stale", Help: "Jobs without an id, or older than a day. -1 if the table cannot be read.",
-	}, func() float64 {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		defer cancel()
-		all, err := table.Stale(ctx)
-		if err != nil {
-			return -1
+func newMetrics(s *service) *metrics {
+	registry := prometheus.NewRegistry()
+	factory := promauto.With(registry)
+	byResult := func(name, help string) *prometheus.CounterVec {
+		counter := factory.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"result"})
+		for _, result := range results { // an increase from nothing to 1 is not seen
+			counter.WithLabelValues(string(result))
 		}
-		return float64(len(all))
+		return counter
+	}
+	gauge := func(name, help string, value func() float64) {
+		factory.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	gauge("gemini_webhooks_recorded", "Files of events that failed.", func() float64 {
+		files, _ := filepath.Glob(filepath.Join(s.recorder.Dir, "failed-*.http"))
+		return float64(len(files))
 	})
-	m.registry.MustRegister(m.deliveries, m.lost, m.delay, m.running, stale)
-	return m
+	gauge("gemini_keys_fetch_failures", "Failed fetches in a row.", func() float64 {
+		return float64(s.keys.Status().Failures)
+	})
+	gauge("gemini_secrets_read_failures", "Failed readings in a row.", func() float64 {
+		return float64(s.secrets.Status().Failures)
+	})
+	gauge("gemini_jobs_stale", "Jobs to look at; -1 if the table cannot be read.", s.stale)
+	return &metrics{
+		registry: registry,
+		total:    byResult("gemini_webhooks_total", "Deliveries and swept jobs."),
+		late:     byResult("gemini_webhooks_late_total", "Those more than 10 minutes after the event."),
+		unverified: factory.NewCounter(prometheus.CounterOpts{
+			Name: "gemini_webhooks_unverified_total", Help: "Wrong signatures and timestamps.",
+		}),
+		runs: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "gemini_webhooks_runs", Help: "Runs that have not returned.",
+		}),
+		overdue: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "gemini_webhooks_runs_overdue", Help: "Those whose context has ended.",
+		}),
+	}
 }
 
-// observe is the endpoint's Observe.
+var results = []geminihook.Result{
+	geminihook.Processed, geminihook.Duplicate, geminihook.Busy, geminihook.Rejected,
+	geminihook.Forbidden, geminihook.Ignored, geminihook.Failed, geminihook.Dropped,
+	geminihook.Unavailable,
+}
+
 func (m *metrics) observe(_ context.Context, o geminihook.Outcome) {
-	m.deliveries.WithLabelValues(string(o.Result)).Inc()
-	if o.Result != geminihook.Processed {
-		return
+	m.total.WithLabelValues(string(o.Result)).Inc()
+	dated := o.Event != nil && !o.Event.Time.IsZero()
+	if dated && time.Since(o.Event.Time) > 10*time.Minute {
+		m.late.WithLabelValues(string(o.Result)).Inc()
 	}
-	if errors.Is(o.Err, geminihook.ErrStore) {
-		m.lost.Inc()
-	}
-	if !o.Event.Time.IsZero() {
-		m.delay.Observe(time.Since(o.Event.Time).Seconds())
+	if errors.Is(o.Err, geminihook.ErrSignature) || errors.Is(o.Err, geminihook.ErrTimestamp) {
+		m.unverified.Inc()
 	}
 }
 
-// count counts the runs of a function.
-func (m *metrics) count(
+// watch returns fn, and counts its runs.
+func (m *metrics) watch(
 	fn func(context.Context, *geminihook.Event) error,
 ) func(context.Context, *geminihook.Event) error {
 	return func(ctx context.Context, ev *geminihook.Event) error {
-		m.running.Inc()
-		defer m.running.Dec()
+		m.runs.Inc()
+		defer m.runs.Dec()
+		stop := context.AfterFunc(ctx, m.overdue.Inc)
+		defer func() {
+			if !stop() { // it was counted
+				m.overdue.Dec()
+			}
+		}()
 		return fn(ctx, ev)
 	}
 }

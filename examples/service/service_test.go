@@ -94,6 +94,7 @@ func start(t *testing.T) (*service, *google) {
 		"GEMINI_API_KEY":             fakeapi.Key,
 		"GEMINI_WEBHOOK_SECRET_FILE": secrets,
 		"PUBLIC_URL":                 "https://example.com",
+		"RECORD_DIR":                 t.TempDir(),
 	}
 	getenv := func(name string) string { return env[name] }
 	s, err := newService(t.Context(), getenv, &geminihook.KeySet{URL: keys.URL})

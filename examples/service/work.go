@@ -1,11 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/geminihook/geminihook"
@@ -39,16 +41,21 @@ func (s *service) newQueue() (*river.Client[pgx.Tx], error) {
 		Queues:     map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 10}},
 		Workers:    workers,
 		JobTimeout: time.Minute,
+		// When another process takes over the work of one that was killed.
+		RescueStuckJobsAfter: 5 * time.Minute,
 	})
 }
 
 func (s *service) migrate(ctx context.Context, store *pgstore.Store) error {
-	const results = "CREATE TABLE IF NOT EXISTS results (task text PRIMARY KEY, text text NOT NULL)"
-	_, err := s.pool.Exec(ctx, results)
-	if err != nil {
+	const results = "CREATE TABLE IF NOT EXISTS results " +
+		"(task text PRIMARY KEY, state text NOT NULL, text text NOT NULL)"
+	if _, err := s.pool.Exec(ctx, results); err != nil {
 		return err
 	}
-	if err := errors.Join(store.Migrate(ctx), s.table.Migrate(ctx)); err != nil {
+	if err := store.Migrate(ctx); err != nil {
+		return err
+	}
+	if err := s.table.Migrate(ctx); err != nil {
 		return err
 	}
 	migrator, err := rivermigrate.New(riverpgxv5.New(s.pool), nil)
@@ -67,6 +74,10 @@ func (s *service) addTask(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "send a JSON object with task and prompt", http.StatusBadRequest)
 		return
 	}
+	if args.Task == "" || len(args.Task) > 255 || args.Prompt == "" {
+		http.Error(w, "task must have 1 to 255 bytes, and prompt at least one", http.StatusBadRequest)
+		return
+	}
 	err := pgx.BeginFunc(r.Context(), s.pool, func(tx pgx.Tx) error {
 		err := s.table.Add(r.Context(), pgstore.NewQuerier(tx), args.Task, jobs.KindBatch)
 		if err != nil {
@@ -79,10 +90,16 @@ func (s *service) addTask(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, jobs.ErrTaskExists):
 		http.Error(w, "the task exists already", http.StatusConflict)
 	case err != nil:
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		fail(w, err)
 	default:
 		w.WriteHeader(http.StatusAccepted)
 	}
+}
+
+// fail logs why a request failed, and does not tell the client.
+func fail(w http.ResponseWriter, err error) {
+	slog.Error("a request failed", "error", err)
+	http.Error(w, "internal error", http.StatusInternalServerError)
 }
 
 // create creates a batch. If the process is killed before the table has its name,
@@ -96,7 +113,20 @@ func (s *service) create(ctx context.Context, work *river.Job[createArgs]) error
 	if err != nil {
 		return err
 	}
-	return s.table.Created(ctx, s.table.DB, work.Args.Task, batch.Name)
+	// The name and the end of this work are committed together: otherwise River would
+	// create another batch after a crash in between.
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		err := s.table.Created(ctx, pgstore.NewQuerier(tx), work.Args.Task, batch.Name)
+		if err != nil {
+			return err
+		}
+		_, err = river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, work)
+		return err
+	})
+	if errors.Is(err, jobs.ErrJobExists) {
+		return river.JobCancel(err)
+	}
+	return err
 }
 
 // fetch keeps the result of a batch.
@@ -112,31 +142,49 @@ func (s *service) fetch(ctx context.Context, work *river.Job[fetchArgs]) error {
 	if err != nil {
 		return err
 	}
-	text := string(fetched.Batch.State)
-	for response, err := range jobs.Results(ctx, s.client, fetched.Batch) {
-		if err != nil {
-			break // a batch that failed has none
+	text, err := s.text(ctx, fetched.Batch)
+	if err != nil {
+		return err
+	}
+	const insert = "INSERT INTO results (task, state, text) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+	_, err = s.pool.Exec(ctx, insert, work.Args.Task, string(fetched.Batch.State), text)
+	return err
+}
+
+// text returns what the model said, or why there is nothing.
+func (s *service) text(ctx context.Context, batch *genai.BatchJob) (string, error) {
+	if batch.State != genai.JobStateSucceeded && batch.State != genai.JobStatePartiallySucceeded {
+		if batch.Error != nil {
+			return batch.Error.Message, nil
 		}
-		if response.Content != nil {
-			text = cmp.Or(response.Content.Text(), text)
+		return "", nil
+	}
+	var text strings.Builder
+	for response, err := range jobs.Results(ctx, s.client, batch) {
+		switch {
+		case err != nil:
+			return "", err
+		case response.Error != nil:
+			text.WriteString(response.Error.Message)
+		case response.Content != nil:
+			text.WriteString(response.Content.Text())
 		}
 	}
-	const insert = "INSERT INTO results (task, text) VALUES ($1, $2) ON CONFLICT DO NOTHING"
-	_, err = s.pool.Exec(ctx, insert, work.Args.Task, text)
-	return err
+	return text.String(), nil
 }
 
 // getTask responds with the result of a task.
 func (s *service) getTask(w http.ResponseWriter, r *http.Request) {
-	var text string
-	const query = "SELECT text FROM results WHERE task = $1"
-	err := s.pool.QueryRow(r.Context(), query, chi.URLParam(r, "task")).Scan(&text)
+	var state, text string
+	const query = "SELECT state, text FROM results WHERE task = $1"
+	err := s.pool.QueryRow(r.Context(), query, chi.URLParam(r, "task")).Scan(&state, &text)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		http.Error(w, "no result yet", http.StatusNotFound)
 	case err != nil:
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		fail(w, err)
 	default:
-		_, _ = w.Write([]byte(text))
+		w.Header().Set("Batch-State", state)
+		_, _ = io.WriteString(w, text) // the client may have gone away
 	}
 }

@@ -77,7 +77,7 @@ func testCreated(t *testing.T, open opener) {
 	require.NoError(t, table.Created(ctx, tx, "a", "batches/abc"))
 	require.NoError(t, table.Created(ctx, tx, "a", "batches/abc"), "repeated")
 	commit()
-	require.ErrorContains(t, table.Created(ctx, table.DB, "a", "batches/def"), "already")
+	require.ErrorIs(t, table.Created(ctx, table.DB, "a", "batches/def"), jobs.ErrJobExists)
 	require.NoError(t, table.Created(ctx, table.DB, "b", "v1_Abc.."))
 	require.ErrorContains(t, table.Created(ctx, table.DB, "c", "op1"), "does not name its model")
 	require.ErrorContains(t, table.Created(ctx, table.DB, "c", ""), "not the id")
