@@ -45,9 +45,11 @@ func sqlState(err error) string {
 
 // The numbers of errors that the store looks at.
 const (
-	mysqlDeadlock    = 1213
-	mysqlChanged     = 1020 // the record has changed, in MariaDB with innodb_snapshot_isolation
-	mysqlNoSavepoint = 1305
+	mysqlDeadlock         = 1213
+	mysqlChanged          = 1020 // the record has changed, in MariaDB with innodb_snapshot_isolation
+	mysqlNoSavepoint      = 1305
+	mysqlUnknownStatement = 1243
+	mysqlNotNull          = 1048
 )
 
 // mysqlNumber returns the number of an error that MySQL responded with, or zero. It

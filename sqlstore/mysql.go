@@ -12,11 +12,9 @@ import (
 
 // mysql is the engine of [MySQL].
 //
-// The statements of a claim are prepared, because the server spends more time on
-// understanding them than on executing them. In those of a transaction, values are
-// written into the text: as parameters they would cost another round trip, unless the
-// data source name has interpolateParams. Keys and tokens are in hexadecimal either way,
-// so that no character set matters.
+// Statements are prepared, because the server spends more time on understanding them
+// than on executing them. Those of a transaction take their parameters from variables
+// of the session. Keys and tokens are in hexadecimal, so that no character set matters.
 //
 // A statement tells what it did through LAST_INSERT_ID(expression), because MySQL has no
 // RETURNING, and because the data source name decides how the affected rows are counted.
@@ -40,6 +38,9 @@ func (e *mysql) claim(
 		return geminihook.Claim{}, err
 	}
 	id, err := e.exec(ctx, s.claim, s.claimArgs(key, token, lease, keep)...)
+	if mysqlNumber(err) == mysqlNotNull {
+		return e.locked(ctx, s.state, key, token)
+	}
 	if err != nil {
 		return geminihook.Claim{}, err
 	}
@@ -49,10 +50,8 @@ func (e *mysql) claim(
 		return geminihook.Claim{State: geminihook.Acquired, Attempt: int(id / 4)}, nil
 	case mysqlDone:
 		return geminihook.Claim{State: geminihook.Done}, nil
-	case mysqlInProgress:
-		return inProgress(id / 4), nil
 	}
-	return e.locked(ctx, s.state, key, token)
+	return inProgress(id / 4), nil
 }
 
 // locked returns the state of a key whose lock a transaction has, or had a moment

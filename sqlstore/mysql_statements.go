@@ -16,11 +16,13 @@ import (
 type mysqlStatements struct {
 	database                               string
 	claim, state, renew, complete, release string
-	begin, take, mark, end, expired, purge string
+	begin, end, expired, purge             string
+	take, mark                             sessionStatement
 }
 
-// A claim returns one of these plus four times the number that belongs to it. It
-// returns zero if a transaction has the lock of the key.
+// A claim returns one of these plus four times the number that belongs to it. If a
+// transaction has the lock of the key, the claim fails, because expires would be null:
+// INSERT … SELECT … WHERE takes half as long again as VALUES.
 const (
 	mysqlAcquired   = 1 // the attempt
 	mysqlDone       = 2
@@ -34,22 +36,25 @@ const (
 	// When a row expires, rounded up to a step: see docs/decisions/pgstore-schema.md.
 	// Complete then usually writes the time that Claim has written, and InnoDB does
 	// not change the index on it. Parameters: those of mysqlKeep.
-	mysqlExpires     = `((NOW + ?) DIV ? * ? + ?)`
-	mysqlExpiresText = `((NOW + %[2]d) DIV %[3]d * %[3]d + %[3]d)`
+	mysqlExpires = `((NOW + ?) DIV ? * ? + ?)`
+
+	// The same in a transaction, which has its parameters in variables of the session.
+	mysqlExpiresInTransaction = `((NOW + @geminihook_keep) DIV @geminihook_step * @geminihook_step
+	+ @geminihook_step)`
 
 	// Before the assignment to the token, and after it.
 	mysqlAvailable = `(expires <= NOW OR state = 0
 	OR (state = 1 AND (lease <= NOW OR token = VALUES(token))))`
 	mysqlMine = `(token = VALUES(token) AND (state <> 2 OR expires <= NOW))`
 
-	// Parameters: key, token, lease, keep, lock. Assignments run from left to
+	// Parameters: key, token, lease, lock, keep. Assignments run from left to
 	// right, each with what the ones before it have assigned. A key that was
 	// completed with the same token has that token, too, which is why the token
 	// alone does not tell whether the claim succeeded.
 	mysqlClaim = `
 INSERT INTO TABLE (event_key, state, token, attempt, lease, expires)
-SELECT UNHEX(?), 1, UNHEX(?), LAST_INSERT_ID(5) DIV 4, NOW + ?, EXPIRES
-FROM DUAL WHERE IS_FREE_LOCK(?) = 1
+VALUES (UNHEX(?), 1, UNHEX(?), LAST_INSERT_ID(5) DIV 4, NOW + ?,
+	IF(IS_FREE_LOCK(?) = 1, EXPIRES, NULL))
 ON DUPLICATE KEY UPDATE
 	attempt = CASE WHEN NOT AVAILABLE THEN attempt WHEN expires <= NOW THEN 1
 		WHEN state = 1 AND token = VALUES(token) THEN attempt ELSE attempt + 1 END,
@@ -97,33 +102,32 @@ ORDER BY expires LIMIT %[1]d FOR UPDATE SKIP LOCKED`
 	// that has vanished without a word keeps it until wait_timeout, which is 8 hours
 	// by default. Without autocommit, the next statement begins the transaction.
 	// %[1]s lock, %[2]d how long the function may leave its transaction idle, in
-	// seconds.
+	// seconds, %[3]x key, %[4]d and %[5]d those of mysqlKeep.
 	mysqlBegin = `
 SET @geminihook_wait = @@SESSION.wait_timeout, @geminihook_isolation = @@SESSION.ISOLATION,
 	@geminihook_locked = GET_LOCK('%[1]s', 0), SESSION wait_timeout = %[2]d,
-	SESSION ISOLATION = 'READ-COMMITTED', SESSION autocommit = 0`
+	SESSION ISOLATION = 'READ-COMMITTED', SESSION autocommit = 0,
+	@geminihook_key = x'%[3]x', @geminihook_keep = %[4]d, @geminihook_step = %[5]d`
 
 	mysqlEnd = `
 SET SESSION wait_timeout = @geminihook_wait, SESSION ISOLATION = @geminihook_isolation,
 	SESSION autocommit = 1, @geminihook_locked = RELEASE_LOCK('%[1]s')`
 
-	// %[1]x key, %[2]d and %[3]d those of mysqlKeep. If the lock was taken, it locks the
-	// key's row and returns the state: 1 if the key is free. A claim that has seen the
-	// lock free a moment ago is now either committed, or waits for the row until the
-	// transaction ends. The row is not the mark: if the function commits it, the
-	// key is as after Release.
+	// If the lock was taken, it locks the key's row and returns the state: 1 if the key
+	// is free. Otherwise it fails, because expires would be null. A claim that has seen the lock free a moment ago is now either
+	// committed, or waits for the row until the transaction ends. The row is not the
+	// mark: if the function commits it, the key is as after Release.
 	mysqlTake = `
 INSERT INTO TABLE (event_key, state, attempt, lease, expires)
-SELECT x'%[1]x', 0, 0, 0, EXPIRES + LAST_INSERT_ID(1) - 1 FROM DUAL WHERE @geminihook_locked = 1
+VALUES (@geminihook_key, 0, 0, LAST_INSERT_ID(1) - 1, IF(@geminihook_locked = 1, EXPIRES, NULL))
 ON DUPLICATE KEY UPDATE attempt = IF(LAST_INSERT_ID(CASE
 	WHEN expires <= NOW OR state = 0 OR (state = 1 AND lease <= NOW) THEN 1
 	WHEN state = 2 THEN 2 ELSE 3 END) > 0, attempt, 0)`
 
-	// %[1]x key, %[2]d and %[3]d those of mysqlKeep. It writes the row that mysqlTake has
-	// locked.
+	// It writes the row that mysqlTake has locked.
 	mysqlMark = `
 UPDATE TABLE SET state = LAST_INSERT_ID(2), token = NULL, attempt = attempt + 1, expires = EXPIRES
-WHERE event_key = x'%[1]x'`
+WHERE event_key = @geminihook_key`
 )
 
 // statements returns the SQL. The first call looks up the name of the database.
@@ -169,7 +173,10 @@ func newMySQLStatements(database, isolation string) *mysqlStatements {
 	}
 	prepared := func(query string) string { return in(query, table, mysqlExpires) }
 	text := func(query string) string {
-		return in(query, strings.ReplaceAll(table, "%", "%%"), mysqlExpiresText)
+		return in(query, strings.ReplaceAll(table, "%", "%%"), "")
+	}
+	inTransaction := func(query string) sessionStatement {
+		return newSessionStatement(in(query, table, mysqlExpiresInTransaction))
 	}
 	return &mysqlStatements{
 		database: database,
@@ -179,8 +186,8 @@ func newMySQLStatements(database, isolation string) *mysqlStatements {
 		complete: prepared(mysqlComplete),
 		release:  prepared(mysqlRelease),
 		begin:    text(mysqlBegin),
-		take:     text(mysqlTake),
-		mark:     text(mysqlMark),
+		take:     inTransaction(mysqlTake),
+		mark:     inTransaction(mysqlMark),
 		end:      text(mysqlEnd),
 		expired:  text(mysqlExpired),
 		purge:    text(mysqlPurge),
@@ -204,7 +211,7 @@ func mysqlKeep(keep time.Duration) (keepFor, step int64) {
 func (s *mysqlStatements) claimArgs(key, token string, lease, keep time.Duration) []any {
 	keepFor, step := mysqlKeep(max(lease, keep))
 	return []any{
-		inHex(key), inHex(token), micros(lease), keepFor, step, step, step, s.lock(key),
+		inHex(key), inHex(token), micros(lease), s.lock(key), keepFor, step, step, step,
 	}
 }
 

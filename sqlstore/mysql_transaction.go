@@ -49,7 +49,9 @@ func (e *mysql) begin(
 
 func (t *mysqlTransaction) begin(ctx context.Context) (geminihook.State, error) {
 	idle := remaining(ctx).Round(time.Second) + time.Second
-	if err := t.exec(ctx, fmt.Sprintf(t.sql.begin, t.lock, int64(idle.Seconds()))); err != nil {
+	keepFor, step := mysqlKeep(t.keep)
+	begin := fmt.Sprintf(t.sql.begin, t.lock, int64(idle.Seconds()), t.key, keepFor, step)
+	if err := t.exec(ctx, begin); err != nil {
 		return 0, err
 	}
 	state, err := retryDeadlock(func() (geminihook.State, error) { return t.take(ctx) })
@@ -61,14 +63,18 @@ func (t *mysqlTransaction) begin(ctx context.Context) (geminihook.State, error) 
 
 // take begins the transaction and takes the key, or returns its state.
 func (t *mysqlTransaction) take(ctx context.Context) (geminihook.State, error) {
-	keepFor, step := mysqlKeep(t.keep)
-	result, err := t.connection.ExecContext(ctx, fmt.Sprintf(t.sql.take, t.key, keepFor, step))
+	code, err := t.execute(ctx, t.sql.take)
+	if mysqlNumber(err) == mysqlUnknownStatement { // the session is new
+		if err := t.prepare(ctx, t.sql.take, t.sql.mark); err != nil {
+			return 0, err
+		}
+		code, err = t.execute(ctx, t.sql.take)
+	}
+	if mysqlNumber(err) == mysqlNotNull { // another transaction has the lock
+		return geminihook.InProgress, nil
+	}
 	if err != nil {
 		_ = t.exec(ctx, "ROLLBACK") // before another try
-		return 0, err
-	}
-	code, err := result.LastInsertId()
-	if err != nil {
 		return 0, err
 	}
 	switch code {
@@ -78,6 +84,28 @@ func (t *mysqlTransaction) take(ctx context.Context) (geminihook.State, error) {
 		return geminihook.Done, nil
 	}
 	return geminihook.InProgress, nil
+}
+
+// prepare prepares statements. Their text is sent in hexadecimal, which no setting of the
+// session changes.
+func (t *mysqlTransaction) prepare(ctx context.Context, statements ...sessionStatement) error {
+	for _, s := range statements {
+		text := fmt.Sprintf("SET @geminihook_text = CONVERT(x'%x' USING utf8mb4)", s.query)
+		if err := t.exec(ctx, text, "PREPARE "+s.name+" FROM @geminihook_text"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// execute executes a statement that is prepared, and returns what LAST_INSERT_ID was
+// given.
+func (t *mysqlTransaction) execute(ctx context.Context, s sessionStatement) (int64, error) {
+	result, err := t.connection.ExecContext(ctx, "EXECUTE "+s.name)
+	if err != nil {
+		return 0, err
+	}
+	return result.LastInsertId()
 }
 
 // exec executes statements until one fails.
@@ -115,12 +143,7 @@ func (t *mysqlTransaction) commit(ctx context.Context, undo bool) error {
 }
 
 func (t *mysqlTransaction) mark(ctx context.Context) error {
-	keepFor, step := mysqlKeep(t.keep)
-	result, err := t.connection.ExecContext(ctx, fmt.Sprintf(t.sql.mark, t.key, keepFor, step))
-	if err != nil {
-		return err
-	}
-	id, err := result.LastInsertId()
+	id, err := t.execute(ctx, t.sql.mark)
 	if err == nil && id != done {
 		const text = "the function removed the row of its own event from geminihook_deliveries"
 		return errors.New(text)

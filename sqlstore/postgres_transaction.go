@@ -50,8 +50,8 @@ func (e *postgres) begin(
 // statements at once. All that comes back is how many rows the last one returns.
 func (t *postgresTransaction) begin(ctx context.Context) (geminihook.State, error) {
 	idle := remaining(ctx).Milliseconds()
-	take := t.sql.lock.execute(fmt.Sprintf("'%d'", idle), fmt.Sprintf("'%d'", lockOf(t.key))) +
-		"SAVEPOINT " + savepoint + ";" + t.sql.look.execute(t.keyInHex())
+	take := executeStatement(t.sql.lock, fmt.Sprintf("'%d'", idle), fmt.Sprintf("'%d'", lockOf(t.key))) +
+		"SAVEPOINT " + savepoint + ";" + executeStatement(t.sql.look, t.keyInHex())
 	result, err := t.connection.ExecContext(ctx, postgresBegin+take)
 	if sqlState(err) == unknownStatement { // the session is new
 		result, err = t.prepareAndTake(ctx, take)
@@ -88,11 +88,27 @@ func (t *postgresTransaction) prepareAndTake(
 		return nil, err
 	}
 	for _, s := range []sessionStatement{t.sql.lock, t.sql.look, t.sql.mark, t.sql.remark} {
-		if err := s.prepare(ctx, t.connection); err != nil {
+		if err := t.prepare(ctx, s); err != nil {
 			return nil, err
 		}
 	}
 	return t.connection.ExecContext(ctx, take)
+}
+
+// prepare prepares a statement unless the session knows it, as that of a pooler may.
+func (t *postgresTransaction) prepare(ctx context.Context, s sessionStatement) error {
+	prepare := "SAVEPOINT prepare; PREPARE " + s.name + " AS " + s.query
+	_, err := t.connection.ExecContext(ctx, prepare)
+	if sqlState(err) == duplicateStatement {
+		_, err = t.connection.ExecContext(ctx, "ROLLBACK TO SAVEPOINT prepare")
+	}
+	return err
+}
+
+// executeStatement returns the text that executes a statement with SQL expressions as
+// parameters.
+func executeStatement(s sessionStatement, args ...string) string {
+	return "EXECUTE " + s.name + " (" + strings.Join(args, ", ") + ");"
 }
 
 // keyInHex returns the key as an SQL expression that no setting of the session changes.
@@ -108,7 +124,7 @@ func (t *postgresTransaction) commit(ctx context.Context, undo bool) error {
 		mark = t.sql.remark
 	}
 	query := "RELEASE SAVEPOINT " + savepoint + ";" +
-		mark.execute(t.keyInHex(), fmt.Sprint(seconds(t.keep))) + "COMMIT"
+		executeStatement(mark, t.keyInHex(), fmt.Sprint(seconds(t.keep))) + "COMMIT"
 	if undo {
 		query = "ROLLBACK TO SAVEPOINT " + savepoint + ";" + query
 	}

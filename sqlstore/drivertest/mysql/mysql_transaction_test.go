@@ -71,6 +71,7 @@ func TestReset(t *testing.T) {
 	db.SetMaxOpenConns(1)
 	_, err := db.ExecContext(t.Context(), "SET SESSION wait_timeout = 1234")
 	require.NoError(t, err)
+	isolation := isolationOf(t, db)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for _, own := range []error{nil, assert.AnError} {
@@ -84,8 +85,18 @@ func TestReset(t *testing.T) {
 		})
 		require.ErrorIs(t, err, own)
 		assert.Equal(t, 1234, number(t, db, "SELECT @@SESSION.wait_timeout"))
+		assert.Equal(t, 1, number(t, db, "SELECT @@SESSION.autocommit"))
+		assert.Equal(t, isolation, isolationOf(t, db))
 		assert.Zero(t, number(t, db, "SELECT RELEASE_ALL_LOCKS()"))
 	}
+}
+
+// isolationOf returns the isolation level of a session, whose variable has two names.
+func isolationOf(t *testing.T, db queryer) (level string) {
+	t.Helper()
+	const query = "SHOW SESSION VARIABLES WHERE Variable_name IN ('transaction_isolation', 'tx_isolation')"
+	require.NoError(t, db.QueryRowContext(t.Context(), query).Scan(new(string), &level))
+	return level
 }
 
 type queryer interface {
@@ -221,7 +232,8 @@ type unluckyConn struct {
 }
 
 func (c unluckyConn) meetsDeadlock(query string) error {
-	locks := strings.Contains(query, "INSERT") || strings.Contains(query, "FOR UPDATE")
+	locks := strings.Contains(query, "INSERT") || strings.Contains(query, "FOR UPDATE") ||
+		strings.Contains(query, "EXECUTE")
 	if locks && c.connector.deadlocks.Add(-1) >= 0 {
 		return &mysql.MySQLError{Number: 1213, SQLState: [5]byte([]byte("40001"))}
 	}
