@@ -114,9 +114,10 @@ SET SESSION wait_timeout = @geminihook_wait, SESSION ISOLATION = @geminihook_iso
 	SESSION autocommit = 1, @geminihook_locked = RELEASE_LOCK('%[1]s')`
 
 	// If the lock was taken, it locks the key's row and returns the state: 1 if the key
-	// is free. Otherwise it fails, because expires would be null. A claim that has seen the lock free a moment ago is now either
-	// committed, or waits for the row until the transaction ends. The row is not the
-	// mark: if the function commits it, the key is as after Release.
+	// is free. Otherwise it fails, because expires would be null. A claim that has seen
+	// the lock free a moment ago is now either committed, or waits for the row until
+	// the transaction ends. The row is not the mark: if the function commits it, the
+	// key is as after Release.
 	mysqlTake = `
 INSERT INTO TABLE (event_key, state, attempt, lease, expires)
 VALUES (@geminihook_key, 0, 0, LAST_INSERT_ID(1) - 1, IF(@geminihook_locked = 1, EXPIRES, NULL))

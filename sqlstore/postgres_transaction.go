@@ -50,7 +50,8 @@ func (e *postgres) begin(
 // statements at once. All that comes back is how many rows the last one returns.
 func (t *postgresTransaction) begin(ctx context.Context) (geminihook.State, error) {
 	idle := remaining(ctx).Milliseconds()
-	take := executeStatement(t.sql.lock, fmt.Sprintf("'%d'", idle), fmt.Sprintf("'%d'", lockOf(t.key))) +
+	lock := fmt.Sprintf("'%d'", lockOf(t.key))
+	take := executeStatement(t.sql.lock, fmt.Sprintf("'%d'", idle), lock) +
 		"SAVEPOINT " + savepoint + ";" + executeStatement(t.sql.look, t.keyInHex())
 	result, err := t.connection.ExecContext(ctx, postgresBegin+take)
 	if sqlState(err) == unknownStatement { // the session is new
