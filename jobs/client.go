@@ -53,7 +53,8 @@ func newAPIClient(like *genai.Client) (*apiClient, error) {
 // guard is the transport of an apiClient. After a redirect to another address, net/http
 // keeps headers that it does not know, such as x-goog-api-key. So guard removes every
 // header but Accept from a request to another address than the API's, even if only the
-// port or the scheme differs.
+// port or the scheme differs. A transport of the program's client that adds credentials by
+// itself adds them to that request, too.
 type guard struct {
 	next http.RoundTripper
 	base *url.URL

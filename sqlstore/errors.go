@@ -20,6 +20,8 @@ func (e *functionError) Unwrap() error { return e.err }
 const endedText = "the function, or the database on its behalf, ended the transaction with a statement such as COMMIT or ROLLBACK: " +
 	"the event is not marked as done, and what was committed remains"
 
+const deallocatedText = "the function removed the session's prepared statements, which the store needs"
+
 // The SQLSTATEs that the store looks at.
 const (
 	serializationFailure = "40001"

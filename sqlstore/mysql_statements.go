@@ -29,6 +29,9 @@ const (
 	mysqlInProgress = 3 // the rest of the other lease, in microseconds
 )
 
+// mysqlWrongClock is what a mark returns instead of done.
+const mysqlWrongClock = 9
+
 // The statements. newMySQLStatements replaces the names in capitals.
 const (
 	mysqlNow = `TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))`
@@ -111,7 +114,7 @@ SET @geminihook_wait = @@SESSION.wait_timeout, @geminihook_isolation = @@SESSION
 
 	mysqlEnd = `
 SET SESSION wait_timeout = @geminihook_wait, SESSION ISOLATION = @geminihook_isolation,
-	SESSION autocommit = 1, @geminihook_locked = RELEASE_LOCK('%[1]s')`
+	SESSION autocommit = 1, SESSION timestamp = DEFAULT, @geminihook_locked = RELEASE_LOCK('%[1]s')`
 
 	// If the lock was taken, it locks the key's row and returns the state: 1 if the key
 	// is free. Otherwise it fails, because expires would be null. A claim that has seen
@@ -125,9 +128,12 @@ ON DUPLICATE KEY UPDATE attempt = IF(LAST_INSERT_ID(CASE
 	WHEN expires <= NOW OR state = 0 OR (state = 1 AND lease <= NOW) THEN 1
 	WHEN state = 2 THEN 2 ELSE 3 END) > 0, attempt, 0)`
 
-	// It writes the row that mysqlTake has locked.
+	// It writes the row that mysqlTake has locked. If the function has set the session's
+	// timestamp, which is the time of every statement but not that of SYSDATE, the
+	// mark would expire at a wrong time: it returns mysqlWrongClock.
 	mysqlMark = `
-UPDATE TABLE SET state = LAST_INSERT_ID(2), token = NULL, attempt = attempt + 1, expires = EXPIRES
+UPDATE TABLE SET token = NULL, attempt = attempt + 1, expires = EXPIRES, state = LAST_INSERT_ID(
+	IF(ABS(TIMESTAMPDIFF(SECOND, SYSDATE(), LOCALTIMESTAMP)) < 600, 2, 9))
 WHERE event_key = @geminihook_key`
 )
 

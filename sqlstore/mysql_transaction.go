@@ -65,7 +65,7 @@ func (t *mysqlTransaction) begin(ctx context.Context) (geminihook.State, error) 
 func (t *mysqlTransaction) take(ctx context.Context) (geminihook.State, error) {
 	code, err := t.execute(ctx, t.sql.take)
 	if mysqlNumber(err) == mysqlUnknownStatement { // the session is new
-		if err := t.prepare(ctx, t.sql.take, t.sql.mark); err != nil {
+		if err := t.prepare(ctx, t.sql.mark, t.sql.take); err != nil {
 			return 0, err
 		}
 		code, err = t.execute(ctx, t.sql.take)
@@ -86,7 +86,8 @@ func (t *mysqlTransaction) take(ctx context.Context) (geminihook.State, error) {
 	return geminihook.InProgress, nil
 }
 
-// prepare prepares statements. Their text is sent in hexadecimal, which no setting of the
+// prepare prepares statements. The one that take executes is the last, so that a session
+// that knows it knows all of them, even if preparing failed halfway. Their text is sent in hexadecimal, which no setting of the
 // session changes.
 func (t *mysqlTransaction) prepare(ctx context.Context, statements ...sessionStatement) error {
 	for _, s := range statements {
@@ -144,11 +145,18 @@ func (t *mysqlTransaction) commit(ctx context.Context, undo bool) error {
 
 func (t *mysqlTransaction) mark(ctx context.Context) error {
 	id, err := t.execute(ctx, t.sql.mark)
-	if err == nil && id != done {
-		const text = "the function removed the row of its own event from geminihook_deliveries"
-		return errors.New(text)
+	switch {
+	case mysqlNumber(err) == mysqlUnknownStatement:
+		discard(t.connection)
+		return &functionError{text: deallocatedText, err: err}
+	case err != nil:
+		return err
+	case id == mysqlWrongClock:
+		return errors.New("the function set the session's timestamp: set it back to DEFAULT")
+	case id != done:
+		return errors.New("the function removed the row of its own event from geminihook_deliveries")
 	}
-	return err
+	return nil
 }
 
 // close rolls back although the context may have ended: the lock should not wait

@@ -81,14 +81,16 @@ func (t *postgresTransaction) begin(ctx context.Context) (geminihook.State, erro
 }
 
 // prepareAndTake prepares the statements and executes take, in one transaction, during
-// which a pooler does not change the session.
+// which a pooler does not change the session. The statement that begin executes first is
+// the last to be prepared, so that a session that knows it knows all of them, even if
+// preparing failed halfway: PREPARE is not rolled back.
 func (t *postgresTransaction) prepareAndTake(
 	ctx context.Context, take string,
 ) (sql.Result, error) {
 	if _, err := t.connection.ExecContext(ctx, "ROLLBACK;"+postgresBegin); err != nil {
 		return nil, err
 	}
-	for _, s := range []sessionStatement{t.sql.lock, t.sql.look, t.sql.mark, t.sql.remark} {
+	for _, s := range []sessionStatement{t.sql.remark, t.sql.mark, t.sql.look, t.sql.lock} {
 		if err := t.prepare(ctx, s); err != nil {
 			return nil, err
 		}
@@ -137,6 +139,9 @@ func (t *postgresTransaction) commit(ctx context.Context, undo bool) error {
 		return nil
 	case state == noSavepoint || state == noTransaction:
 		return &functionError{text: endedText, err: err}
+	case state == unknownStatement:
+		discard(t.connection)
+		return &functionError{text: deallocatedText, err: err}
 	case state == transactionAborted:
 		const text = "the function did not return an SQL error that aborted its transaction"
 		return &functionError{text: text, err: err}
