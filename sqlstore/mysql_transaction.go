@@ -87,8 +87,8 @@ func (t *mysqlTransaction) take(ctx context.Context) (geminihook.State, error) {
 }
 
 // prepare prepares statements. The one that take executes is the last, so that a session
-// that knows it knows all of them, even if preparing failed halfway. Their text is sent in hexadecimal, which no setting of the
-// session changes.
+// that knows it knows all of them, even if preparing failed halfway. Their text is sent
+// in hexadecimal, which no setting of the session changes.
 func (t *mysqlTransaction) prepare(ctx context.Context, statements ...sessionStatement) error {
 	for _, s := range statements {
 		text := fmt.Sprintf("SET @geminihook_text = CONVERT(x'%x' USING utf8mb4)", s.query)
@@ -154,7 +154,8 @@ func (t *mysqlTransaction) mark(ctx context.Context) error {
 	case id == mysqlWrongClock:
 		return errors.New("the function set the session's timestamp: set it back to DEFAULT")
 	case id != done:
-		return errors.New("the function removed the row of its own event from geminihook_deliveries")
+		const text = "the function removed the row of its own event from geminihook_deliveries"
+		return errors.New(text)
 	}
 	return nil
 }
