@@ -48,7 +48,7 @@ func sqlState(err error) string {
 // The numbers of errors that the store looks at.
 const (
 	mysqlDeadlock         = 1213
-	mysqlChanged          = 1020 // the record has changed, in MariaDB with innodb_snapshot_isolation
+	mysqlChanged          = 1020 // MariaDB, with innodb_snapshot_isolation: a record has changed
 	mysqlNoSavepoint      = 1305
 	mysqlUnknownStatement = 1243
 	mysqlNotNull          = 1048

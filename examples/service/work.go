@@ -75,7 +75,8 @@ func (s *service) addTask(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if args.Task == "" || len(args.Task) > 255 || args.Prompt == "" {
-		http.Error(w, "task must have 1 to 255 bytes, and prompt at least one", http.StatusBadRequest)
+		const text = "task must have 1 to 255 bytes, and prompt at least one"
+		http.Error(w, text, http.StatusBadRequest)
 		return
 	}
 	err := pgx.BeginFunc(r.Context(), s.pool, func(tx pgx.Tx) error {
