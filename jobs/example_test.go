@@ -93,7 +93,7 @@ func newSweepServer(catchUp *jobs.CatchUp) *http.Server {
 		Addr:              "127.0.0.1:8081",
 		Handler:           catchUp,
 		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      150 * time.Second, // longer than SweepTimeout and RunTimeout
+		WriteTimeout:      200 * time.Second, // longer than a sweep and its last runs
 	}
 }
 
