@@ -101,7 +101,7 @@ func connectMySQL(s *server, database string, conns int, dial dialFunc) (*sql.DB
 	return db, nil
 }
 
-// execMySQL executes a statement on a connection of its own.
+// execMySQL executes a statement on its own connection.
 func execMySQL(ctx context.Context, config *mysql.Config, query string) error {
 	connector, err := mysql.NewConnector(config)
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 // and the number of connections.
 const receiverCommand = "receiver"
 
-// child is a receiver in a process of its own.
+// child is a receiver in another process.
 type child struct {
 	addr string
 	cmd  *exec.Cmd

@@ -31,8 +31,8 @@ import (
 // function handles an event.
 type function = func(ctx context.Context, ev *geminihook.Event) error
 
-// libraries are the database libraries. Each has a path of its own, and a table of its
-// own, which open creates.
+// libraries are the database libraries. Each has its own path, and its own table,
+// which open creates.
 var libraries = []struct {
 	name string
 	open func(ctx context.Context, d *database) (function, error)

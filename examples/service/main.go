@@ -43,7 +43,7 @@ func run(ctx context.Context, getenv func(string) string) error {
 	public := newServer(cmp.Or(getenv("ADDR"), "127.0.0.1:8092"), s.routes())
 	private := newServer(cmp.Or(getenv("PRIVATE_ADDR"), "127.0.0.1:8093"), s.privateRoutes())
 
-	// What is under way goes on when ctx ends: it has contexts of its own.
+	// What is under way goes on when ctx ends.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	if err := s.queue.Start(work); err != nil {

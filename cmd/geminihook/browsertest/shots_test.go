@@ -100,7 +100,7 @@ func TestShots(t *testing.T) {
 }
 
 // within checks what is seen without scrolling: on a phone the list begins near the top,
-// with the counts above it, and on a desktop no button stands in a line of its own.
+// with the counts above it, and on a desktop no button stands alone in a line.
 func (p *tab) within(s size) {
 	p.t.Helper()
 	if s.width < 600 {

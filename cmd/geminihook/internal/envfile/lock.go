@@ -11,7 +11,7 @@ import (
 var errInUse = errors.New("in use")
 
 // lock waits until no other process has the lock, or until the context ends. It calls
-// waiting once if it has to wait. The lock is on a file of its own, because the one of
+// waiting once if it has to wait. The lock is on another file, because the one of
 // environment variables is replaced.
 func lock(ctx context.Context, path string, waiting func()) (*os.File, error) {
 	const pause = 20 * time.Millisecond

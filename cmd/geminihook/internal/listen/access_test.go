@@ -89,7 +89,7 @@ func TestWelcome(t *testing.T) {
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
 }
 
-// TestTokens: each run has a token of its own, unless the user has chosen one that cannot
+// TestTokens: each run has its own token, unless the user has chosen one that cannot
 // be guessed.
 func TestTokens(t *testing.T) {
 	address := func(token string) string {
