@@ -154,7 +154,7 @@ func (t *mysqlTransaction) mark(ctx context.Context) error {
 	case id == mysqlWrongClock:
 		return errors.New("the function set the session's timestamp: set it back to DEFAULT")
 	case id != done:
-		const text = "the function removed the row of its own event from geminihook_deliveries"
+		const text = "the function removed its event's row from geminihook_deliveries"
 		return errors.New(text)
 	}
 	return nil

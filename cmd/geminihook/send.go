@@ -29,7 +29,8 @@ is, with its old timestamp, which a receiver refuses after five minutes, or, wit
 -resign, as Google repeats it: with the same id and body and a fresh signature. It
 must verify with the secrets, because a stranger may have made it; with -force, it is
 signed in any case. A receiver that has processed or dropped the event takes the
-repetition for a duplicate; with -fresh-id, it takes it for another event.`
+repetition for a duplicate; with -fresh-id, it takes it for another event, unless
+its Endpoint.Key is ByJob.`
 
 type sendFlags struct {
 	typ, file, replay, secretFile, keyFile, jwks string
@@ -223,7 +224,7 @@ func (f *sendFlags) first(
 	if recorded.result == string(geminihook.Dropped) && !f.freshID {
 		fmt.Fprint(e.err, wrap("The receiver has dropped this event and marked it as done: unless the mark "+
 			"was removed from the store since then, it takes the repetition for a duplicate. "+
-			"With -fresh-id, it takes it for another event.", ""))
+			"With -fresh-id, it takes it for another event, unless its Endpoint.Key is ByJob.", ""))
 	}
 	return d, nil
 }

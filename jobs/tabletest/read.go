@@ -185,10 +185,10 @@ func testPurge(t *testing.T, open opener) {
 	_, _, err := w.table.End(t.Context(), w.table.DB,
 		event(t, geminihook.EventBatchSucceeded, ids[5]))
 	require.NoError(t, err)
-	for _, want := range []int{3, 2, 0} {
-		n, err := w.table.Purge(t.Context(), 7*24*time.Hour, 3)
+	for _, call := range []struct{ limit, want int }{{3, 3}, {0, 2}, {3, 0}} {
+		n, err := w.table.Purge(t.Context(), 7*24*time.Hour, call.limit)
 		require.NoError(t, err)
-		assert.Equal(t, want, n)
+		assert.Equal(t, call.want, n, "with the limit %d", call.limit)
 	}
 	assert.ElementsMatch(t, ids[6:], w.waiting(t))
 	task, _, err := w.table.End(t.Context(), w.table.DB,
